@@ -1,0 +1,3 @@
+//! The smallest hand-written program that does the main job.
+
+fn main() {}

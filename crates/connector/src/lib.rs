@@ -1,0 +1,1 @@
+//! What a connector is: the SDK for connector authors.

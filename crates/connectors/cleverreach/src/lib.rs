@@ -1,0 +1,1 @@
+//! CleverReach: receivers of an e-mail marketing account.

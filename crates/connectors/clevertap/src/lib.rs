@@ -1,0 +1,1 @@
+//! CleverTap: profiles and events of a customer engagement project.
