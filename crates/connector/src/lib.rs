@@ -1,1 +1,48 @@
 //! What a connector is: the SDK for connector authors.
+//!
+//! Start with [`PollingTrigger`] and [`Action`]: a connector is a list of types that implement
+//! one of the two, put together by [`Connector`]. [`Api`] is how both talk to their system.
+//!
+//! This crate must not know flows, stores or the engine. A connector holds no state between
+//! calls and cannot touch the store: only the engine writes state.
+
+mod account;
+mod action;
+mod api;
+mod auth;
+mod clock;
+mod connector;
+pub mod contact;
+mod egress;
+mod error;
+mod limit;
+mod outcome;
+mod response;
+mod secret;
+mod trigger;
+
+pub use account::{Account, AccountError, Setting, Values};
+pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
+pub use api::{Api, Observed, Request, Services};
+pub use auth::{Auth, Token, Tokens};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor};
+pub use error::{Error, Result};
+pub use limit::{Limit, Limiter, Permit, Unlimited};
+pub use outcome::{Outcome, Outcomes};
+pub use response::Response;
+pub use secret::{Redactor, Secret};
+pub use trigger::{Changes, ErasedTrigger, Page, PollingTrigger, Record, Scan, Want};
+
+/// What a connector's file imports.
+pub mod prelude {
+    pub use crate::{
+        Action, Api, Auth, Batch, Changes, Connector, Error, Limit, Outcome, Outcomes, Page,
+        PollingTrigger, Record, Response, Result, Scan, Setting, Timestamp, Want,
+    };
+    pub use async_trait::async_trait;
+    pub use http::{Method, StatusCode};
+    pub use schemars::{self, JsonSchema};
+    pub use serde::{self, Deserialize, Serialize, de::DeserializeOwned};
+    pub use serde_json::{self, Value, json};
+}

@@ -1,0 +1,230 @@
+//! Accounts: named credentials of a connector, checked before anything is sent.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use crate::{Auth, Redactor, Secret};
+
+/// One setting that an account of a connector has.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The key in `towpath.yaml`, in camelCase.
+    pub name: &'static str,
+    /// What it is and where to find it, in one sentence.
+    pub about: &'static str,
+    /// Whether it must be kept secret.
+    pub secret: bool,
+    /// The value when it is left out; `None` makes it required.
+    pub default: Option<&'static str>,
+    /// Says what is wrong with a value, already trimmed.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// A required setting that may be shown and identifies the account.
+    pub const fn plain(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, secret: false, default: None, check: |_| Ok(()) }
+    }
+
+    /// A required setting that is never shown.
+    pub const fn secret(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, secret: true, default: None, check: |_| Ok(()) }
+    }
+
+    /// Gives the value for when it is left out.
+    #[must_use]
+    pub const fn or(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// Adds a check of the value's form.
+    #[must_use]
+    pub const fn checked(mut self, check: fn(&str) -> Result<(), String>) -> Self {
+        self.check = check;
+        self
+    }
+}
+
+/// Why an account cannot be made from its settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// A required setting is not there.
+    #[error("account \"{account}\" has no `{setting}`: {about}")]
+    Missing {
+        /// The account's name.
+        account: String,
+        /// The setting's key.
+        setting: &'static str,
+        /// What the setting is.
+        about: &'static str,
+    },
+    /// The connector has no such setting.
+    #[error("account \"{account}\" has an unknown setting `{setting}`; it takes {known}")]
+    Unknown {
+        /// The account's name.
+        account: String,
+        /// The key that was given.
+        setting: String,
+        /// The keys that there are.
+        known: String,
+    },
+    /// A value does not have the form it needs; the value itself is not shown.
+    #[error("`{setting}` of account \"{account}\": {problem}")]
+    Invalid {
+        /// The account's name.
+        account: String,
+        /// The setting's key.
+        setting: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// The checked values of an account's settings.
+#[derive(Clone, Debug, Default)]
+pub struct Values(BTreeMap<&'static str, (Setting, Secret)>);
+
+impl Values {
+    pub(crate) fn check(
+        account: &str,
+        settings: &[Setting],
+        mut given: BTreeMap<String, String>,
+    ) -> Result<Self, AccountError> {
+        let mut values = BTreeMap::new();
+        for setting in settings {
+            let value = given.remove(setting.name).or_else(|| setting.default.map(str::to_owned));
+            let value = value.map(|value| value.trim().to_owned()).filter(|v| !v.is_empty());
+            let Some(value) = value else {
+                return Err(AccountError::Missing {
+                    account: account.to_owned(),
+                    setting: setting.name,
+                    about: setting.about,
+                });
+            };
+            (setting.check)(&value).map_err(|problem| AccountError::Invalid {
+                account: account.to_owned(),
+                setting: setting.name.to_owned(),
+                problem,
+            })?;
+            values.insert(setting.name, (*setting, Secret::new(value)));
+        }
+        match given.into_keys().next() {
+            None => Ok(Self(values)),
+            Some(setting) => Err(AccountError::Unknown {
+                account: account.to_owned(),
+                setting,
+                known: settings.iter().map(|s| s.name).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    /// The value of a setting; empty if the connector has no such setting.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", |(_, value)| value.expose())
+    }
+
+    fn identifying(&self) -> impl Iterator<Item = (&str, &str)> {
+        let plain = self.0.values().filter(|(setting, _)| !setting.secret);
+        plain.map(|(setting, value)| (setting.name, value.expose()))
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = Secret> {
+        self.0.values().filter(|(setting, _)| setting.secret).map(|(_, value)| value.clone())
+    }
+}
+
+/// Named credentials of a connector, ready for use.
+#[derive(Clone, Debug)]
+pub struct Account {
+    name: String,
+    connector: &'static str,
+    base_url: Url,
+    private: bool,
+    values: Values,
+    auth: Auth,
+}
+
+impl Account {
+    pub(crate) fn new(
+        name: &str,
+        connector: &'static str,
+        own_base_url: Option<&str>,
+        default_base_url: &str,
+        values: Values,
+        auth: Auth,
+    ) -> Result<Self, AccountError> {
+        let invalid = |problem: String| AccountError::Invalid {
+            account: name.to_owned(),
+            setting: "baseUrl".to_owned(),
+            problem,
+        };
+        let text = own_base_url.unwrap_or(default_base_url).trim();
+        let base_url = Url::parse(text).map_err(|error| invalid(format!("{error}")))?;
+        if !matches!(base_url.scheme(), "http" | "https") || base_url.host_str().is_none() {
+            return Err(invalid("an http or https URL is needed".to_owned()));
+        }
+        if !base_url.username().is_empty() || base_url.password().is_some() {
+            return Err(invalid("credentials do not belong in a URL".to_owned()));
+        }
+        if base_url.query().is_some() || base_url.fragment().is_some() {
+            return Err(invalid("a base URL ends with its path".to_owned()));
+        }
+        let private = own_base_url.is_some() && crate::egress::names_private(&base_url);
+        if base_url.scheme() == "http" && !private {
+            return Err(invalid("https is needed: credentials would travel in clear".to_owned()));
+        }
+        Ok(Self { name: name.to_owned(), connector, base_url, private, values, auth })
+    }
+
+    /// The name in `towpath.yaml`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The connector's name.
+    pub const fn connector(&self) -> &'static str {
+        self.connector
+    }
+
+    /// Where the system is.
+    pub const fn base_url(&self) -> &Url {
+        &self.base_url
+    }
+
+    /// Who this account is to its system: a hash of connector, base URL and the settings that
+    /// are no secrets (client id, project id). Limits and tokens are keyed by it.
+    pub fn identity(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut part = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        part(self.connector);
+        part(self.base_url.as_str());
+        for (name, value) in self.values.identifying() {
+            part(name);
+            part(value);
+        }
+        hasher.finalize().to_hex().as_str().to_owned()
+    }
+
+    /// The values of its settings.
+    pub const fn values(&self) -> &Values {
+        &self.values
+    }
+
+    pub(crate) const fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Whether its own base URL names a private or loopback address.
+    pub(crate) const fn is_private(&self) -> bool {
+        self.private
+    }
+
+    pub(crate) fn redactor(&self) -> Redactor {
+        Redactor::new(self.values.secrets())
+    }
+}

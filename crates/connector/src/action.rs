@@ -1,0 +1,137 @@
+//! Actions: what an author writes, and the same erased for the engine.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{Api, Error, Outcomes, Result};
+
+/// Writes messages to a system.
+///
+/// The type is the action's fields: configuration, schema, form and documentation in one.
+#[async_trait]
+pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// What the mapping must yield for each message.
+    type Input: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static;
+    /// The largest batch that one call takes.
+    const MAX_BATCH: usize = 1;
+
+    /// Says what is wrong with the fields beyond their types.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether sending a message again changes nothing.
+    fn idempotent(&self) -> bool;
+
+    /// Sends one batch. An error is the whole batch's; an outcome is one message's, and one that
+    /// stays unset is unknown.
+    async fn run(&self, api: &Api, batch: &Batch<Self::Input>) -> Result<Outcomes>;
+}
+
+/// The messages of one call, at most [`Action::MAX_BATCH`].
+#[derive(Clone, Debug)]
+pub struct Batch<I> {
+    /// The messages, in the flow's order.
+    pub items: Vec<Item<I>>,
+}
+
+impl<I> Batch<I> {
+    /// Outcomes for this batch, all unset.
+    pub fn outcomes(&self) -> Outcomes {
+        Outcomes::unset(self.items.len())
+    }
+}
+
+/// One message of a batch.
+#[derive(Debug)]
+pub struct Item<I> {
+    /// The message's id: the same when it is sent again, so it serves as idempotency key.
+    pub id: Arc<str>,
+    /// The record's key in the system that it comes from.
+    pub key: Arc<str>,
+    /// What the mapping yielded.
+    pub input: Arc<I>,
+}
+
+impl<I> Clone for Item<I> {
+    fn clone(&self) -> Self {
+        Self { id: self.id.clone(), key: self.key.clone(), input: self.input.clone() }
+    }
+}
+
+/// An input that was checked against the action's type.
+#[derive(Clone)]
+pub struct Prepared(Arc<dyn Any + Send + Sync>);
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prepared")
+    }
+}
+
+/// One message of an erased batch.
+#[derive(Clone, Debug)]
+pub struct ErasedItem {
+    /// See [`Item::id`].
+    pub id: Arc<str>,
+    /// See [`Item::key`].
+    pub key: Arc<str>,
+    /// What [`ErasedAction::prepare`] of the same action gave.
+    pub input: Prepared,
+}
+
+/// A configured action whose input is checked JSON, as the engine carries it.
+#[async_trait]
+pub trait ErasedAction: Send + Sync {
+    /// [`Action::MAX_BATCH`].
+    fn max_batch(&self) -> usize;
+    /// [`Action::idempotent`].
+    fn idempotent(&self) -> bool;
+    /// Checks what a mapping yielded; the error says what does not fit.
+    fn prepare(&self, input: Value) -> Result<Prepared, String>;
+    /// The input as it is sent, defaults filled in.
+    fn show(&self, input: &Prepared) -> Result<Value, String>;
+    /// [`Action::run`].
+    async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes>;
+}
+
+pub(crate) struct Erased<A>(pub(crate) A);
+
+fn typed<I: Send + Sync + 'static>(input: &Prepared) -> Result<Arc<I>, Error> {
+    input.0.clone().downcast::<I>().map_err(|_| Error::config("an input of another action"))
+}
+
+#[async_trait]
+impl<A: Action> ErasedAction for Erased<A> {
+    fn max_batch(&self) -> usize {
+        A::MAX_BATCH.max(1)
+    }
+
+    fn idempotent(&self) -> bool {
+        self.0.idempotent()
+    }
+
+    fn prepare(&self, input: Value) -> Result<Prepared, String> {
+        let input: A::Input = serde_json::from_value(input).map_err(|error| error.to_string())?;
+        Ok(Prepared(Arc::new(input)))
+    }
+
+    fn show(&self, input: &Prepared) -> Result<Value, String> {
+        let input = typed::<A::Input>(input).map_err(|error| error.to_string())?;
+        serde_json::to_value(&*input).map_err(|error| error.to_string())
+    }
+
+    async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes> {
+        let items = items.iter().map(|item| {
+            let input = typed::<A::Input>(&item.input)?;
+            Ok(Item { id: item.id.clone(), key: item.key.clone(), input })
+        });
+        self.0.run(api, &Batch { items: items.collect::<Result<_>>()? }).await
+    }
+}

@@ -1,0 +1,295 @@
+//! How a connector talks to its system: credentials, limits, caps and redaction in one place.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+use url::Url;
+
+use crate::auth::Session;
+use crate::connector::FindFailure;
+use crate::egress::PublicOnly;
+use crate::limit::{Limit, Limiter};
+use crate::response::{self, Response};
+use crate::{Account, Clock, Connector, Error, Redactor, Result, Timestamp, Tokens};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest answer that is read.
+const BODY_CAP: usize = 64 * 1024 * 1024;
+/// Requests of a class that the connector does not declare.
+const UNDECLARED: Limit =
+    Limit { class: "default", concurrency: NonZeroUsize::new(4).unwrap(), per_second: None };
+
+/// What the engine lends to every [`Api`].
+#[derive(Clone)]
+pub struct Services {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The limits, shared by all flows.
+    pub limiter: Arc<dyn Limiter>,
+    /// The tokens, kept across restarts.
+    pub tokens: Arc<dyn Tokens>,
+}
+
+/// An account's access to its system. Cheap to clone; all clones share one token.
+///
+/// Paths are given as segments and escaped here. Nothing but the account's base URL is reached:
+/// no redirects, no proxies from the environment, no private addresses that nobody named.
+#[derive(Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+    observed: Option<Arc<Observed>>,
+}
+
+struct Inner {
+    account: Account,
+    identity: String,
+    http: reqwest::Client,
+    session: Session,
+    limits: Vec<Limit>,
+    limiter: Arc<dyn Limiter>,
+    failure: Option<FindFailure>,
+    redactor: Redactor,
+}
+
+/// What the answers to one call showed beside their content.
+#[derive(Debug, Default)]
+pub struct Observed(Mutex<Option<Timestamp>>);
+
+impl Observed {
+    /// The `Date` header of the first answer, the system's own time.
+    pub fn date(&self) -> Option<Timestamp> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, date: Option<Timestamp>) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *first = first.or(date);
+    }
+}
+
+impl Api {
+    /// Access to the system of `account`, an account of `connector`. `limits` replaces the
+    /// declared concurrency of a class by name.
+    pub fn new(
+        connector: &Connector,
+        account: Account,
+        limits: &BTreeMap<String, NonZeroUsize>,
+        services: Services,
+    ) -> Result<Self> {
+        let limits = connector.limits().iter().map(|declared| {
+            let concurrency = limits.get(declared.class).copied();
+            Limit { concurrency: concurrency.unwrap_or(declared.concurrency), ..*declared }
+        });
+        let identity = account.identity();
+        let http = client(account.is_private())?;
+        let inner = Inner {
+            identity: identity.clone(),
+            http,
+            session: Session::new(account.clone(), identity, &services),
+            limits: limits.collect(),
+            limiter: services.limiter,
+            failure: connector.failure(),
+            redactor: account.redactor(),
+            account,
+        };
+        Ok(Self { inner: Arc::new(inner), observed: None })
+    }
+
+    /// The same access, and what its answers will show beside their content.
+    pub fn observed(&self) -> (Self, Arc<Observed>) {
+        let observed = Arc::new(Observed::default());
+        (Self { inner: self.inner.clone(), observed: Some(observed.clone()) }, observed)
+    }
+
+    /// The account in use.
+    pub fn account(&self) -> &Account {
+        &self.inner.account
+    }
+
+    /// A GET of the path below the base URL; each segment is escaped.
+    pub fn get<S: AsRef<str>>(&self, path: impl IntoIterator<Item = S>) -> Request<'_> {
+        self.request(Method::GET, path)
+    }
+
+    /// A POST to the path below the base URL.
+    pub fn post<S: AsRef<str>>(&self, path: impl IntoIterator<Item = S>) -> Request<'_> {
+        self.request(Method::POST, path)
+    }
+
+    /// A request with any method.
+    pub fn request<S: AsRef<str>>(
+        &self,
+        method: Method,
+        path: impl IntoIterator<Item = S>,
+    ) -> Request<'_> {
+        let mut url = self.inner.account.base_url().clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let safe = method.is_safe();
+        Request { api: self, method, url, body: None, limit: UNDECLARED, safe, accepted: vec![] }
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Api").field(&self.inner.account.name()).finish()
+    }
+}
+
+fn client(private: bool) -> Result<reqwest::Client> {
+    // Whoever installs a provider first wins; any of them will do.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("towpath/", env!("CARGO_PKG_VERSION")));
+    if !private {
+        builder = builder.https_only(true).dns_resolver(PublicOnly);
+    }
+    builder.build().map_err(|error| Error::config(format!("no HTTP client: {error}")))
+}
+
+/// A request on its way.
+#[must_use = "a request does nothing until it is sent"]
+pub struct Request<'a> {
+    api: &'a Api,
+    method: Method,
+    url: Url,
+    body: Option<Result<Vec<u8>, String>>,
+    limit: Limit,
+    safe: bool,
+    accepted: Vec<StatusCode>,
+}
+
+impl Request<'_> {
+    /// Adds a query parameter.
+    pub fn query(mut self, name: &str, value: impl ToString) -> Self {
+        self.url.query_pairs_mut().append_pair(name, &value.to_string());
+        self
+    }
+
+    /// Sets a JSON body.
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        self.body = Some(serde_json::to_vec(body).map_err(|error| error.to_string()));
+        self
+    }
+
+    /// Counts the request in a limit class that the connector declares.
+    pub fn class(mut self, class: &str) -> Self {
+        let declared = self.api.inner.limits.iter().find(|limit| limit.class == class);
+        self.limit = declared.copied().unwrap_or(UNDECLARED);
+        self
+    }
+
+    /// Says that the request only asks, whatever its method: without an answer it may be sent
+    /// again.
+    pub const fn safe(mut self) -> Self {
+        self.safe = true;
+        self
+    }
+
+    /// Gives an answer with this status to the caller instead of an error.
+    pub fn accept(mut self, status: StatusCode) -> Self {
+        self.accepted.push(status);
+        self
+    }
+
+    /// Sends the request and reads the whole answer.
+    ///
+    /// A refused token is renewed once, and the request sent again. An answer that is no success
+    /// becomes the error that says what the caller may do; so does a failure that the system
+    /// reports inside a 200.
+    pub async fn send(self) -> Result<Response> {
+        let api = &*self.api.inner;
+        let sent = self.send_unredacted().await;
+        sent.map_err(|error| redacted(error, &api.redactor))
+    }
+
+    async fn send_unredacted(mut self) -> Result<Response> {
+        let api = &*self.api.inner;
+        let label = format!("{} {}", self.method, self.url.path());
+        let body = self.body.take().transpose().map_err(|problem| Error::Reject {
+            code: "unwritable".to_owned(),
+            reason: format!("the body cannot be written as JSON: {problem}"),
+        })?;
+        let body = body.map(bytes::Bytes::from);
+        let mut refused = None;
+        loop {
+            let authorised = api.session.authorise(&api.http, refused.as_ref()).await?;
+            let mut request = api.http.request(self.method.clone(), self.url.clone());
+            for (name, value) in authorised.headers {
+                request = request.header(name, value);
+            }
+            if let Some(body) = &body {
+                let json = http::HeaderValue::from_static("application/json");
+                request = request.header(http::header::CONTENT_TYPE, json).body(body.clone());
+            }
+            let permit = api.limiter.acquire(&api.identity, self.limit).await;
+            let answer = request.send().await;
+            let answer =
+                answer.map_err(|error| response::transport_error(error, &label, self.safe))?;
+            let (status, date, after) = (
+                answer.status(),
+                response::date(answer.headers()),
+                response::retry_after(answer.headers()),
+            );
+            let read = response::read_body(answer, BODY_CAP, &label, self.safe).await;
+            drop(permit);
+            if let Some(observed) = &self.api.observed {
+                observed.note(date);
+            }
+            tracing::debug!(request = %label, status = status.as_u16(), "answered");
+            let body = read?;
+            let (status, message) = self.judge(status, &body);
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                api.limiter.throttled(&api.identity, self.limit);
+            } else if status.is_success() {
+                api.limiter.accepted(&api.identity, self.limit);
+            }
+            if status == StatusCode::UNAUTHORIZED && refused.is_none() && authorised.token.is_some()
+            {
+                refused = authorised.token;
+                continue;
+            }
+            if status.is_success() || self.accepted.contains(&status) {
+                return Ok(Response { status, body, label, safe: self.safe });
+            }
+            let message = message.unwrap_or_else(|| response::message(&body));
+            return Err(response::failure(status, &message, after, &label));
+        }
+    }
+
+    /// The status that counts: the answer's own, or that of a failure inside a 200.
+    fn judge(&self, status: StatusCode, body: &[u8]) -> (StatusCode, Option<String>) {
+        let found = self.api.inner.failure.and_then(|find| find(body));
+        match found {
+            Some(failure) if status.is_success() => {
+                let status = StatusCode::from_u16(failure.status)
+                    .ok()
+                    .filter(|status| status.as_u16() >= 400)
+                    .unwrap_or(StatusCode::BAD_GATEWAY);
+                (status, Some(failure.message))
+            }
+            _ => (status, None),
+        }
+    }
+}
+
+fn redacted(mut error: Error, redactor: &Redactor) -> Error {
+    let (Error::Retry { reason, .. }
+    | Error::Unauthorized { reason }
+    | Error::TooLarge { reason }
+    | Error::Unknown { reason }
+    | Error::Reject { reason, .. }
+    | Error::Config { reason }) = &mut error;
+    *reason = redactor.redact(reason);
+    error
+}

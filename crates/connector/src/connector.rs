@@ -1,0 +1,244 @@
+//! A connector: a system's triggers and actions, and how to reach it.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+
+use schemars::{Schema, schema_for};
+use serde_json::Value;
+
+use crate::account::{Account, AccountError, Setting, Values};
+use crate::{Action, Auth, Changes, ErasedAction, ErasedTrigger, Limit, PollingTrigger};
+use crate::{action, trigger};
+
+/// The base URL of an account's system, from its settings.
+type BaseUrl = fn(&Values) -> String;
+
+/// Finds a failure inside the body of a 200.
+pub(crate) type FindFailure = fn(&[u8]) -> Option<Failure>;
+
+/// A failure that a system reports inside a 200.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The HTTP status that the answer should have had.
+    pub status: u16,
+    /// What the system said.
+    pub message: String,
+}
+
+/// A system's triggers and actions, and how to reach it. Built once, shared by all flows.
+#[derive(Clone)]
+pub struct Connector {
+    name: &'static str,
+    about: &'static str,
+    base_url: BaseUrlOf,
+    auth: Auth,
+    settings: Vec<Setting>,
+    limits: Vec<Limit>,
+    failure: Option<FindFailure>,
+    triggers: Vec<TriggerDescriptor>,
+    actions: Vec<ActionDescriptor>,
+}
+
+#[derive(Clone, Copy)]
+enum BaseUrlOf {
+    Fixed(&'static str),
+    Settings(BaseUrl),
+}
+
+/// A trigger as its connector offers it.
+#[derive(Clone)]
+pub struct TriggerDescriptor {
+    /// The name behind the connector's: `getReceiversPolling`.
+    pub name: &'static str,
+    /// The default mapping from the raw record to a message, in JSONata.
+    pub mapping: &'static str,
+    /// How it tells changes.
+    pub changes: Changes,
+    /// The JSON Schema of its fields.
+    pub fields: fn() -> Schema,
+    /// Checks fields and makes the trigger; the error says what does not fit.
+    pub configure: fn(Value) -> Result<Arc<dyn ErasedTrigger>, String>,
+}
+
+/// An action as its connector offers it.
+#[derive(Clone)]
+pub struct ActionDescriptor {
+    /// The name behind the connector's: `uploadProfiles`.
+    pub name: &'static str,
+    /// The default mapping from a message to the action's input, in JSONata.
+    pub mapping: &'static str,
+    /// The JSON Schema of its fields.
+    pub fields: fn() -> Schema,
+    /// The JSON Schema of its input.
+    pub input: fn() -> Schema,
+    /// The largest batch of one call.
+    pub max_batch: usize,
+    /// Checks fields and makes the action; the error says what does not fit.
+    pub configure: fn(Value) -> Result<Arc<dyn ErasedAction>, String>,
+}
+
+impl Connector {
+    /// A connector called `name` for the system at `base_url`.
+    pub fn new(name: &'static str, base_url: &'static str, auth: Auth) -> Self {
+        let settings = auth.settings();
+        Self {
+            name,
+            about: "",
+            base_url: BaseUrlOf::Fixed(base_url),
+            auth,
+            settings,
+            limits: vec![],
+            failure: None,
+            triggers: vec![],
+            actions: vec![],
+        }
+    }
+
+    /// Says in one sentence what the system is.
+    #[must_use]
+    pub const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// Adds a setting to the connector's accounts.
+    #[must_use]
+    pub fn setting(mut self, setting: Setting) -> Self {
+        self.settings.push(setting);
+        self
+    }
+
+    /// Derives the base URL from an account's settings (a region).
+    #[must_use]
+    pub const fn base_url(mut self, base_url: BaseUrl) -> Self {
+        self.base_url = BaseUrlOf::Settings(base_url);
+        self
+    }
+
+    /// Declares a limit class: requests under way at once (0 counts as 1).
+    #[must_use]
+    pub fn limit(mut self, class: &'static str, concurrency: usize) -> Self {
+        let concurrency = NonZeroUsize::new(concurrency).unwrap_or(NonZeroUsize::MIN);
+        self.limits.push(Limit { class, concurrency, per_second: None });
+        self
+    }
+
+    /// Adds to the limit class declared last: requests started in a second.
+    #[must_use]
+    pub fn per_second(mut self, requests: u32) -> Self {
+        if let Some(limit) = self.limits.last_mut() {
+            limit.per_second = NonZeroU32::new(requests);
+        }
+        self
+    }
+
+    /// Recognises a failure that the system reports inside a 200.
+    #[must_use]
+    pub const fn failure_inside_200(mut self, failure: fn(&[u8]) -> Option<Failure>) -> Self {
+        self.failure = Some(failure);
+        self
+    }
+
+    /// Adds a polling trigger with its default mapping.
+    #[must_use]
+    pub fn polling<T: PollingTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        self.triggers.push(TriggerDescriptor {
+            name,
+            mapping,
+            changes: T::CHANGES,
+            fields: || schema_for!(T),
+            configure: |fields| {
+                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
+                it.validate()?;
+                Ok(Arc::new(trigger::Erased(it)))
+            },
+        });
+        self
+    }
+
+    /// Adds an action with its default mapping.
+    #[must_use]
+    pub fn action<A: Action>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        self.actions.push(ActionDescriptor {
+            name,
+            mapping,
+            fields: || schema_for!(A),
+            input: || schema_for!(A::Input),
+            max_batch: A::MAX_BATCH.max(1),
+            configure: |fields| {
+                let it: A = serde_json::from_value(fields).map_err(|error| error.to_string())?;
+                it.validate()?;
+                Ok(Arc::new(action::Erased(it)))
+            },
+        });
+        self
+    }
+
+    /// The name that flow files use.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the system is, in one sentence.
+    pub const fn description(&self) -> &'static str {
+        self.about
+    }
+
+    /// The settings of its accounts.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// Its limit classes.
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
+    }
+
+    /// Its triggers.
+    pub fn triggers(&self) -> &[TriggerDescriptor] {
+        &self.triggers
+    }
+
+    /// Its actions.
+    pub fn actions(&self) -> &[ActionDescriptor] {
+        &self.actions
+    }
+
+    /// The trigger called `name`.
+    pub fn find_trigger(&self, name: &str) -> Option<&TriggerDescriptor> {
+        self.triggers.iter().find(|trigger| trigger.name == name)
+    }
+
+    /// The action called `name`.
+    pub fn find_action(&self, name: &str) -> Option<&ActionDescriptor> {
+        self.actions.iter().find(|action| action.name == name)
+    }
+
+    /// Makes an account of this connector from the values of its settings.
+    ///
+    /// `base_url` replaces the connector's own, and the origin of its OAuth2 endpoints with it.
+    pub fn account(
+        &self,
+        name: &str,
+        base_url: Option<&str>,
+        values: BTreeMap<String, String>,
+    ) -> Result<Account, AccountError> {
+        let values = Values::check(name, &self.settings, values)?;
+        let default = match self.base_url {
+            BaseUrlOf::Fixed(url) => url.to_owned(),
+            BaseUrlOf::Settings(url) => url(&values),
+        };
+        Account::new(name, self.name, base_url, &default, values, self.auth.clone())
+    }
+
+    pub(crate) const fn failure(&self) -> Option<FindFailure> {
+        self.failure
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Connector").field(&self.name).finish()
+    }
+}

@@ -1,0 +1,220 @@
+//! Answers, and what their failures mean to the caller.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{Error, Result, Timestamp};
+
+/// Excerpts of what a system said are cut to this many characters.
+const EXCERPT: usize = 200;
+
+/// An answer of a system, read whole.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    pub(crate) label: String,
+    pub(crate) safe: bool,
+}
+
+impl Response {
+    /// The HTTP status, or the one that a failure inside a 200 stands for.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body as it came.
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Reads the body as JSON of a type. Anything else is worth another try after a question,
+    /// and leaves it unknown whether it was carried out after anything else.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let problem = if self.body.is_empty() {
+                "with an empty body".to_owned()
+            } else {
+                // The message of serde_json may quote the value; the position is enough.
+                let (line, column) = (error.line(), error.column());
+                match error.classify() {
+                    serde_json::error::Category::Data => {
+                        format!("with JSON of another shape, at line {line} column {column}")
+                    }
+                    _ => format!("with something that is not JSON, at line {line} column {column}"),
+                }
+            };
+            self.nonsense(&problem)
+        })
+    }
+
+    /// The error for an answer that makes no sense.
+    pub fn nonsense(&self, problem: &str) -> Error {
+        let reason = format!("{} answered {} {problem}", self.label, self.status.as_u16());
+        if self.safe { Error::retry(reason) } else { Error::Unknown { reason } }
+    }
+
+    /// The message in an error body, or an excerpt of it.
+    pub fn message(&self) -> String {
+        message(&self.body)
+    }
+}
+
+/// Maps an answer that is no success to what the caller may do.
+pub(crate) fn failure(
+    status: StatusCode,
+    message: &str,
+    after: Option<Duration>,
+    label: &str,
+) -> Error {
+    let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+    let reason = format!("{label} answered {}{said}", status.as_u16());
+    match status.as_u16() {
+        401 => Error::Unauthorized { reason },
+        403 | 404 => Error::Config { reason },
+        413 => Error::TooLarge { reason },
+        408 | 425 | 429 | 500.. => Error::Retry { reason, after },
+        code => Error::Reject { code: format!("http{code}"), reason },
+    }
+}
+
+/// What an error body says: the vendors' envelopes, OAuth2's, or the beginning of the text.
+pub(crate) fn message(body: &[u8]) -> String {
+    let text = serde_json::from_slice::<Value>(body).ok().and_then(|body| {
+        ["/error/message", "/error_description", "/message", "/errorMessage", "/error"]
+            .iter()
+            .find_map(|place| body.pointer(place).and_then(Value::as_str).map(str::to_owned))
+    });
+    let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = words.char_indices().nth(EXCERPT) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
+/// How long `Retry-After` asks to wait: seconds, or a date against the answer's own `Date`.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    Some(Timestamp::parse_http(text)?.since(date(headers)?))
+}
+
+/// The system's own time of its answer.
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    Timestamp::parse_http(headers.get(header::DATE)?.to_str().ok()?)
+}
+
+/// Maps a failure of the transport. `safe` requests may simply be sent again.
+pub(crate) fn transport_error(error: reqwest::Error, label: &str, safe: bool) -> Error {
+    let sent = !error.is_connect() && !error.is_builder();
+    let error = error.without_url();
+    let mut reason = format!("{label} got no answer: {error}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason.push_str(": ");
+        reason.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    if safe || !sent { Error::retry(reason) } else { Error::Unknown { reason } }
+}
+
+/// Reads a body up to `cap` bytes.
+pub(crate) async fn read_body(
+    mut answer: reqwest::Response,
+    cap: usize,
+    label: &str,
+    safe: bool,
+) -> Result<Bytes> {
+    let announced = answer.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let too_long = || {
+        let reason = format!(
+            "{label} answered with more than {} MiB; ask for less at a time",
+            cap / (1024 * 1024)
+        );
+        if safe { Error::Config { reason } } else { Error::Unknown { reason } }
+    };
+    if announced > cap {
+        return Err(too_long());
+    }
+    let mut body = BytesMut::with_capacity(announced);
+    loop {
+        let chunk = answer.chunk().await;
+        match chunk.map_err(|error| transport_error(error, label, safe))? {
+            None => return Ok(body.freeze()),
+            Some(chunk) if body.len() + chunk.len() > cap => return Err(too_long()),
+            Some(chunk) => body.extend_from_slice(&chunk),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_the_caller_may_do() {
+        let kind = |status: u16| match failure(
+            StatusCode::from_u16(status).unwrap(),
+            "no",
+            Some(Duration::from_secs(7)),
+            "GET /x",
+        ) {
+            Error::Retry { after, .. } => format!("retry {}", after.unwrap().as_secs()),
+            Error::Unauthorized { .. } => "unauthorized".to_owned(),
+            Error::TooLarge { .. } => "too large".to_owned(),
+            Error::Config { .. } => "config".to_owned(),
+            Error::Reject { code, .. } => code,
+            Error::Unknown { .. } => "unknown".to_owned(),
+        };
+        let kinds: Vec<_> = [400, 401, 403, 404, 413, 422, 429, 500, 503].map(kind).into();
+        let expected = [
+            "http400",
+            "unauthorized",
+            "config",
+            "config",
+            "too large",
+            "http422",
+            "retry 7",
+            "retry 7",
+            "retry 7",
+        ];
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn the_message_is_found_in_every_envelope() {
+        for (body, expected) in [
+            (r#"{"error":{"code":404,"message":"Not Found"}}"#, "Not Found"),
+            (r#"{"error":"invalid_client","error_description":"bad pair"}"#, "bad pair"),
+            (r#"{"status":"fail","error":"Malformed request","code":400}"#, "Malformed request"),
+            (r#"{"errorMessage":"Invalid card PIN.","errorCode":10}"#, "Invalid card PIN."),
+            ("<html>\n  oops</html>", "<html> oops</html>"),
+            ("", ""),
+        ] {
+            assert_eq!(message(body.as_bytes()), expected);
+        }
+        assert_eq!(message("ä".repeat(500).as_bytes()).chars().count(), EXCERPT + 1);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+        };
+        assert_eq!(retry_after(&headers(&[("retry-after", "30")])), Some(Duration::from_secs(30)));
+        let dated = headers(&[
+            ("date", "Sun, 13 Sep 2020 12:26:40 GMT"),
+            ("retry-after", "Sun, 13 Sep 2020 12:27:10 GMT"),
+        ]);
+        assert_eq!(retry_after(&dated), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
+    }
+}
