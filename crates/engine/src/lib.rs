@@ -1,1 +1,36 @@
-//! Runs flows.
+//! Runs flows: asks a trigger what changed, maps, delivers, and commits page by page.
+//!
+//! Start with [`Engine::run`]; the life of a page is `run` (fetch, keep order) → `detect` (what
+//! is new) → `deliver` (map, batch, send) → `settle` (one atomic commit).
+//!
+//! This crate names no connector and knows no terminal. Nobody else writes state: a snapshot
+//! moves in `settle` alone, after the last message of its page is settled.
+
+mod batch;
+mod deliver;
+mod detect;
+mod dry_run;
+mod engine;
+mod error;
+mod fetch;
+mod handle;
+mod limits;
+mod retry;
+mod run;
+mod schedule;
+mod settle;
+mod snapshot;
+mod stop;
+mod tokens;
+mod watch;
+
+pub use dry_run::DryRun;
+pub use engine::{Account, Engine, Options};
+pub use error::{Error, Place, Result};
+pub use handle::{Answer, DeadLetter, DeadLetterLine, Handle, Request};
+pub use limits::Limits;
+pub use run::Report;
+pub use schedule::{Schedule, next_tick};
+pub use snapshot::{Partition, ScanState, Snapshot};
+pub use stop::{Stop, Stopper};
+pub use watch::{Event, Silent, Watch};

@@ -1,0 +1,273 @@
+//! Maps a page's messages and takes them through the steps, until each is settled.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use flow::message::{self, Scope, Unmappable};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use mapping::{Moment, Variables};
+use serde_json::{Map, Value, json};
+use store::NewDeadLetter;
+
+use crate::batch::{self, Sent};
+use crate::detect::Emitted;
+use crate::run::Context;
+use crate::{Error, Event, Place, Result};
+
+/// What became of a page's messages.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) delivered: u64,
+    pub(crate) filtered: u64,
+    pub(crate) dead_letters: Vec<NewDeadLetter>,
+}
+
+/// A message on its way through the steps.
+#[derive(Clone, Debug)]
+struct Traveller {
+    id: Arc<str>,
+    key: Arc<str>,
+    message: Arc<Value>,
+    results: Arc<Value>,
+    seed: u64,
+}
+
+/// A page on its way.
+struct Page {
+    context: Arc<Context>,
+    now_ms: i64,
+    messages: usize,
+    settled: Settled,
+}
+
+/// Delivers a page's messages. An error leaves the whole page unsettled.
+pub(crate) async fn page(context: Arc<Context>, emitted: Vec<Emitted>) -> Result<Settled> {
+    let now_ms = context.clock.now().millis();
+    let messages = emitted.len();
+    let mut page = Page { context, now_ms, messages, settled: Settled::default() };
+    if emitted.is_empty() {
+        return Ok(page.settled);
+    }
+    let travellers = page.map(emitted).await?;
+    for round in rounds(travellers) {
+        page.take_steps(round).await?;
+    }
+    Ok(page.settled)
+}
+
+/// Splits messages so that no round holds a key twice, keeping their order within each key.
+fn rounds(mut travellers: Vec<Traveller>) -> Vec<Vec<Traveller>> {
+    let mut rounds = vec![];
+    while !travellers.is_empty() {
+        let mut keys = HashSet::new();
+        let (round, rest) = travellers.into_iter().partition(|t| keys.insert(t.key.clone()));
+        rounds.push(round);
+        travellers = rest;
+    }
+    rounds
+}
+
+impl Page {
+    /// Makes messages of the raw records; what cannot be mapped becomes a dead letter.
+    async fn map(&mut self, emitted: Vec<Emitted>) -> Result<Vec<Traveller>> {
+        let (context, now_ms) = (self.context.clone(), self.now_ms);
+        let place = self.context.trigger_place.clone();
+        let none: Arc<Value> = Arc::new(Value::Object(Map::new()));
+        let mapped = off_the_reactor(&place, move || {
+            let trigger = &context.flow.trigger;
+            let variables = Variables::new()
+                .with("flow", context.flow.variables.clone())
+                .with("fields", trigger.fields.clone());
+            emitted
+                .into_iter()
+                .map(|Emitted { id, key, data, seed }| {
+                    let scope = Scope { variables: &variables, moment: Moment { now_ms, seed } };
+                    let raw = message::raw(&key, data);
+                    let (message, problem) = match message::message(trigger, &raw, &scope) {
+                        Ok(message) => (message.into_value(), None),
+                        Err(problem) => (raw, Some(problem)),
+                    };
+                    let (message, results) = (Arc::new(message), none.clone());
+                    (Traveller { id, key, message, results, seed }, problem)
+                })
+                .collect::<Vec<_>>()
+        })
+        .await?;
+        let mut travellers = Vec::with_capacity(mapped.len());
+        for (traveller, problem) in mapped {
+            match problem {
+                None => travellers.push(traveller),
+                Some(problem) => self.refuse(None, &traveller, problem)?,
+            }
+        }
+        Ok(travellers)
+    }
+
+    async fn take_steps(&mut self, mut travellers: Vec<Traveller>) -> Result<()> {
+        for step in 0..self.context.steps.len() {
+            if travellers.is_empty() {
+                return Ok(());
+            }
+            travellers = self.take_step(step, travellers).await?;
+        }
+        self.settled.delivered += travellers.len() as u64;
+        Ok(())
+    }
+
+    /// Takes messages through one step; gives back those that go on.
+    async fn take_step(
+        &mut self,
+        step: usize,
+        travellers: Vec<Traveller>,
+    ) -> Result<Vec<Traveller>> {
+        let ready = self.prepare(step, travellers).await?;
+        let context = self.context.clone();
+        let Some(taken) = context.steps.get(step) else { return Ok(vec![]) };
+        let size = taken.step.batch.get().min(taken.step.action.max_batch());
+        let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());
+        let (travellers, items): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
+        let batches = items.chunks(size.max(1)).map(|items| batch::send(&context, taken, items));
+        // Started here and not sooner: what is not yet asked for sends nothing.
+        let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
+        let mut travellers = travellers.into_iter();
+        let mut going_on = vec![];
+        while let Some(sent) = answers.try_next().await? {
+            for sent in sent {
+                let Some(mut traveller) = travellers.next() else { break };
+                match sent {
+                    Sent::Done(value) => {
+                        traveller.results = with_result(&traveller.results, &taken.step.id, value);
+                        going_on.push(traveller);
+                    }
+                    Sent::Rejected { code, reason } => {
+                        let problem = Unmappable { code, reason };
+                        self.refuse(Some(step), &traveller, problem)?;
+                    }
+                }
+            }
+        }
+        Ok(going_on)
+    }
+
+    /// Filters and maps messages for a step.
+    async fn prepare(
+        &mut self,
+        step: usize,
+        travellers: Vec<Traveller>,
+    ) -> Result<Vec<(Traveller, connector::ErasedItem)>> {
+        let (context, now_ms) = (self.context.clone(), self.now_ms);
+        let place = self.place(Some(step));
+        let mapped = off_the_reactor(&place, move || {
+            let Some(taken) = context.steps.get(step) else { return vec![] };
+            let common = Variables::new()
+                .with("flow", context.flow.variables.clone())
+                .with("fields", taken.step.fields.clone());
+            travellers
+                .into_iter()
+                .map(|traveller| {
+                    let variables = common
+                        .clone()
+                        .with("trigger", traveller.message.clone())
+                        .with("steps", traveller.results.clone());
+                    let moment = Moment { now_ms, seed: traveller.seed };
+                    let scope = Scope { variables: &variables, moment };
+                    let input = message::input(&taken.step, &traveller.message, &scope);
+                    (traveller, input)
+                })
+                .collect::<Vec<_>>()
+        })
+        .await?;
+        let mut ready = Vec::with_capacity(mapped.len());
+        for (traveller, input) in mapped {
+            match input {
+                Ok(Some(input)) => {
+                    let (id, key) = (traveller.id.clone(), traveller.key.clone());
+                    ready.push((traveller, connector::ErasedItem { id, key, input }));
+                }
+                Ok(None) => self.settled.filtered += 1,
+                Err(problem) => self.refuse(Some(step), &traveller, problem)?,
+            }
+        }
+        Ok(ready)
+    }
+
+    fn place(&self, step: Option<usize>) -> Place {
+        let of_step = step.and_then(|step| self.context.steps.get(step));
+        of_step.map_or_else(|| self.context.trigger_place.clone(), |step| step.place.clone())
+    }
+
+    /// Makes a message a dead letter, unless so many are refused that something else is wrong.
+    fn refuse(&mut self, step: Option<usize>, message: &Traveller, why: Unmappable) -> Result<()> {
+        let place = self.place(step);
+        self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
+        let payload = json!({ "message": *message.message, "steps": *message.results });
+        let first = self.settled.dead_letters.first().map(|letter| letter.reason.clone());
+        let reason = first.unwrap_or_else(|| why.reason.clone());
+        self.settled.dead_letters.push(NewDeadLetter {
+            message_id: message.id.to_string(),
+            step: place.step.clone(),
+            code: why.code,
+            reason: why.reason,
+            at: self.now_ms,
+            payload: payload.to_string().into_bytes(),
+            record_key: message.key.to_string(),
+        });
+        let rejected = self.settled.dead_letters.len();
+        if rejected > allowed_rejects(&self.context.flow.max_rejects, self.messages) {
+            let messages = self.messages;
+            return Err(Error::TooManyRejects { place, rejected, messages, reason });
+        }
+        Ok(())
+    }
+}
+
+/// How many messages of a page may be refused.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+fn allowed_rejects(limit: &flow::MaxRejects, messages: usize) -> usize {
+    // A page's messages count in thousands: a float holds them exactly.
+    let share = (limit.share.clamp(0.0, 1.0) * messages as f64).floor() as usize;
+    share.max(limit.at_least)
+}
+
+fn with_result(results: &Value, step: &str, value: Value) -> Arc<Value> {
+    let mut results = results.as_object().cloned().unwrap_or_default();
+    results.insert(step.to_owned(), value);
+    Arc::new(Value::Object(results))
+}
+
+/// Mapping is computation: it runs where it cannot hold up requests.
+async fn off_the_reactor<T: Send + 'static>(
+    place: &Place,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal {
+        place: place.clone(),
+        problem: format!("mapping stopped: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_holds_each_key_once_and_keeps_their_order() {
+        let traveller = |(index, key): (usize, &&str)| Traveller {
+            id: index.to_string().into(),
+            key: (*key).into(),
+            message: Arc::default(),
+            results: Arc::default(),
+            seed: 0,
+        };
+        let keys = ["a", "b", "a", "c", "a"];
+        let rounds = rounds(keys.iter().enumerate().map(traveller).collect());
+        let ids = |round: &Vec<Traveller>| round.iter().map(|t| &*t.id).collect::<String>();
+        assert_eq!(rounds.iter().map(ids).collect::<Vec<_>>(), ["013", "2", "4"]);
+    }
+
+    #[test]
+    fn a_fifth_of_a_page_and_at_least_twenty_may_be_refused() {
+        let limit = flow::MaxRejects::default();
+        assert_eq!([10, 100, 1000].map(|n| allowed_rejects(&limit, n)), [20, 20, 200]);
+    }
+}

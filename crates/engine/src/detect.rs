@@ -1,0 +1,351 @@
+//! What is new: every record of a page against what was settled before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector::{Record, Timestamp, Want};
+use serde_json::{Map, Value};
+use store::{Seen, Store};
+
+/// Which key and content a record has, as keyed hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    pub(crate) key: [u8; 16],
+    pub(crate) content: [u8; 8],
+}
+
+impl Fingerprint {
+    /// The fingerprint of a record; `volatile` are JSON Pointers that do not count.
+    pub(crate) fn of(
+        store: &dyn Store,
+        partition: &str,
+        record: &Record,
+        volatile: &[&str],
+        scratch: &mut Vec<u8>,
+    ) -> Self {
+        scratch.clear();
+        let skipped: Vec<Vec<&str>> =
+            volatile.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
+        let skipped: Vec<&[&str]> = skipped.iter().map(Vec::as_slice).collect();
+        write_canonical(&record.data, &skipped, scratch);
+        let key = store.keyed_hash("seen.key", &[partition.as_bytes(), record.key.as_bytes()]);
+        let content = store.keyed_hash("seen.content", &[scratch]);
+        Self { key: first(&key), content: first(&content) }
+    }
+}
+
+fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
+    std::array::from_fn(|index| hash.get(index).copied().unwrap_or_default())
+}
+
+/// Writes JSON with sorted keys, less what is skipped: the same content gives the same bytes.
+fn write_canonical(value: &Value, skipped: &[&[&str]], out: &mut Vec<u8>) {
+    match value {
+        Value::Object(fields) => write_object(fields, skipped, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            for item in items {
+                write_canonical(item, &[], out);
+                out.push(b',');
+            }
+            out.push(b']');
+        }
+        // Writing a scalar into memory cannot fail.
+        scalar => drop(serde_json::to_writer(out, scalar)),
+    }
+}
+
+fn write_object(fields: &Map<String, Value>, skipped: &[&[&str]], out: &mut Vec<u8>) {
+    let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
+    sorted.sort_unstable_by_key(|(key, _)| *key);
+    out.push(b'{');
+    for (key, value) in sorted {
+        let below: Vec<&[&str]> = skipped
+            .iter()
+            .filter_map(|path| path.split_first())
+            .filter(|(head, _)| *head == key)
+            .map(|(_, rest)| rest)
+            .collect();
+        if below.iter().any(|rest| rest.is_empty()) {
+            continue;
+        }
+        drop(serde_json::to_writer(&mut *out, key));
+        out.push(b':');
+        write_canonical(value, &below, out);
+        out.push(b',');
+    }
+    out.push(b'}');
+}
+
+/// What is remembered of a settled record; with its key 40 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    content: [u8; 8],
+    version: i64,
+    sequence: u64,
+}
+
+/// What was settled: the committed entries, overlaid with those of the pages in flight.
+#[derive(Debug, Default)]
+pub(crate) struct SeenTable(HashMap<[u8; 16], Entry>);
+
+/// A record that has to be sent.
+#[derive(Debug)]
+pub(crate) struct Emitted {
+    pub(crate) id: Arc<str>,
+    pub(crate) key: Arc<str>,
+    pub(crate) data: Value,
+    /// Fixes `$random()`: the same message gets the same numbers when it is sent again.
+    pub(crate) seed: u64,
+}
+
+/// What a page's records turned out to be.
+#[derive(Debug, Default)]
+pub(crate) struct Detected {
+    pub(crate) emitted: Vec<Emitted>,
+    /// The entries that the page's commit writes.
+    pub(crate) seen: Vec<Seen>,
+    /// How to take the entries back, in reverse order.
+    undo: Vec<([u8; 16], Option<Entry>)>,
+    pub(crate) records: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) newest: Option<Timestamp>,
+    /// Whether a key is emitted that a page in flight touched too: that page goes first.
+    pub(crate) follows_in_flight: bool,
+}
+
+/// What makes the ids of a scan's messages.
+pub(crate) struct Identity<'a> {
+    pub(crate) flow: &'a str,
+    pub(crate) trigger: &'a str,
+    pub(crate) partition: &'a str,
+    pub(crate) generation: u64,
+}
+
+impl Identity<'_> {
+    /// The same across retries and restarts, different for every change, there and back too.
+    fn message(
+        &self,
+        store: &dyn Store,
+        record: &Record,
+        found: Fingerprint,
+        replaced: u64,
+    ) -> (Arc<str>, u64) {
+        let hash = store.keyed_hash(
+            "message",
+            &[
+                self.flow.as_bytes(),
+                self.trigger.as_bytes(),
+                self.partition.as_bytes(),
+                record.key.as_bytes(),
+                &version(record).to_le_bytes(),
+                &found.content,
+                &replaced.to_le_bytes(),
+                &self.generation.to_le_bytes(),
+            ],
+        );
+        let id = uuid_like(&first::<16>(&hash));
+        let [_, _, seed @ ..] = first::<10>(&hash);
+        (id.into(), u64::from_le_bytes(seed))
+    }
+}
+
+fn uuid_like(bytes: &[u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn version(record: &Record) -> i64 {
+    record.version.map_or(0, Timestamp::millis)
+}
+
+/// A page's records with their fingerprints, to be held against the table.
+pub(crate) struct Candidates<'a> {
+    pub(crate) records: Vec<(Record, Fingerprint)>,
+    pub(crate) want: Want,
+    /// Whether the trigger wants change detection at all.
+    pub(crate) compare: bool,
+    pub(crate) identity: Identity<'a>,
+    /// The sequence of the last commit.
+    pub(crate) committed: u64,
+    /// The sequence that this page's commit will have.
+    pub(crate) sequence: u64,
+}
+
+impl SeenTable {
+    pub(crate) fn load(entries: Vec<Seen>) -> Self {
+        Self(entries.into_iter().map(|seen| (seen.key, Entry::from(seen))).collect())
+    }
+
+    /// Splits a page into what has to be sent and what is known, and overlays the table with it.
+    pub(crate) fn detect(&mut self, store: &dyn Store, page: Candidates<'_>) -> Detected {
+        let mut detected = Detected::default();
+        for (record, found) in page.records {
+            if let (Want::Changed { since }, Some(version)) = (page.want, record.version)
+                && version < since
+            {
+                continue;
+            }
+            detected.records += 1;
+            detected.newest = detected.newest.max(record.version);
+            let entry = Entry {
+                content: found.content,
+                version: version(&record),
+                sequence: page.sequence,
+            };
+            let old = self.0.get(&found.key).copied().filter(|_| page.compare);
+            let changed = old.is_none_or(|old| old.content != entry.content);
+            if page.compare && (changed || old.is_some_and(|old| old.version != entry.version)) {
+                detected.undo.push((found.key, self.0.insert(found.key, entry)));
+                detected.seen.push(entry.seen(found.key));
+            }
+            if !changed {
+                detected.unchanged += 1;
+                continue;
+            }
+            let replaced = old.map_or(0, |old| old.sequence);
+            detected.follows_in_flight |= replaced > page.committed && replaced < page.sequence;
+            let (id, seed) = page.identity.message(store, &record, found, replaced);
+            let key = record.key.into();
+            detected.emitted.push(Emitted { id, key, data: record.data, seed });
+        }
+        detected
+    }
+
+    /// Takes back what a page that was not committed put over the table. Pages are taken back
+    /// in reverse order.
+    pub(crate) fn undo(&mut self, page: Detected) {
+        for (key, old) in page.undo.into_iter().rev() {
+            match old {
+                Some(entry) => drop(self.0.insert(key, entry)),
+                None => drop(self.0.remove(&key)),
+            }
+        }
+    }
+
+    /// Removes the entries below `horizon`; gives what is left if anything went.
+    ///
+    /// Versions are compared, never a clock.
+    pub(crate) fn prune(&mut self, horizon: Timestamp) -> Option<Vec<Seen>> {
+        let before = self.0.len();
+        self.0.retain(|_, entry| entry.version >= horizon.millis());
+        if self.0.len() == before {
+            return None;
+        }
+        self.0.shrink_to_fit();
+        let mut left: Vec<Seen> = self.0.iter().map(|(key, entry)| entry.seen(*key)).collect();
+        left.sort_unstable_by_key(|seen| (seen.sequence, seen.key));
+        Some(left)
+    }
+}
+
+impl Entry {
+    const fn seen(self, key: [u8; 16]) -> Seen {
+        Seen { key, content: self.content, version: self.version, sequence: self.sequence }
+    }
+}
+
+impl From<Seen> for Entry {
+    fn from(seen: Seen) -> Self {
+        Self { content: seen.content, version: seen.version, sequence: seen.sequence }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn canonical(value: &Value, skipped: &[&[&str]]) -> String {
+        let mut out = vec![];
+        write_canonical(value, skipped, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn content_is_key_sorted_and_without_the_volatile_paths() {
+        let value = json!({"b": {"y": 1, "x": [1, "2"]}, "a": null, "last_ip": "1.2.3.4"});
+        assert_eq!(
+            canonical(&value, &[&["last_ip"], &["b", "y"]]),
+            r#"{"a":null,"b":{"x":[1,"2",],},}"#
+        );
+        let other = json!({"last_ip": "", "a": null, "b": {"x": [1, "2"], "y": 1}});
+        assert_eq!(canonical(&value, &[&["last_ip"]]), canonical(&other, &[&["last_ip"]]));
+    }
+
+    fn page(
+        store: &dyn Store,
+        records: &[(&str, i64, i64)],
+        since: i64,
+        sequence: u64,
+    ) -> Candidates<'static> {
+        let records = records.iter().map(|(key, seconds, value)| {
+            let record = Record {
+                key: (*key).to_owned(),
+                version: Some(Timestamp::from_secs(*seconds)),
+                data: json!({ "v": value }),
+            };
+            let found = Fingerprint::of(store, "", &record, &[], &mut vec![]);
+            (record, found)
+        });
+        Candidates {
+            records: records.collect(),
+            want: Want::Changed { since: Timestamp::from_secs(since) },
+            compare: true,
+            identity: Identity { flow: "f", trigger: "t", partition: "", generation: 0 },
+            committed: 0,
+            sequence,
+        }
+    }
+
+    fn emitted(detected: &Detected) -> Vec<&str> {
+        detected.emitted.iter().map(|message| &*message.key).collect()
+    }
+
+    #[test]
+    fn only_what_differs_is_emitted_and_pages_in_flight_count() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let mut table = SeenTable::default();
+        let first = table.detect(&store, page(&store, &[("a", 10, 1), ("b", 10, 1)], 0, 1));
+        assert_eq!(emitted(&first), ["a", "b"]);
+        let second =
+            table.detect(&store, page(&store, &[("a", 10, 1), ("b", 10, 2), ("c", 9, 1)], 10, 2));
+        assert_eq!((emitted(&second), second.records, second.unchanged), (vec!["b"], 2, 1));
+        assert!(second.follows_in_flight);
+        assert_ne!(first.emitted.last().unwrap().id, second.emitted.first().unwrap().id);
+        // Both pages are taken back: everything is new again, with the same ids.
+        let ids = |page: &Detected| page.emitted.iter().map(|m| m.id.clone()).collect::<Vec<_>>();
+        let before = ids(&first);
+        table.undo(second);
+        table.undo(first);
+        let again = table.detect(&store, page(&store, &[("a", 10, 1), ("b", 10, 1)], 0, 1));
+        assert_eq!(ids(&again), before);
+    }
+
+    #[test]
+    fn a_change_there_and_back_has_three_ids() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let mut table = SeenTable::default();
+        let ids: Vec<_> = [(1, 1), (2, 2), (1, 3)]
+            .iter()
+            .map(|(value, sequence)| {
+                let found = table.detect(&store, page(&store, &[("a", 10, *value)], 0, *sequence));
+                found.emitted.first().unwrap().id.clone()
+            })
+            .collect();
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn pruning_keeps_what_the_next_poll_will_show_again() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let mut table = SeenTable::default();
+        let records = [("old", 10, 1), ("edge", 40, 1), ("new", 100, 1), ("future", 9000, 1)];
+        let found = table.detect(&store, page(&store, &records, 0, 1));
+        assert_eq!(found.newest, Some(Timestamp::from_secs(9000)));
+        assert_eq!(table.prune(Timestamp::from_secs(40)).unwrap().len(), 3);
+        assert_eq!(table.prune(Timestamp::from_secs(40)), None);
+        let again = table.detect(&store, page(&store, &records, 40, 2));
+        assert!(again.emitted.is_empty() && again.seen.is_empty());
+    }
+}

@@ -1,0 +1,223 @@
+//! The engine: everything that runs flows, put together once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use connector::{Api, Clock, Connector, Services};
+use flow::Flow;
+use store::{RunLine, Store};
+
+use crate::detect::SeenTable;
+use crate::limits::Limits;
+use crate::run::{Context, Report, Run, StepContext};
+use crate::snapshot::Snapshot;
+use crate::tokens::VaultTokens;
+use crate::{Error, Place, Result, Stop, Watch};
+
+/// What an engine is made of.
+pub struct Options {
+    /// The connectors that there are.
+    pub connectors: Vec<Connector>,
+    /// The accounts, by name, their secrets resolved.
+    pub accounts: BTreeMap<String, Account>,
+    /// Where state is kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// An account with what `towpath.yaml` says about its limits.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The credentials.
+    pub account: connector::Account,
+    /// Requests under way at once, by limit class, in place of the connector's own.
+    pub limits: BTreeMap<String, NonZeroUsize>,
+}
+
+/// Runs flows. Shared by everything that does.
+pub struct Engine {
+    options: Options,
+    services: Services,
+    /// One a name, so that all flows share its token.
+    apis: Mutex<HashMap<String, Api>>,
+    running: Mutex<HashSet<String>>,
+}
+
+/// A flow's place among those that run; free again when dropped.
+struct Running<'a> {
+    engine: &'a Engine,
+    flow: String,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        lock(&self.engine.running).remove(&self.flow);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Puts an engine together. Nothing is sent or written yet.
+    pub fn new(options: Options) -> Self {
+        let services = Services {
+            clock: options.clock.clone(),
+            limiter: Arc::new(Limits::new(options.clock.clone())),
+            tokens: Arc::new(VaultTokens(options.store.clone())),
+        };
+        Self { options, services, apis: Mutex::default(), running: Mutex::default() }
+    }
+
+    /// Runs a flow once: scans what changed since its snapshot, delivers it, commits.
+    ///
+    /// One run a flow at a time. The run's line is kept whatever becomes of it; errors are in
+    /// the report.
+    pub async fn run(&self, flow: &Arc<Flow>, stop: Stop, watch: Arc<dyn Watch>) -> Report {
+        let Some(_running) = self.enter(&flow.name) else {
+            return Report::failed(Error::AlreadyRunning { flow: flow.name.clone() });
+        };
+        let started = self.options.clock.now();
+        let mut report = match self.start(flow, stop, watch).await {
+            Ok(run) => run.all().await,
+            Err(error) => Report::failed(error),
+        };
+        let line = RunLine {
+            run: format!("{}-{}", flow.name, started.millis()),
+            started: started.millis(),
+            finished: self.options.clock.now().millis(),
+            outcome: report.outcome().to_owned(),
+            counts: report.counts,
+            error: report.errors.first().map(ToString::to_string),
+        };
+        if let Err(error) = self.options.store.record_run(&flow.name, line).await {
+            report.errors.push(Error::store(&flow.name, &error));
+        }
+        report
+    }
+
+    /// The fingerprint of what a flow reads: trigger, its fields, connector and account.
+    pub fn source(&self, flow: &Flow) -> Result<String> {
+        let place = trigger_place(flow);
+        let api = self.api(&flow.trigger.account, &flow.trigger.connector, &place)?;
+        let mut hasher = blake3::Hasher::new();
+        let fields = sorted(&flow.trigger.fields).to_string();
+        let identity = api.account().identity();
+        let parts = [&flow.trigger.connector, &flow.trigger.name, &fields, &identity];
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        Ok(hasher.finalize().to_hex().chars().take(32).collect())
+    }
+
+    /// The store that the engine keeps state in.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.options.store
+    }
+
+    /// The engine's clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.options.clock
+    }
+
+    fn enter(&self, flow: &str) -> Option<Running<'_>> {
+        let entered = lock(&self.running).insert(flow.to_owned());
+        entered.then(|| Running { engine: self, flow: flow.to_owned() })
+    }
+
+    async fn start(&self, flow: &Arc<Flow>, stop: Stop, watch: Arc<dyn Watch>) -> Result<Run> {
+        let context = self.context(flow, watch)?;
+        let source = self.source(flow)?;
+        let failed = |error: store::Error| Error::store(&flow.name, &error);
+        let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
+        let (snapshot, sequence) = match lease.head {
+            None => (Snapshot::new(source), 0),
+            Some(head) => {
+                let snapshot = Snapshot::read(&flow.name, &head.snapshot)?;
+                if snapshot.source != source {
+                    return Err(Error::SourceChanged { flow: flow.name.clone() });
+                }
+                (snapshot, head.sequence)
+            }
+        };
+        let seen = self.options.store.seen(&flow.name).await.map_err(failed)?;
+        Ok(Run {
+            context: Arc::new(context),
+            fence: lease.fence,
+            snapshot,
+            sequence,
+            seen: SeenTable::load(seen),
+            stop,
+            report: Report::default(),
+        })
+    }
+
+    pub(crate) fn context(&self, flow: &Arc<Flow>, watch: Arc<dyn Watch>) -> Result<Context> {
+        let trigger_place = trigger_place(flow);
+        let trigger = &flow.trigger;
+        let trigger_api = self.api(&trigger.account, &trigger.connector, &trigger_place)?;
+        let steps = flow.steps.iter().map(|step| {
+            let place = Place {
+                flow: flow.name.clone(),
+                step: Some(step.id.clone()),
+                account: step.account.clone(),
+            };
+            if !step.action.idempotent() {
+                let reason = format!(
+                    "{}.{} is not idempotent: without a journal a restart could send a message \
+                     twice, so it is not run",
+                    step.connector, step.name
+                );
+                return Err(Error::Config { place, reason });
+            }
+            let api = self.api(&step.account, &step.connector, &place)?;
+            Ok(StepContext { step: step.clone(), api, place })
+        });
+        Ok(Context {
+            steps: steps.collect::<Result<_>>()?,
+            flow: flow.clone(),
+            trigger_api,
+            trigger_place,
+            store: self.options.store.clone(),
+            clock: self.options.clock.clone(),
+            watch,
+        })
+    }
+
+    fn api(&self, account: &str, connector: &str, place: &Place) -> Result<Api> {
+        if let Some(api) = lock(&self.apis).get(account) {
+            return Ok(api.clone());
+        }
+        let config = |reason: String| Error::Config { place: place.clone(), reason };
+        let known = self.options.accounts.get(account);
+        let known = known.ok_or_else(|| config("towpath.yaml has no such account".to_owned()))?;
+        let connector = self.options.connectors.iter().find(|it| it.name() == connector);
+        let connector = connector.ok_or_else(|| config("no such connector".to_owned()))?;
+        let api = Api::new(connector, known.account.clone(), &known.limits, self.services.clone());
+        let api = api.map_err(|error| config(error.to_string()))?;
+        lock(&self.apis).insert(account.to_owned(), api.clone());
+        Ok(api)
+    }
+}
+
+fn trigger_place(flow: &Flow) -> Place {
+    Place { flow: flow.name.clone(), step: None, account: flow.trigger.account.clone() }
+}
+
+/// The same fields in another order are the same fields.
+fn sorted(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
+            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(fields.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        scalar => scalar.clone(),
+    }
+}

@@ -1,0 +1,160 @@
+//! Why a run failed: each variant says what the operator may do.
+
+use std::fmt;
+
+/// The result of a piece of a run.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where in a flow something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The flow's name.
+    pub flow: String,
+    /// The step's id; `None` is the trigger.
+    pub step: Option<String>,
+    /// The account in use.
+    pub account: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flow \"{}\", ", self.flow)?;
+        match &self.step {
+            Some(step) => write!(f, "step \"{step}\", ")?,
+            None => f.write_str("trigger, ")?,
+        }
+        write!(f, "account \"{}\"", self.account)
+    }
+}
+
+/// Why a run failed. Nothing is lost by any of them: the snapshot stays before what is not
+/// settled.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// A system is not there or makes no sense; the next run goes on from the last commit.
+    #[error("{place}: {reason}")]
+    Unavailable {
+        /// Where.
+        place: Place,
+        /// What happened, after how many tries.
+        reason: String,
+    },
+    /// The credentials were refused.
+    #[error("{place}: {reason}; check the account's credentials in towpath.yaml")]
+    Unauthorized {
+        /// Where.
+        place: Place,
+        /// What was refused.
+        reason: String,
+    },
+    /// A setting of the flow, the account or the system has to change first.
+    #[error("{place}: {reason}")]
+    Config {
+        /// Where.
+        place: Place,
+        /// What does not fit.
+        reason: String,
+    },
+    /// So much of a page was refused that the mapping or the target must be wrong.
+    #[error(
+        "{place}: {rejected} of {messages} messages of a page were refused, more than `maxRejects` \
+         allows; nothing of the page is committed. The first: {reason}"
+    )]
+    TooManyRejects {
+        /// Where the first was refused.
+        place: Place,
+        /// Refused messages so far.
+        rejected: usize,
+        /// The page's messages.
+        messages: usize,
+        /// Why the first was refused.
+        reason: String,
+    },
+    /// The flow reads another source than the one that its snapshot is about.
+    #[error(
+        "flow \"{flow}\" reads another source than its stored state is about: its trigger, fields, \
+         account or base URL changed. `towpath state keep {flow}` goes on from that state with \
+         the new source, `towpath state reset {flow}` forgets it and reads everything"
+    )]
+    SourceChanged {
+        /// The flow's name.
+        flow: String,
+    },
+    /// The stored snapshot cannot be used.
+    #[error("flow \"{flow}\": {problem}")]
+    Snapshot {
+        /// The flow's name.
+        flow: String,
+        /// What is wrong, and the way out.
+        problem: String,
+    },
+    /// The stored snapshot was written by a newer version.
+    #[error(
+        "flow \"{flow}\": the stored snapshot has format {found}, written by a newer towpath; \
+         this one knows format {known}. Use that version or a newer one"
+    )]
+    NewerSnapshot {
+        /// The flow's name.
+        flow: String,
+        /// The format that is stored.
+        found: u64,
+        /// The format that this version reads and writes.
+        known: u32,
+    },
+    /// The flow is running already.
+    #[error("flow \"{flow}\" is already running; one run at a time keeps its snapshot")]
+    AlreadyRunning {
+        /// The flow's name.
+        flow: String,
+    },
+    /// The store failed.
+    #[error("flow \"{flow}\": the store could not be used: {problem}")]
+    Store {
+        /// The flow's name.
+        flow: String,
+        /// What the store says.
+        problem: String,
+    },
+    /// The runtime itself broke its own rules.
+    #[error("{place}: {problem}; this is a fault of towpath, please report it")]
+    Internal {
+        /// Where.
+        place: Place,
+        /// What happened.
+        problem: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn store(flow: &str, error: &store::Error) -> Self {
+        Self::Store { flow: flow.to_owned(), problem: error.to_string() }
+    }
+
+    /// Whether trying again without a change is pointless.
+    pub const fn needs_change(&self) -> bool {
+        matches!(self, Self::Config { .. } | Self::SourceChanged { .. } | Self::Snapshot { .. })
+    }
+
+    /// Whether the rest of the run is pointless too, in other partitions.
+    pub(crate) const fn ends_run(&self) -> bool {
+        !matches!(self, Self::Unavailable { .. } | Self::TooManyRejects { .. })
+    }
+
+    /// What a system's final error means to the run.
+    pub(crate) fn of_call(place: Place, error: connector::Error, tries: usize) -> Self {
+        use connector::Error as Call;
+        match error {
+            Call::Retry { reason, .. } | Call::Unknown { reason } => {
+                let reason = match tries {
+                    0 | 1 => reason,
+                    _ => format!("{reason} (tried {tries} times)"),
+                };
+                Self::Unavailable { place, reason }
+            }
+            Call::Unauthorized { reason } => Self::Unauthorized { place, reason },
+            Call::Config { reason } | Call::Reject { reason, .. } | Call::TooLarge { reason } => {
+                Self::Config { place, reason }
+            }
+        }
+    }
+}

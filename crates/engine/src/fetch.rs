@@ -1,0 +1,90 @@
+//! Asks a trigger for one page, as often as it takes.
+
+use std::sync::Arc;
+
+use connector::{Record, Scan, Timestamp, Want};
+use flow::Retry;
+use serde_json::Value;
+
+use crate::detect::Fingerprint;
+use crate::retry::Tries;
+use crate::run::Context;
+use crate::{Error, Result};
+
+/// A page as it was fetched.
+pub(crate) struct Fetched {
+    pub(crate) records: Vec<(Record, Fingerprint)>,
+    /// Where the next page begins; `None` ends the scan.
+    pub(crate) next: Option<Value>,
+    /// The system's own time at the first answer, or ours if it tells none.
+    pub(crate) date: Timestamp,
+}
+
+/// Lists the partitions; a trigger without any has one, called "".
+pub(crate) async fn partitions(context: &Context) -> Result<Vec<String>> {
+    let trigger = &context.flow.trigger.trigger;
+    let place = &context.trigger_place;
+    let mut tries = Tries::new(Retry::default(), place, &*context.clock, &*context.watch);
+    let mut listed = loop {
+        match trigger.partitions(&context.trigger_api).await {
+            Ok(listed) => break listed,
+            Err(error) => match tries.again(error).await {
+                Ok(()) => {}
+                Err(error) => return Err(Error::of_call(place.clone(), error, tries.made)),
+            },
+        }
+    };
+    if listed.is_empty() {
+        listed.push(String::new());
+    }
+    let mut known = std::collections::HashSet::new();
+    listed.retain(|id| known.insert(id.clone()));
+    Ok(listed)
+}
+
+/// Fetches the page of `partition` that begins at `cursor`, and fingerprints its records.
+pub(crate) async fn page(
+    context: Arc<Context>,
+    partition: Arc<str>,
+    want: Want,
+    cursor: Option<Value>,
+) -> Result<Fetched> {
+    let place = &context.trigger_place;
+    let scan =
+        Scan { want, partition: Some(partition.to_string()).filter(|id| !id.is_empty()), cursor };
+    let mut tries = Tries::new(Retry::default(), place, &*context.clock, &*context.watch);
+    let (page, date) = loop {
+        let asked = context.clock.now();
+        let (api, observed) = context.trigger_api.observed();
+        match context.flow.trigger.trigger.poll(&api, &scan).await {
+            Ok(page) => break (page, observed.date().unwrap_or(asked)),
+            Err(error) => match tries.again(error).await {
+                Ok(()) => {}
+                Err(error) => return Err(Error::of_call(place.clone(), error, tries.made)),
+            },
+        }
+    };
+    if page.next.is_some() && page.next == scan.cursor {
+        let problem = "the trigger gives the same place inside the scan again".to_owned();
+        return Err(Error::Internal { place: place.clone(), problem });
+    }
+    let hashing = context.clone();
+    let records = page.records;
+    let records = tokio::task::spawn_blocking(move || {
+        let volatile = hashing.flow.trigger.trigger.volatile();
+        let mut scratch = vec![];
+        records
+            .into_iter()
+            .map(|record| {
+                let found =
+                    Fingerprint::of(&*hashing.store, &partition, &record, volatile, &mut scratch);
+                (record, found)
+            })
+            .collect()
+    });
+    let records = records.await.map_err(|error| Error::Internal {
+        place: place.clone(),
+        problem: format!("hashing stopped: {error}"),
+    })?;
+    Ok(Fetched { records, next: page.next, date })
+}

@@ -1,0 +1,105 @@
+//! Trying again: how often, and how long to wait in between.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use connector::{Clock, Error};
+use flow::Retry;
+
+use crate::{Event, Place, Watch};
+
+/// A system that asks for a longer wait than this gets it from the schedule, not from a run that
+/// holds its pages in memory.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+
+/// The tries of one call.
+pub(crate) struct Tries<'a> {
+    place: &'a Place,
+    clock: &'a dyn Clock,
+    watch: &'a dyn Watch,
+    waits: backon::ExponentialBackoff,
+    /// How often the call was made.
+    pub(crate) made: usize,
+}
+
+impl<'a> Tries<'a> {
+    pub(crate) fn new(
+        retry: Retry,
+        place: &'a Place,
+        clock: &'a dyn Clock,
+        watch: &'a dyn Watch,
+    ) -> Self {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(retry.first)
+            .with_max_delay(retry.longest)
+            .with_max_times(retry.attempts.get() - 1)
+            .with_jitter()
+            .build();
+        Self { place, clock, watch, waits, made: 0 }
+    }
+
+    /// Waits before the next try; gives the error back if there is none.
+    pub(crate) async fn again(&mut self, error: Error) -> Result<(), Error> {
+        self.made += 1;
+        let (reason, after) = match &error {
+            Error::Retry { reason, after } => (reason, *after),
+            Error::Unknown { reason } => (reason, None),
+            _ => return Err(error),
+        };
+        let Some(wait) = self.waits.next() else { return Err(error) };
+        let wait = wait.max(after.unwrap_or_default());
+        if wait > LONGEST_ASKED {
+            return Err(error);
+        }
+        self.watch.on(&Event::Retrying { place: self.place, tries: self.made, wait, reason });
+        self.clock.sleep(wait).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector::{ManualClock, Timestamp};
+
+    use super::*;
+    use crate::Silent;
+
+    fn place() -> Place {
+        Place { flow: "f".to_owned(), step: None, account: "a".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn five_tries_with_growing_waits_and_then_the_error() {
+        let (place, clock) = (place(), ManualClock::new(Timestamp::default()));
+        let mut tries = Tries::new(Retry::default(), &place, &clock, &Silent);
+        for _ in 0..4 {
+            tries.again(Error::retry("down")).await.unwrap();
+        }
+        assert_eq!(tries.again(Error::retry("down")).await, Err(Error::retry("down")));
+        assert_eq!(tries.made, 5);
+        // 1 + 2 + 4 + 8 s, each at most doubled by jitter.
+        let waited = clock.now().since(Timestamp::default());
+        assert!((15..=30).contains(&waited.as_secs()), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn retry_after_is_honoured_up_to_five_minutes() {
+        let (place, clock) = (place(), ManualClock::new(Timestamp::default()));
+        let mut tries = Tries::new(Retry::default(), &place, &clock, &Silent);
+        let asked = |seconds| Error::Retry {
+            reason: "busy".to_owned(),
+            after: Some(Duration::from_secs(seconds)),
+        };
+        tries.again(asked(120)).await.unwrap();
+        assert_eq!(clock.now(), Timestamp::from_secs(120));
+        assert!(tries.again(asked(301)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_would_fail_again_is_not_tried_again() {
+        let (place, clock) = (place(), ManualClock::new(Timestamp::default()));
+        let mut tries = Tries::new(Retry::default(), &place, &clock, &Silent);
+        assert!(tries.again(Error::config("no such group")).await.is_err());
+        assert_eq!(clock.now(), Timestamp::default());
+    }
+}

@@ -1,0 +1,311 @@
+//! One run of a flow: partitions one after another, each scanned page by page, in order.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use connector::{Api, Changes, Clock};
+use flow::{Flow, Step};
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use store::{Counts, Fence, Store};
+use tokio::task::JoinHandle;
+
+use crate::deliver::{self, Settled};
+use crate::detect::{Candidates, Detected, Emitted, Identity, SeenTable};
+use crate::fetch::{self, Fetched};
+use crate::snapshot::{ScanState, Snapshot};
+use crate::{Error, Event, Place, Result, Stop, Watch};
+
+/// What every part of a run shares.
+pub(crate) struct Context {
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) trigger_api: Api,
+    pub(crate) trigger_place: Place,
+    pub(crate) steps: Vec<StepContext>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) watch: Arc<dyn Watch>,
+}
+
+/// A step with its access to its system.
+pub(crate) struct StepContext {
+    pub(crate) step: Step,
+    pub(crate) api: Api,
+    pub(crate) place: Place,
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What became of the records, over all committed pages.
+    pub counts: Counts,
+    /// Pages that were settled.
+    pub pages: u64,
+    /// Whether the signal to stop ended it early.
+    pub stopped: bool,
+    /// What failed; empty after a good run.
+    pub errors: Vec<Error>,
+}
+
+impl Report {
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { errors: vec![error], ..Self::default() }
+    }
+
+    /// One word for the run's line.
+    pub fn outcome(&self) -> &'static str {
+        match (self.errors.is_empty(), self.stopped) {
+            (false, _) => "failed",
+            (true, true) => "stopped",
+            (true, false) => "completed",
+        }
+    }
+}
+
+/// A run under way.
+pub(crate) struct Run {
+    pub(crate) context: Arc<Context>,
+    pub(crate) fence: Fence,
+    /// As committed.
+    pub(crate) snapshot: Snapshot,
+    /// The sequence of the last commit.
+    pub(crate) sequence: u64,
+    pub(crate) seen: SeenTable,
+    pub(crate) stop: Stop,
+    pub(crate) report: Report,
+}
+
+/// How a scan ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Complete,
+    Stopped,
+}
+
+/// A page between its fetch and its commit.
+pub(crate) struct InFlight {
+    pub(crate) detected: Detected,
+    /// The scan as it stands behind this page; `None` as cursor means that it is complete.
+    pub(crate) scan: ScanState,
+}
+
+impl Run {
+    /// Scans every partition. One that fails does not stop the others, unless what failed would
+    /// fail there too.
+    pub(crate) async fn all(mut self) -> Report {
+        let listed = match fetch::partitions(&self.context).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.report.errors.push(error);
+                return self.report;
+            }
+        };
+        for partition in &listed {
+            if self.stop.is_set() {
+                self.report.stopped = true;
+                break;
+            }
+            match self.partition(partition, &listed).await {
+                Ok(End::Complete) => {}
+                Ok(End::Stopped) => {
+                    self.report.stopped = true;
+                    break;
+                }
+                Err(error) => {
+                    let ends_run = error.ends_run();
+                    self.context.watch.on(&Event::Failed { error: &error });
+                    self.report.errors.push(error);
+                    if ends_run {
+                        break;
+                    }
+                }
+            }
+        }
+        self.report
+    }
+
+    /// Scans one partition; after a scan that an earlier run began, once more for what changed
+    /// in between.
+    async fn partition(&mut self, partition: &str, listed: &[String]) -> Result<End> {
+        let stored = self.snapshot.partitions.get(partition).and_then(|part| part.scan.clone());
+        if let Some(scan) = stored
+            && self.scan(partition, listed, scan, true).await? == End::Stopped
+        {
+            return Ok(End::Stopped);
+        }
+        let trigger = &self.context.flow.trigger;
+        let since = match trigger.trigger.changes() {
+            Changes::Timestamps | Changes::Both => {
+                let known = self.snapshot.partitions.get(partition);
+                let last_updated = known.and_then(|partition| partition.last_updated);
+                last_updated.map(|last_updated| last_updated.minus(trigger.overlap))
+            }
+            Changes::Content | Changes::None => None,
+        };
+        self.scan(partition, listed, ScanState::new(since), false).await
+    }
+
+    async fn scan(
+        &mut self,
+        partition: &str,
+        listed: &[String],
+        mut ahead: ScanState,
+        resumed: bool,
+    ) -> Result<End> {
+        let context = self.context.clone();
+        let flow = &*context.flow.name;
+        let want = ahead.want();
+        context.watch.on(&Event::Scanning { flow, partition, want, resumed });
+        let window = context.flow.window.get();
+        let id: Arc<str> = partition.into();
+        let fetch = |ahead: &ScanState| {
+            Box::pin(fetch::page(context.clone(), id.clone(), want, ahead.cursor.clone()))
+        };
+        let mut pages: VecDeque<InFlight> = VecDeque::new();
+        let mut deliveries = FuturesOrdered::new();
+        let mut held: Option<Vec<Emitted>> = None;
+        let mut fetching = Some(fetch(&ahead));
+        let mut more = true;
+        let mut failed = None;
+        let mut stopping = false;
+        let mut stop = self.stop.clone();
+        let mut grace_over: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(std::future::pending());
+        let end = loop {
+            if let Some(emitted) = held.take_if(|_| deliveries.is_empty()) {
+                deliveries.push_back(self.deliver(emitted));
+            }
+            let room = held.is_none() && pages.len() < window;
+            if fetching.is_none() && more && room && !stopping && failed.is_none() {
+                fetching = Some(fetch(&ahead));
+            }
+            if fetching.is_none() && pages.is_empty() {
+                break match failed {
+                    Some(error) => Err(error),
+                    None if more => Ok(End::Stopped),
+                    None => Ok(End::Complete),
+                };
+            }
+            tokio::select! {
+                biased;
+                Some(delivered) = deliveries.next() => {
+                    let Some(page) = pages.pop_front() else { break Err(self.lost()) };
+                    let settled = match delivered {
+                        Ok(settled) => self.settle(partition, listed, page, settled).await,
+                        Err(error) => Err((error, page)),
+                    };
+                    if let Err((error, page)) = settled {
+                        pages.push_front(page);
+                        break Err(error);
+                    }
+                }
+                fetched = async { match fetching.as_mut() {
+                    Some(fetching) => fetching.await,
+                    None => std::future::pending().await,
+                }} => {
+                    fetching = None;
+                    match fetched {
+                        Ok(fetched) => {
+                            more = fetched.next.is_some();
+                            let sequence = self.sequence + 1 + pages.len() as u64;
+                            let (page, emitted) =
+                                self.detect(partition, &mut ahead, fetched, sequence);
+                            let waits = page.detected.follows_in_flight;
+                            pages.push_back(page);
+                            if waits {
+                                held = Some(emitted);
+                            } else {
+                                deliveries.push_back(self.deliver(emitted));
+                            }
+                        }
+                        Err(error) if error.ends_run() => break Err(error),
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                () = stop.wait(), if !stopping => {
+                    // Fetch no more; what was fetched is delivered and committed.
+                    stopping = true;
+                    fetching = None;
+                    let (clock, grace) = (context.clock.clone(), self.stop.grace);
+                    grace_over = Box::pin(async move { clock.sleep(grace).await });
+                }
+                () = &mut grace_over => break Ok(End::Stopped),
+            }
+        };
+        // What was not committed leaves no trace: the next run finds it again.
+        drop(deliveries);
+        for page in pages.into_iter().rev() {
+            self.seen.undo(page.detected);
+        }
+        end
+    }
+
+    /// Holds a page against what was settled, and moves the scan behind it.
+    fn detect(
+        &mut self,
+        partition: &str,
+        ahead: &mut ScanState,
+        fetched: Fetched,
+        sequence: u64,
+    ) -> (InFlight, Vec<Emitted>) {
+        let context = &self.context;
+        let trigger = &context.flow.trigger;
+        let mut detected = self.seen.detect(
+            &*context.store,
+            Candidates {
+                records: fetched.records,
+                want: ahead.want(),
+                compare: trigger.trigger.changes() != Changes::None,
+                identity: Identity {
+                    flow: &context.flow.name,
+                    trigger: &trigger.name,
+                    partition,
+                    generation: self.snapshot.generation,
+                },
+                committed: self.sequence,
+                sequence,
+            },
+        );
+        ahead.note(detected.newest);
+        ahead.cap = ahead.cap.or(Some(fetched.date));
+        ahead.cursor = fetched.next;
+        let emitted = std::mem::take(&mut detected.emitted);
+        (InFlight { detected, scan: ahead.clone() }, emitted)
+    }
+
+    fn deliver(&self, emitted: Vec<Emitted>) -> Delivery {
+        let place = self.context.trigger_place.clone();
+        Delivery { task: tokio::spawn(deliver::page(self.context.clone(), emitted)), place }
+    }
+
+    fn lost(&self) -> Error {
+        let problem = "a page was delivered that nobody fetched".to_owned();
+        Error::Internal { place: self.context.trigger_place.clone(), problem }
+    }
+}
+
+/// A page being delivered on a task of its own; dropping it stops the task.
+struct Delivery {
+    task: JoinHandle<Result<Settled>>,
+    place: Place,
+}
+
+impl Future for Delivery {
+    type Output = Result<Settled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.task).poll(cx).map(|joined| {
+            joined.unwrap_or_else(|error| {
+                let problem = format!("delivery stopped: {error}");
+                Err(Error::Internal { place: self.place.clone(), problem })
+            })
+        })
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,104 @@
+//! One atomic commit a page, after its last message is settled. Nobody else moves a snapshot.
+
+use connector::{Changes, Timestamp};
+use store::{Commit, Counts, SeenChange};
+
+use crate::deliver::Settled;
+use crate::run::{InFlight, Run};
+use crate::snapshot::Snapshot;
+use crate::{Error, Event};
+
+impl Run {
+    /// Commits a page; gives it back with the error if that fails.
+    ///
+    /// A page that ends its scan and brings no news writes nothing.
+    #[allow(clippy::result_large_err)] // The page goes back to where it was taken from.
+    pub(crate) async fn settle(
+        &mut self,
+        partition: &str,
+        listed: &[String],
+        page: InFlight,
+        settled: Settled,
+    ) -> Result<(), (Error, InFlight)> {
+        let flow = self.context.flow.clone();
+        let counts = Counts {
+            records: page.detected.records,
+            emitted: page.detected.records - page.detected.unchanged,
+            unchanged: page.detected.unchanged,
+            filtered: settled.filtered,
+            delivered: settled.delivered,
+            dead_lettered: settled.dead_letters.len() as u64,
+        };
+        let snapshot = self.behind(partition, listed, &page);
+        let pruned = self.prunable(listed, &page, &snapshot);
+        let seen = pruned
+            .and_then(|horizon| self.seen.prune(horizon))
+            .map_or_else(|| SeenChange::Append(page.detected.seen.clone()), SeenChange::Replace);
+        let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
+        let news = !nothing_seen || !settled.dead_letters.is_empty() || snapshot != self.snapshot;
+        if news {
+            let committed = match snapshot.write(&flow.name) {
+                Ok(snapshot) => {
+                    let dead_letters = settled.dead_letters;
+                    let commit = Commit { snapshot, seen, dead_letters, counts };
+                    let store = &self.context.store;
+                    let done = store.commit(&self.fence, self.sequence + 1, commit).await;
+                    done.map_err(|error| Error::store(&flow.name, &error))
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = committed {
+                return Err((error, page));
+            }
+            self.sequence += 1;
+            self.snapshot = snapshot;
+        }
+        tracing::debug!(
+            flow = flow.name,
+            partition,
+            records = counts.records,
+            news,
+            "page settled"
+        );
+        self.report.pages += 1;
+        add(&mut self.report.counts, counts);
+        self.context.watch.on(&Event::Committed { flow: &flow.name, counts });
+        Ok(())
+    }
+
+    /// The snapshot as it is behind a page.
+    fn behind(&self, partition: &str, listed: &[String], page: &InFlight) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        let part = snapshot.partitions.entry(partition.to_owned()).or_default();
+        if page.scan.cursor.is_some() {
+            part.scan = Some(page.scan.clone());
+        } else {
+            part.scan = None;
+            part.last_updated = page.scan.result(part.last_updated);
+            snapshot.settle_top(listed);
+        }
+        snapshot
+    }
+
+    /// Below which version seen entries may go, at the end of a scan by timestamps.
+    fn prunable(
+        &self,
+        listed: &[String],
+        page: &InFlight,
+        snapshot: &Snapshot,
+    ) -> Option<Timestamp> {
+        let trigger = &self.context.flow.trigger;
+        let by_time = trigger.trigger.changes() == Changes::Timestamps;
+        let complete = page.scan.cursor.is_none();
+        (by_time && complete).then(|| snapshot.horizon(listed, trigger.overlap)).flatten()
+    }
+}
+
+fn add(total: &mut Counts, more: Counts) {
+    total.records += more.records;
+    total.emitted += more.emitted;
+    total.unchanged += more.unchanged;
+    total.filtered += more.filtered;
+    total.delivered += more.delivered;
+    total.dead_lettered += more.dead_lettered;
+}

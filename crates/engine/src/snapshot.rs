@@ -1,0 +1,214 @@
+//! What a polling flow remembers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connector::{Timestamp, Want};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// The format that this version writes.
+const FORMAT: u32 = 1;
+
+/// What a polling flow remembers. It begins empty; the first commit attaches what is known.
+///
+/// Invariant: it never passes a record that is not settled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Snapshot {
+    /// The format's number.
+    pub format: u32,
+    /// The earliest `lastUpdated` of the listed partitions; never goes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_updated: Option<Timestamp>,
+    /// The fingerprint of what is read: trigger, fields, connector and account.
+    pub source: String,
+    /// Counts the times that everything was asked for anew.
+    pub generation: u64,
+    /// What is remembered of each partition; the one of a trigger without any is called "".
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub partitions: BTreeMap<String, Partition>,
+}
+
+/// What is remembered of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Partition {
+    /// Everything up to here was settled by complete scans.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_updated: Option<Timestamp>,
+    /// The scan under way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scan: Option<ScanState>,
+}
+
+/// A scan under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScanState {
+    /// The earliest version asked for; absent asks for everything.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
+    /// The highest version that its pages held.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub newest: Option<Timestamp>,
+    /// The system's own time at the scan's first answer: `lastUpdated` does not pass it, since
+    /// clients can date records into the future.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cap: Option<Timestamp>,
+    /// Where the next page begins; absent at the start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cursor: Option<Value>,
+}
+
+impl ScanState {
+    /// A scan that has not begun.
+    pub const fn new(since: Option<Timestamp>) -> Self {
+        Self { since, newest: None, cap: None, cursor: None }
+    }
+
+    /// What the scan asks for.
+    pub fn want(&self) -> Want {
+        self.since.map_or(Want::All, |since| Want::Changed { since })
+    }
+
+    /// Takes note of a record's version.
+    pub(crate) fn note(&mut self, version: Option<Timestamp>) {
+        self.newest = self.newest.max(version);
+    }
+
+    /// The `lastUpdated` of the partition once this scan is complete.
+    pub(crate) fn result(&self, before: Option<Timestamp>) -> Option<Timestamp> {
+        let newest = match (self.newest, self.cap) {
+            (Some(newest), Some(cap)) => Some(newest.min(cap)),
+            (newest, _) => newest,
+        };
+        before.max(newest)
+    }
+}
+
+impl Snapshot {
+    /// Reads what a store keeps.
+    ///
+    /// A newer format is refused rather than misread.
+    pub fn read(flow: &str, bytes: &[u8]) -> Result<Self> {
+        let problem = |problem: String| Error::Snapshot { flow: flow.to_owned(), problem };
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+            problem(format!(
+                "the stored snapshot is not JSON ({error}); restore a backup of the store, or \
+                 `towpath state reset {flow}` reads everything again"
+            ))
+        })?;
+        match value.get("format").and_then(Value::as_u64) {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(found) if found > u64::from(FORMAT) => {
+                return Err(Error::NewerSnapshot { flow: flow.to_owned(), found, known: FORMAT });
+            }
+            _ => return Err(problem("the stored snapshot names no format".to_owned())),
+        }
+        serde_json::from_value(value).map_err(|error| {
+            problem(format!(
+                "the stored snapshot cannot be read ({error}); restore a backup of the store, or \
+                 `towpath state reset {flow}` reads everything again"
+            ))
+        })
+    }
+
+    /// A snapshot of a flow that never committed.
+    pub fn new(source: String) -> Self {
+        Self { format: FORMAT, source, ..Self::default() }
+    }
+
+    /// The bytes for the store.
+    pub(crate) fn write(&self, flow: &str) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|error| Error::Snapshot {
+            flow: flow.to_owned(),
+            problem: format!("the snapshot cannot be written: {error}"),
+        })
+    }
+
+    /// Forgets all progress: the next run reads everything, and what was seen counts as unseen.
+    pub(crate) fn reset(&mut self, source: String) {
+        *self = Self { generation: self.generation + 1, ..Self::new(source) };
+    }
+
+    /// Moves the top `lastUpdated` to the earliest of the listed partitions that have one.
+    pub(crate) fn settle_top(&mut self, listed: &[String]) {
+        let own = listed.iter().filter_map(|id| self.partitions.get(id)?.last_updated);
+        self.last_updated = self.last_updated.max(own.min());
+    }
+
+    /// Below this version no scan of the listed partitions will ask again; `None` while one of
+    /// them has not been read whole. A partition that was read whole and is empty holds nothing
+    /// back: its next scan asks for everything.
+    pub(crate) fn horizon(&self, listed: &[String], overlap: Duration) -> Option<Timestamp> {
+        let mut earliest = None;
+        for id in listed {
+            let partition = self.partitions.get(id)?;
+            let Some(last_updated) = partition.last_updated else {
+                if partition.scan.is_some() {
+                    return None;
+                }
+                continue;
+            };
+            earliest = Some(earliest.map_or(last_updated, |e: Timestamp| e.min(last_updated)));
+        }
+        Some(earliest?.minus(overlap))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs(seconds)
+    }
+
+    #[test]
+    fn last_updated_neither_goes_back_nor_passes_the_systems_own_time() {
+        for (before, newest, cap, expected) in [
+            (None, None, Some(100), None),
+            (None, Some(90), Some(100), Some(90)),
+            (None, Some(5000), Some(100), Some(100)),
+            (Some(95), Some(90), Some(100), Some(95)),
+            (Some(95), None, Some(100), Some(95)),
+            (Some(95), Some(99), None, Some(99)),
+        ] {
+            let scan = ScanState {
+                newest: newest.map(at),
+                cap: cap.map(at),
+                ..ScanState::new(before.map(at))
+            };
+            assert_eq!(scan.result(before.map(at)), expected.map(at));
+        }
+    }
+
+    #[test]
+    fn the_top_is_the_earliest_listed_partition_and_pruning_waits_for_all() {
+        let mut snapshot = Snapshot::new("s".to_owned());
+        let listed = ["a".to_owned(), "b".to_owned()];
+        let partition = |seconds| Partition { last_updated: Some(at(seconds)), scan: None };
+        snapshot.partitions.insert("a".to_owned(), partition(100));
+        snapshot.partitions.insert("gone".to_owned(), partition(1));
+        snapshot.settle_top(&listed);
+        assert_eq!(snapshot.last_updated, Some(at(100)));
+        assert_eq!(snapshot.horizon(&listed, Duration::ZERO), None);
+        snapshot.partitions.insert("b".to_owned(), partition(80));
+        snapshot.settle_top(&listed);
+        assert_eq!(snapshot.last_updated, Some(at(100)));
+        assert_eq!(snapshot.horizon(&listed, Duration::from_secs(60)), Some(at(20)));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_the_way_out() {
+        let error = Snapshot::read("f", br#"{"format":7,"later":true}"#).unwrap_err().to_string();
+        assert!(error.contains("newer towpath"), "{error}");
+        let error = Snapshot::read("f", b"{\"format\":1,").unwrap_err().to_string();
+        assert!(error.contains("state reset f"), "{error}");
+        let whole = Snapshot::new("s".to_owned());
+        assert_eq!(Snapshot::read("f", &whole.write("f").unwrap()).unwrap(), whole);
+    }
+}

@@ -1,0 +1,68 @@
+//! What a run tells while it runs.
+
+use std::time::Duration;
+
+use connector::Want;
+use store::Counts;
+
+use crate::{Error, Place};
+
+/// Something that happened in a run.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A scan begins, or goes on where an earlier run left it.
+    Scanning {
+        /// The flow's name.
+        flow: &'a str,
+        /// The partition; empty if there are none.
+        partition: &'a str,
+        /// What is asked for.
+        want: Want,
+        /// Whether an earlier run began it.
+        resumed: bool,
+    },
+    /// A page was committed, or had nothing to commit.
+    Committed {
+        /// The flow's name.
+        flow: &'a str,
+        /// What became of the page's records.
+        counts: Counts,
+    },
+    /// A call failed and is tried again.
+    Retrying {
+        /// Where.
+        place: &'a Place,
+        /// How often it was tried.
+        tries: usize,
+        /// How long the run waits before the next try.
+        wait: Duration,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A message became a dead letter.
+    DeadLetter {
+        /// Where.
+        place: &'a Place,
+        /// The reason's code.
+        code: &'a str,
+    },
+    /// A partition failed; the others go on.
+    Failed {
+        /// Why.
+        error: &'a Error,
+    },
+}
+
+/// Receives what happens; called from several threads, and must not block.
+pub trait Watch: Send + Sync {
+    /// Takes one event.
+    fn on(&self, event: &Event<'_>);
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Watch for Silent {
+    fn on(&self, _event: &Event<'_>) {}
+}

@@ -1,0 +1,154 @@
+//! A flow as checked: nothing in it can be wrong any more without the systems' own say.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector::{ErasedAction, ErasedTrigger};
+use mapping::Mapping;
+use serde_json::Value;
+
+use crate::Test;
+
+/// A flow: a trigger and the steps that its messages take, in order.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// The name, `[a-z0-9][a-z0-9-]*`: state belongs to it.
+    pub name: String,
+    /// What it is for, in the author's words.
+    pub about: Option<String>,
+    /// What finds the records.
+    pub trigger: Trigger,
+    /// What is done with each message, at least one.
+    pub steps: Vec<Step>,
+    /// When refused messages stop the flow.
+    pub max_rejects: MaxRejects,
+    /// How many pages are fetched, mapped and delivered at once.
+    pub window: NonZeroUsize,
+    /// What every expression sees as `$flow`: `{ name, vars }`.
+    pub variables: Arc<Value>,
+    /// Examples that `towpath test` runs.
+    pub tests: Vec<Test>,
+}
+
+/// What finds the records of a flow.
+#[derive(Clone)]
+pub struct Trigger {
+    /// The connector's name.
+    pub connector: String,
+    /// The trigger's name within it.
+    pub name: String,
+    /// The account's name.
+    pub account: String,
+    /// How long after a run began the next one does; `None` runs only when asked to.
+    pub every: Option<Duration>,
+    /// How far before the last known change the next poll looks.
+    pub overlap: Duration,
+    /// The fields as written, without `skipTransformation` and `customMapping`.
+    pub fields: Arc<Value>,
+    /// From the raw record to the message.
+    pub mapping: Transformation,
+    /// The configured trigger.
+    pub trigger: Arc<dyn ErasedTrigger>,
+}
+
+/// One use of an action.
+#[derive(Clone)]
+pub struct Step {
+    /// The id, `[a-z][A-Za-z0-9_]*`, unique in the flow.
+    pub id: String,
+    /// The connector's name.
+    pub connector: String,
+    /// The action's name within it.
+    pub name: String,
+    /// The account's name.
+    pub account: String,
+    /// Messages for which this is not true are filtered out.
+    pub when: Option<Mapping>,
+    /// The fields as written, without `skipTransformation` and `customMapping`.
+    pub fields: Arc<Value>,
+    /// From the message to the action's input.
+    pub mapping: Transformation,
+    /// The configured action.
+    pub action: Arc<dyn ErasedAction>,
+    /// The largest batch, at most the action's own.
+    pub batch: NonZeroUsize,
+    /// Batches of one page under way at once; `None` leaves it to the account's limits.
+    pub concurrency: Option<NonZeroUsize>,
+    /// How failures are tried again.
+    pub retry: Retry,
+}
+
+/// How data is brought from one shape to another.
+#[derive(Clone, Debug)]
+pub enum Transformation {
+    /// Not at all (`skipTransformation: true`).
+    Skip,
+    /// By the flow's own expression (`customMapping`).
+    Custom(Mapping),
+    /// By the connector's expression.
+    Default(Mapping),
+}
+
+impl Transformation {
+    /// The expression, if there is one.
+    pub const fn mapping(&self) -> Option<&Mapping> {
+        match self {
+            Self::Skip => None,
+            Self::Custom(mapping) | Self::Default(mapping) => Some(mapping),
+        }
+    }
+}
+
+/// How failures are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often a call is made before its page stops, the first time included.
+    pub attempts: NonZeroUsize,
+    /// The wait after the first failure; it doubles from there.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: const { NonZeroUsize::new(5).unwrap() },
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How many messages of a page may be refused before the flow stops instead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaxRejects {
+    /// The share of the page's messages, 0 to 1.
+    pub share: f64,
+    /// So many are always let pass.
+    pub at_least: usize,
+}
+
+impl Default for MaxRejects {
+    fn default() -> Self {
+        Self { share: 0.2, at_least: 20 }
+    }
+}
+
+impl fmt::Debug for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} ({})", self.connector, self.name, self.account)
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}.{} ({})", self.id, self.connector, self.name, self.account)
+    }
+}
+
+/// The results of a message's earlier steps, `$steps` of every expression.
+pub type Results = BTreeMap<String, Value>;

@@ -1,0 +1,146 @@
+//! What a mapping's result means: a message, an action's input, or a mistake.
+
+use connector::{ErasedAction, Prepared};
+use mapping::{Limits, Moment, Variables};
+use serde_json::{Map, Value};
+
+use crate::{Step, Transformation, Trigger};
+
+/// A record on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// What is known about the record; `recordUid` is its key.
+    pub metadata: Map<String, Value>,
+    /// What the mapping made of it.
+    pub data: Value,
+}
+
+impl Message {
+    /// The message as expressions see it: `{ metadata, data }`.
+    pub fn into_value(self) -> Value {
+        let mut object = Map::new();
+        object.insert("metadata".to_owned(), Value::Object(self.metadata));
+        object.insert("data".to_owned(), self.data);
+        Value::Object(object)
+    }
+}
+
+/// Why a message cannot go on: it becomes a dead letter with this code and reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unmappable {
+    /// JSONata's code, or `mapping.*` / `input.*` of our own.
+    pub code: String,
+    /// What is wrong, with the position in the expression where there is one.
+    pub reason: String,
+}
+
+impl Unmappable {
+    fn new(code: &str, reason: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), reason: reason.into() }
+    }
+}
+
+impl From<mapping::Error> for Unmappable {
+    fn from(error: mapping::Error) -> Self {
+        Self { code: error.code.clone(), reason: error.to_string() }
+    }
+}
+
+/// What expressions see beside their input, and the moment they see it at.
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    /// `$flow`, `$fields`, and for steps `$trigger` and `$steps`.
+    pub variables: &'a Variables,
+    /// What `$now()` and `$random()` give.
+    pub moment: Moment,
+}
+
+/// The raw record as a trigger's mapping sees it: `{ metadata: { recordUid }, data: record }`.
+pub fn raw(key: &str, record: Value) -> Value {
+    let mut metadata = Map::new();
+    metadata.insert("recordUid".to_owned(), Value::from(key));
+    Message { metadata, data: record }.into_value()
+}
+
+/// Makes a message of what [`raw`] gives, by the trigger's mapping.
+///
+/// A result that is an object with `data`, at most `metadata` beside it, is a message; anything
+/// else is the data. `metadata.recordUid` is the record's key unless the mapping sets it.
+pub fn message(trigger: &Trigger, raw: &Value, scope: &Scope<'_>) -> Result<Message, Unmappable> {
+    let mut metadata = match raw.get("metadata") {
+        Some(Value::Object(metadata)) => metadata.clone(),
+        _ => Map::new(),
+    };
+    let Some(mapping) = trigger.mapping.mapping() else {
+        let data = raw.get("data").cloned().unwrap_or_default();
+        return Ok(Message { metadata, data });
+    };
+    match evaluate(mapping, raw, scope)? {
+        Value::Object(mut object) if is_message(&object) => {
+            let data = object.remove("data").unwrap_or_default();
+            match object.remove("metadata") {
+                None => {}
+                Some(Value::Object(given)) => metadata.extend(given),
+                Some(_) => {
+                    return Err(Unmappable::new(
+                        "mapping.metadata",
+                        "the mapping's `metadata` is not an object",
+                    ));
+                }
+            }
+            Ok(Message { metadata, data })
+        }
+        data => Ok(Message { metadata, data }),
+    }
+}
+
+/// Makes a step's input of a message, or `None` where its `when` filters the message out;
+/// `message` is what [`Message::into_value`] gives.
+pub fn input(
+    step: &Step,
+    message: &Value,
+    scope: &Scope<'_>,
+) -> Result<Option<Prepared>, Unmappable> {
+    let limits = Limits::default();
+    if let Some(when) = &step.when
+        && !when.is_true(message, scope.variables, &scope.moment, &limits)?
+    {
+        return Ok(None);
+    }
+    let input = match &step.mapping {
+        Transformation::Skip => message.get("data").cloned().unwrap_or_default(),
+        Transformation::Custom(mapping) | Transformation::Default(mapping) => {
+            evaluate(mapping, message, scope)?
+        }
+    };
+    prepare(&*step.action, input).map(Some)
+}
+
+fn prepare(action: &dyn ErasedAction, input: Value) -> Result<Prepared, Unmappable> {
+    action.prepare(input).map_err(|problem| {
+        Unmappable::new("input.shape", format!("the action does not take this input: {problem}"))
+    })
+}
+
+fn is_message(object: &Map<String, Value>) -> bool {
+    object.contains_key("data") && object.keys().all(|key| key == "data" || key == "metadata")
+}
+
+fn evaluate(
+    mapping: &mapping::Mapping,
+    input: &Value,
+    scope: &Scope<'_>,
+) -> Result<Value, Unmappable> {
+    let limits = Limits::default();
+    match mapping.evaluate(input, scope.variables, &scope.moment, &limits)? {
+        None | Some(Value::Null) => {
+            Err(Unmappable::new("mapping.nothing", "the mapping gave nothing"))
+        }
+        Some(Value::Array(_)) => Err(Unmappable::new(
+            "mapping.array",
+            "the mapping gave an array where one message is meant",
+        )),
+        Some(value) => Ok(value),
+    }
+}
