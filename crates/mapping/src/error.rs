@@ -1,0 +1,30 @@
+//! What is wrong with an expression, or with one evaluation of it.
+
+/// An expression that does not compile, or an evaluation that failed or met a limit.
+///
+/// The message may quote a value of the input, so treat it like the record that it came from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct Error {
+    /// The stable JSONata code: `S…` syntax, `T…` type, `D…` dynamic (`D1011` depth, `D1012`
+    /// time), `U1001` a size limit, `U1006` the limit of steps.
+    pub code: String,
+    /// A lowercase sentence fragment without a full stop.
+    pub message: String,
+    /// Byte offset in the source where the offending text starts; unknown for errors that no
+    /// single place causes, such as a result that is too large.
+    pub position: Option<usize>,
+    /// Length in bytes of the offending text, 0 if unknown.
+    pub length: usize,
+    /// The token or function involved, if one is.
+    pub token: Option<String>,
+}
+
+impl Error {
+    /// Returns whether the evaluation met one of its limits rather than failing by itself.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        matches!(self.code.as_str(), "D1011" | "D1012" | "D2014" | "D2015" | "D2016")
+            || matches!(self.code.as_str(), "U1001" | "U1006")
+    }
+}
