@@ -1,3 +1,45 @@
-//! What developers run.
+//! `cargo xtask`: what developers run, in four verbs.
+//!
+//! One verb a file; `cargo.rs` starts the tools. Nothing has to be installed but the Rust
+//! toolchain. It knows nothing of the crates' insides: it looks at files, at `cargo metadata` and
+//! at the finished programs, as anybody could.
 
-fn main() {}
+// A tool for the terminal: printing is what it is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod cargo;
+mod check;
+mod schema;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// What developers run.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Runs all tests. Needs the Rust toolchain and nothing else.
+    Test(test::Args),
+    /// Checks format, lints, arrows between crates, generated files, bans and file sizes.
+    Check,
+    /// Writes the generated files.
+    Schema(schema::Args),
+    /// Measures against the budgets.
+    Bench(bench::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Test(args) => test::run(&args),
+        Verb::Check => check::run(),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Bench(args) => bench::run(&args),
+    }
+}

@@ -1,0 +1,104 @@
+//! `cargo xtask bench main-job`: each contender does the job in turn, round by round.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::contender::{Contender, Programs, write_config};
+use super::delivered;
+use super::measured::{Measured, measure};
+use super::report::{Figures, Report};
+use super::sandbox::Sandbox;
+use crate::cargo::{cargo, metadata, root, succeed};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many receivers, one measurement each.
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000", value_name = "N,N")]
+    receivers: Vec<usize>,
+    /// How often each contender does the job; the median counts.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    rounds: usize,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.rounds == 0 || args.receivers.contains(&0) {
+        bail!("at least one round and one receiver");
+    }
+    succeed(&mut cargo(["build", "--release", "-p", "towpath", "-p", "main-job-by-hand"]))?;
+    let target = metadata()?.target_directory;
+    let programs = Programs {
+        towpath: target.join("release/towpath"),
+        by_hand: target.join("release/main-job-by-hand"),
+        folder: root().join("benches/main-job"),
+    };
+    let mut report = Report { rounds: args.rounds, jobs: vec![] };
+    for &receivers in &args.receivers {
+        let mut figures = Figures { receivers, ..Figures::default() };
+        for round in 1..=args.rounds {
+            run_round(&programs, &target, round, &mut figures)
+                .with_context(|| format!("{receivers} receivers, round {round}"))?;
+        }
+        report.jobs.push(figures);
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report.to_json())?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+fn run_round(
+    programs: &Programs,
+    target: &Path,
+    round: usize,
+    figures: &mut Figures,
+) -> Result<()> {
+    let receivers = figures.receivers;
+    let mut first: Option<BTreeMap<_, _>> = None;
+    for contender in programs.contenders() {
+        // A sandbox for each, so that nobody finds its pages warm; state beside the build, since
+        // the folder for temporary files may be memory, where a commit costs nothing.
+        let sandbox = Sandbox::start(&programs.towpath, receivers)?;
+        let home = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
+        write_config(home.path(), &sandbox.access)?;
+        let command = || programs.command(contender, &sandbox.access, home.path());
+        let measured = finish(contender, command())?;
+        eprintln!(
+            "{receivers} receivers, round {round}: {}: {:.3} s CPU, {:.3} s wall",
+            contender.name(),
+            measured.cpu,
+            measured.wall
+        );
+        figures.runs.entry(contender).or_default().push(measured);
+        delivered::check_counts(&sandbox, receivers).context(contender.name())?;
+        if round == 1 {
+            let arrived = delivered::fetch(&sandbox).context(contender.name())?;
+            match &first {
+                None => first = Some(arrived),
+                Some(first) => delivered::compare(first, &arrived).context(contender.name())?,
+            }
+        }
+        if contender == Contender::Towpath {
+            figures.nothing_new.push(finish(contender, command())?);
+            // Had it sent anything again, there were more by now.
+            delivered::check_counts(&sandbox, receivers).context("a second run")?;
+        }
+    }
+    Ok(())
+}
+
+fn finish(contender: Contender, mut command: Command) -> Result<Measured> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let (measured, status) = measure(&mut command)?;
+    if !status.success() {
+        bail!("{} failed ({status})", contender.name());
+    }
+    Ok(measured)
+}

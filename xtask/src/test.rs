@@ -1,0 +1,98 @@
+//! `cargo xtask test`: all tests, with nextest where it is installed.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, has, metadata, succeed};
+use crate::check::files::rust_files;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Handed to the runner: `cargo xtask test -- -p towpath-store`.
+    #[arg(last = true)]
+    runner: Vec<String>,
+}
+
+/// Runs unit and integration tests, then doc-tests. With arguments for the runner, only what
+/// these choose.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    println!("xtask: needs the Rust toolchain and nothing else; nothing will be installed");
+    if !has("nextest") {
+        println!("xtask: cargo-nextest is not installed: `cargo test` runs the same tests");
+        return succeed(cargo(["test", "--workspace"]).args(&args.runner));
+    }
+    println!("xtask: cargo-nextest is installed: it runs the tests, all crates at once");
+    succeed(cargo(["nextest", "run", "--workspace"]).args(&args.runner))?;
+    if !args.runner.is_empty() {
+        return Ok(());
+    }
+    // nextest runs no doc-tests, and cargo takes a while to say "0 passed" for every crate.
+    if !any_doc_tests()? {
+        println!("xtask: there are no doc-tests");
+        return Ok(());
+    }
+    succeed(&mut cargo(["test", "--workspace", "--doc"]))
+}
+
+fn any_doc_tests() -> Result<bool> {
+    for package in metadata()?.packages {
+        let src = package.manifest_path.parent().unwrap_or(Path::new("")).join("src");
+        for file in rust_files(&src)? {
+            if has_doc_test(&std::fs::read_to_string(file)?) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Tells whether a source has a fenced or indented block that rustdoc would run.
+fn has_doc_test(source: &str) -> bool {
+    let mut fenced = false;
+    let mut blank = true;
+    for line in source.lines().map(str::trim_start) {
+        let Some(text) = line.strip_prefix("///").or_else(|| line.strip_prefix("//!")) else {
+            (fenced, blank) = (false, true);
+            continue;
+        };
+        if let Some(info) = text.trim_start().strip_prefix("```") {
+            if !fenced && is_rust(info) {
+                return true;
+            }
+            fenced = !fenced;
+        } else if !fenced && blank && text.starts_with("     ") {
+            return true;
+        }
+        blank = text.trim().is_empty();
+    }
+    false
+}
+
+fn is_rust(info: &str) -> bool {
+    let mut words = info.split([',', ' ']).filter(|word| !word.is_empty());
+    words.all(|word| {
+        matches!(word, "rust" | "no_run" | "should_panic" | "compile_fail")
+            || word.starts_with("edition")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_doc_test;
+
+    #[test]
+    fn doc_tests_are_found() {
+        for (source, expected) in [
+            ("/// Adds.\n/// ```\n/// add(1);\n/// ```\nfn add() {}", true),
+            ("//! ```no_run\n//! run();\n//! ```", true),
+            ("/// ```yaml\n/// a: 1\n/// ```\n/// ```rust\n/// a()\n/// ```", true),
+            ("/// Like this:\n///\n///     add(1)\nfn add() {}", true),
+            ("/// ```text\n/// a\n/// ```\n/// ```json\n/// 1\n/// ```", false),
+            ("/// * one\n///   goes on\nfn add() {}", false),
+            ("let a = \"```\";", false),
+        ] {
+            assert_eq!(has_doc_test(source), expected, "{source}");
+        }
+    }
+}
