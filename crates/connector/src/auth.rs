@@ -1,5 +1,6 @@
 //! How requests prove who sends them: key headers, or OAuth2 with tokens renewed once for all.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, header};
 use oauth2::basic::BasicClient;
 use oauth2::{
-    ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken, RequestTokenError,
-    TokenResponse, TokenUrl,
+    AsyncHttpClient, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken,
+    RequestTokenError, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -208,7 +209,7 @@ impl Session {
         let client = BasicClient::new(ClientId::new(values.get("clientId").to_owned()))
             .set_client_secret(ClientSecret::new(values.get("clientSecret").to_owned()))
             .set_token_uri(TokenUrl::from_url(url));
-        let send = |request: HttpRequest| exchange(http, request, &label);
+        let send = TokenCalls { http, label: &label };
         let answer = match refresh {
             None => client.exchange_client_credentials().request_async(&send).await,
             Some(token) => {
@@ -238,7 +239,23 @@ impl Session {
     }
 }
 
-/// Sends a token request. Token calls never follow redirects and their answers are capped.
+/// How the `oauth2` crate reaches the token endpoint. Token calls never follow redirects, and
+/// their answers are capped.
+// A closure would do, but the compiler cannot see that its future may change threads.
+struct TokenCalls<'a> {
+    http: &'a reqwest::Client,
+    label: &'a str,
+}
+
+impl<'c> AsyncHttpClient<'c> for TokenCalls<'_> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(exchange(self.http, request, self.label))
+    }
+}
+
 async fn exchange(
     http: &reqwest::Client,
     request: HttpRequest,
