@@ -1,1 +1,39 @@
-//! What survives a restart.
+//! What survives a restart: snapshots, seen entries, dead letters, run lines and the vault.
+//!
+//! Start reading at [`store`], the contract that the engine is written against. `protocol` keeps
+//! that contract once for every home, over the few operations of `trees`; [`MemoryStore`] and
+//! [`SledStore`] are homes. `disk` holds the order write, flush, fdatasync, acknowledge.
+//! [`vault`] makes and reads the master key, `seal` uses it. [`conformance`] is the suite that
+//! every home passes.
+//!
+//! Invariant: the head of a flow is written last and is the commit point; readers ignore every
+//! entry whose sequence is above it. So a commit that stopped anywhere is not there at all.
+//!
+//! This crate knows nothing of flows' contents, connectors, clocks or the environment: it takes
+//! names, times and bytes as arguments, and no type of sled or of a cipher leaves it.
+
+mod blobs;
+pub mod conformance;
+mod disk;
+mod error;
+mod files;
+mod format;
+mod layout;
+mod memory;
+mod protocol;
+mod reading;
+mod seal;
+mod seen;
+mod sled;
+pub mod store;
+mod trees;
+pub mod vault;
+
+pub use error::{Error, Result};
+pub use memory::MemoryStore;
+pub use sled::{Durability, SledOptions, SledStore};
+pub use store::{
+    Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Head, Lease, NewDeadLetter, RunLine,
+    Seen, SeenChange, Store,
+};
+pub use vault::{KeyFile, KeyId, MasterKey};

@@ -1,0 +1,73 @@
+//! Values that are too large for the database, as files with random names beside it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chacha20poly1305::aead::Generate;
+
+use crate::disk::BlobName;
+use crate::error::{Error, Result};
+use crate::{files, layout};
+
+/// The folder of such files; made with the first one.
+pub(crate) struct Blobs {
+    folder: PathBuf,
+}
+
+impl Blobs {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Writes a value into a new file; it is on disk when this returns, so that the entry that
+    /// names it never outlives it.
+    pub(crate) fn write(&self, value: &[u8]) -> Result<BlobName> {
+        files::create_folder(&self.folder)?;
+        let name: BlobName = Generate::generate();
+        let path = self.path(&name);
+        let temporary = path.with_extension("tmp");
+        files::write_new(&temporary, value)?;
+        fs::rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, error))?;
+        files::sync_folder(&self.folder)?;
+        Ok(name)
+    }
+
+    /// Reads a value; `None` if its file is gone.
+    pub(crate) fn read(&self, name: &BlobName) -> Result<Option<Vec<u8>>> {
+        files::read(&self.path(name))
+    }
+
+    /// Removes a file that no entry names. One that stays behind is swept up at the next opening.
+    pub(crate) fn remove(&self, name: &BlobName) {
+        if let Err(error) = files::remove(&self.path(name)) {
+            tracing::warn!(%error, "a file of the store was not removed");
+        }
+    }
+
+    /// Removes the files of writes that never came to their entry or lost it.
+    pub(crate) fn sweep(&self, named: impl FnOnce() -> Result<HashSet<BlobName>>) -> Result<()> {
+        let files = self.files()?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let named: HashSet<PathBuf> = named()?.iter().map(|name| self.path(name)).collect();
+        for file in files.iter().filter(|file| !named.contains(*file)) {
+            files::remove(file)?;
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let failed = |error| Error::io("list the folder", &self.folder, error);
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        let entries = fs::read_dir(&self.folder).map_err(failed)?;
+        entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+    }
+
+    fn path(&self, name: &BlobName) -> PathBuf {
+        self.folder.join(Path::new(&layout::hex(name)))
+    }
+}

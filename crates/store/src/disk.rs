@@ -1,0 +1,229 @@
+//! The order that makes a commit durable: write, flush, fdatasync, acknowledge.
+//!
+//! A killed process cannot show that a sync is missing, so the steps go through [`Disk`], which a
+//! test replaces by a recorder.
+
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::trees::{Wait, Write};
+
+/// The name of a file that holds a large value.
+pub(crate) type BlobName = [u8; 16];
+
+/// The single steps of an embedded database.
+pub(crate) trait Disk: Send + Sync + 'static {
+    /// Hands writes to the database, in order; readers see them. Returns the files of values that
+    /// they took the place of, which must stay until the writes are synced.
+    fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>>;
+
+    /// Hands what the database buffers to the operating system.
+    fn flush(&self) -> Result<()>;
+
+    /// Has the operating system bring what it was handed to the disk.
+    fn sync(&self) -> Result<()>;
+
+    /// Removes files that no durable entry names any longer.
+    fn discard(&self, files: Vec<BlobName>);
+}
+
+/// Whether commits wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// A commit that returned survives a power failure.
+    #[default]
+    Full,
+    /// A commit returns as soon as readers see it: for measuring what durability costs.
+    None,
+}
+
+/// Keeps the order of the steps, and lets commits that come at once share one sync.
+pub(crate) struct Ordered<D> {
+    pub(crate) disk: D,
+    durability: Durability,
+    progress: Mutex<Progress>,
+    /// Held while syncing: who waits for it finds most often that the sync covered them.
+    syncing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// How many batches were written.
+    written: u64,
+    /// How many of them are known to be on disk.
+    synced: u64,
+    /// Files to discard with the next sync.
+    orphans: Vec<BlobName>,
+    /// Set when a sync failed. The operating system may drop the pages of a failed sync and
+    /// report success for the next one, so nothing is written after it.
+    failed: bool,
+}
+
+impl<D: Disk> Ordered<D> {
+    pub(crate) fn new(disk: D, durability: Durability) -> Self {
+        Self { disk, durability, progress: Mutex::default(), syncing: Mutex::default() }
+    }
+
+    /// Applies writes and returns when they are what `wait` says. Blocks on the disk.
+    pub(crate) fn apply(&self, writes: &[Write], wait: Wait) -> Result<()> {
+        if self.progress().failed {
+            return Err(Error::Untrusted);
+        }
+        let orphans = self.disk.write(writes)?;
+        // Counted only now: whoever syncs after this reads a number that covers these writes.
+        let batch = {
+            let mut progress = self.progress();
+            progress.orphans.extend(orphans);
+            progress.written += 1;
+            progress.written
+        };
+        match (wait, self.durability) {
+            (Wait::Visible, _) => Ok(()),
+            (Wait::Durable, Durability::None) => {
+                let orphans = mem::take(&mut self.progress().orphans);
+                self.disk.discard(orphans);
+                Ok(())
+            }
+            (Wait::Durable, Durability::Full) => self.sync(batch),
+        }
+    }
+
+    fn sync(&self, batch: u64) -> Result<()> {
+        let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (covered, orphans) = {
+            let mut progress = self.progress();
+            if progress.synced >= batch {
+                return Ok(());
+            }
+            if progress.failed {
+                return Err(Error::Untrusted);
+            }
+            (progress.written, mem::take(&mut progress.orphans))
+        };
+        if let Err(error) = self.disk.flush().and_then(|()| self.disk.sync()) {
+            self.progress().failed = true;
+            return Err(error);
+        }
+        self.progress().synced = covered;
+        self.disk.discard(orphans);
+        Ok(())
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Condvar};
+    use std::thread;
+
+    use super::*;
+
+    /// Records the steps; its syncs fail, or its flushes wait to be let go, when told so.
+    #[derive(Default)]
+    struct Recorder {
+        steps: Mutex<Vec<&'static str>>,
+        let_go: Condvar,
+        sync_fails: bool,
+        held: Mutex<bool>,
+    }
+
+    impl Recorder {
+        fn record(&self, step: &'static str) {
+            self.steps.lock().unwrap().push(step);
+        }
+
+        fn steps(&self) -> Vec<&'static str> {
+            self.steps.lock().unwrap().clone()
+        }
+    }
+
+    impl Disk for Recorder {
+        fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
+            self.record("write");
+            Ok(vec![[0; 16]; writes.len()])
+        }
+
+        fn flush(&self) -> Result<()> {
+            self.record("flush");
+            let held = self.held.lock().unwrap();
+            drop(self.let_go.wait_while(held, |held| *held).unwrap());
+            Ok(())
+        }
+
+        fn sync(&self) -> Result<()> {
+            self.record("sync");
+            if self.sync_fails {
+                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                return Err(Error::io("sync", "db", full));
+            }
+            Ok(())
+        }
+
+        fn discard(&self, files: Vec<BlobName>) {
+            if !files.is_empty() {
+                self.record("discard");
+            }
+        }
+    }
+
+    fn one_write() -> Vec<Write> {
+        vec![Write::Delete(crate::trees::Tree::Runs, Vec::new())]
+    }
+
+    #[test]
+    fn a_commit_is_acknowledged_after_write_flush_and_sync() {
+        let ordered = Ordered::new(Recorder::default(), Durability::Full);
+        ordered.apply(&one_write(), Wait::Durable).unwrap();
+        ordered.disk.record("acknowledge");
+        ordered.apply(&one_write(), Wait::Visible).unwrap();
+        ordered.disk.record("acknowledge");
+        let expected = ["write", "flush", "sync", "discard", "acknowledge", "write", "acknowledge"];
+        assert_eq!(ordered.disk.steps(), expected);
+    }
+
+    #[test]
+    fn without_durability_nothing_is_synced() {
+        let ordered = Ordered::new(Recorder::default(), Durability::None);
+        ordered.apply(&one_write(), Wait::Durable).unwrap();
+        assert_eq!(ordered.disk.steps(), ["write", "discard"]);
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_acknowledged_and_no_file_is_lost() {
+        let disk = Recorder { sync_fails: true, ..Recorder::default() };
+        let ordered = Ordered::new(disk, Durability::Full);
+        assert!(matches!(ordered.apply(&one_write(), Wait::Durable), Err(Error::Io { .. })));
+        for wait in [Wait::Durable, Wait::Visible] {
+            assert!(matches!(ordered.apply(&one_write(), wait), Err(Error::Untrusted)));
+        }
+        assert_eq!(ordered.disk.steps(), ["write", "flush", "sync"]);
+    }
+
+    #[test]
+    fn commits_that_come_during_a_sync_share_the_next_one() {
+        let disk = Recorder { held: Mutex::new(true), ..Recorder::default() };
+        let ordered = Arc::new(Ordered::new(disk, Durability::Full));
+        let commit = || {
+            let ordered = Arc::clone(&ordered);
+            thread::spawn(move || ordered.apply(&one_write(), Wait::Durable).unwrap())
+        };
+        let mut commits = vec![commit()];
+        while ordered.disk.steps() != ["write", "flush"] {
+            thread::yield_now();
+        }
+        commits.extend((0..3).map(|_| commit()));
+        while ordered.progress().written < 4 {
+            thread::yield_now();
+        }
+        *ordered.disk.held.lock().unwrap() = false;
+        ordered.disk.let_go.notify_all();
+        commits.into_iter().for_each(|commit| commit.join().unwrap());
+        let steps = ordered.disk.steps();
+        let count = |step: &str| steps.iter().filter(|found| **found == step).count();
+        assert_eq!((count("write"), count("sync")), (4, 2), "{steps:?}");
+    }
+}

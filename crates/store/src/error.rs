@@ -1,0 +1,133 @@
+//! Why the store refused, by what the caller may do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::layout;
+use crate::trees::Tree;
+use crate::vault::KeyId;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A refusal or failure of the store; each message names its way out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else leased the flow since: stop this run, its work is theirs now.
+    #[error("the lease on this flow was taken over by a newer one; stop this run")]
+    Fenced,
+    /// The commit is not the next one: lease again and go on from the head.
+    #[error("commit {got} is out of turn, the next one is {expected}; lease the flow again")]
+    Sequence {
+        /// The sequence that the flow's next commit must carry.
+        expected: u64,
+        /// The sequence that this commit carried.
+        got: u64,
+    },
+    /// A total would pass 64 bits: nothing was written.
+    #[error("a count of this flow would pass 64 bits; nothing was committed")]
+    CountOverflow,
+    /// Several dead letters begin so: ask again with more characters.
+    #[error("several dead letters begin with `{prefix}`: {}", candidates.join(", "))]
+    AmbiguousId {
+        /// What was asked for.
+        prefix: String,
+        /// The full ids that begin with it, at most ten.
+        candidates: Vec<String>,
+    },
+    /// Another process holds the store: stop it, or ask it.
+    #[error("the store at {} is in use by {holder}; stop it first, or use another store", path.display())]
+    Locked {
+        /// The folder of the store.
+        path: PathBuf,
+        /// Who holds it, such as `process 4711`.
+        holder: String,
+    },
+    /// The key is not the store's: bring back the one that sealed it.
+    #[error(
+        "the store was sealed with key {wants}, {}; \
+         bring that key back (TOWPATH_KEY or the key file), or use another store",
+        given_key(*.given)
+    )]
+    WrongKey {
+        /// The id of the key that sealed the store.
+        wants: KeyId,
+        /// The id of the key that was given, if one was.
+        given: Option<KeyId>,
+    },
+    /// A newer program wrote the store: run that one.
+    #[error(
+        "the store has format {found}, this program knows formats up to {known}; \
+         run the newer program that wrote it, or use another store"
+    )]
+    NewerFormat {
+        /// The format found.
+        found: u32,
+        /// The newest format that this program reads.
+        known: u32,
+    },
+    /// An entry is damaged: restore the store.
+    #[error(
+        "the store is damaged at {tree}, {place}: {reason}; restore its folder from a backup, \
+         or move it aside and start anew (every record is then sent once more)"
+    )]
+    Corrupt {
+        /// The kind of entry, such as `heads`.
+        tree: &'static str,
+        /// Which entry, such as ``flow `newsletter`, page 12``.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The text is not a key: correct it. The text itself is never repeated.
+    #[error("the key is not 32 bytes in base64 (44 characters) or hexadecimal (64 characters)")]
+    KeyText,
+    /// There is no key file: name another one, or let one be made.
+    #[error("there is no key file at {}; restore it, or give the key as TOWPATH_KEY", path.display())]
+    NoKey {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A file could not be read or written: see to the disk or its permissions, then try again.
+    #[error("could not {doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The database failed: see to the disk, then start again.
+    #[error("the database could not {doing}: {reason}; see to the disk and start again")]
+    Database {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// What the database said.
+        reason: String,
+    },
+    /// An earlier write could not be made durable: nothing is written until a restart, since a
+    /// later sync may succeed without the pages that the failed one lost.
+    #[error("an earlier write did not reach the disk; see to the disk and start again")]
+    Untrusted,
+    /// The work behind a call ended before its answer: lease again to see what was committed.
+    #[error("the store stopped in the middle of a call; lease the flow again to see what holds")]
+    Interrupted,
+    /// The memory store was told to crash here.
+    #[error("the memory store stopped here as it was told to")]
+    Crashed,
+}
+
+fn given_key(given: Option<KeyId>) -> String {
+    given.map_or_else(|| "and no key was given".to_owned(), |id| format!("not with key {id}"))
+}
+
+impl Error {
+    pub(crate) fn corrupt(tree: Tree, key: &[u8], reason: impl Into<String>) -> Self {
+        Self::Corrupt { tree: tree.name(), place: layout::place(tree, key), reason: reason.into() }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { doing, path: path.into(), source }
+    }
+}

@@ -1,0 +1,64 @@
+//! Files that are there wholly or not at all, readable by their owner alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Makes a folder and its parents for their owner alone; one that is there stays as it is.
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(|error| Error::io("create the folder", path, error))
+}
+
+/// Writes a new file and syncs it; the caller renames it and syncs the folder.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let write = |mut file: File| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    options.open(path).and_then(write).map_err(|error| Error::io("write", path, error))
+}
+
+/// Syncs a folder, so that names made or removed in it survive a power failure.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    // Elsewhere a folder cannot be opened, and its names are written through.
+    if cfg!(unix) {
+        let sync = File::open(path).and_then(|folder| folder.sync_all());
+        sync.map_err(|error| Error::io("sync the folder", path, error))?;
+    }
+    Ok(())
+}
+
+/// Removes a file; one that is not there is no error.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a file; `None` if it is not there.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, error)),
+    }
+}

@@ -1,0 +1,325 @@
+//! The commit protocol, once for every home: leases, sequences, writes in order, recovery.
+//!
+//! A commit writes seen blocks and dead letters under its own sequence, then the head, then
+//! deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a
+//! crash, readers see the last commit whose head is there, and nothing else.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::error::{Error, Result};
+use crate::layout::{self, StoredHead, StoredLetter, Tip};
+use crate::seal::Sealer;
+use crate::store::{
+    Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Head, Lease, NewDeadLetter, RunLine, Seen,
+    SeenChange, Store,
+};
+use crate::trees::{Tree, Trees, Wait, Write};
+use crate::{format, seen};
+
+/// The lines that are kept of each flow's runs.
+const RUNS_KEPT: usize = 100;
+
+/// A home of the store, as a caller holds it.
+pub(crate) trait Home: Send + Sync + 'static {
+    type Trees: Trees;
+    fn core(&self) -> &Arc<Core<Self::Trees>>;
+}
+
+/// What all homes share: the protocol over their trees.
+pub(crate) struct Core<T> {
+    pub(crate) trees: T,
+    pub(crate) sealer: Sealer,
+    opening: u64,
+    flows: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Committer>>>>,
+}
+
+/// Where the commits of one flow stand in this process; its lock keeps them in turn.
+#[derive(Default)]
+struct Committer {
+    /// The number of the lease that may commit; 0 before the first.
+    lease: u64,
+    /// The tip, if the trees are known to hold nothing beyond it; `None` after a lease and after
+    /// a failure, when the next commit looks and cleans up first.
+    tip: Option<Tip>,
+}
+
+impl<T: Trees> Core<T> {
+    /// Opens the trees: checks format and key, or sets a new store up.
+    pub(crate) async fn open(trees: T, sealer: Sealer) -> Result<Self> {
+        let opening = format::open(&trees, &sealer).await?;
+        Ok(Self::opened(trees, sealer, opening))
+    }
+
+    /// Takes trees whose format and key were checked.
+    pub(crate) fn opened(trees: T, sealer: Sealer, opening: u64) -> Self {
+        Self { trees, sealer, opening, flows: Mutex::default() }
+    }
+
+    fn committer(&self, flow: &str) -> Arc<tokio::sync::Mutex<Committer>> {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(flows.entry(flow.to_owned()).or_default())
+    }
+
+    async fn lease(&self, flow: &str) -> Result<Lease> {
+        let committer = self.committer(flow);
+        let mut committer = committer.lock().await;
+        let head = self.stored_head(flow).await?;
+        committer.lease += 1;
+        committer.tip = None;
+        let epoch = Epoch { opening: self.opening, lease: committer.lease };
+        let fence = Fence { flow: flow.to_owned(), epoch };
+        Ok(Lease { fence, head: head.map(Head::from) })
+    }
+
+    async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
+        let flow = fence.flow.as_str();
+        let committer = self.committer(flow);
+        let mut committer = committer.lock().await;
+        if fence.epoch != (Epoch { opening: self.opening, lease: committer.lease }) {
+            return Err(Error::Fenced);
+        }
+        let (tip, clean) = match committer.tip {
+            Some(tip) => (tip, true),
+            None => (self.stored_head(flow).await?.map(|head| head.tip).unwrap_or_default(), false),
+        };
+        if tip.sequence.checked_add(1) != Some(sequence) {
+            let expected = tip.sequence.saturating_add(1);
+            return Err(Error::Sequence { expected, got: sequence });
+        }
+        let counts = tip.counts.checked_add(commit.counts).ok_or(Error::CountOverflow)?;
+
+        let mut writes = if clean { Vec::new() } else { self.leftovers(flow, tip).await? };
+        let (entries, replaces) = match commit.seen {
+            SeenChange::Append(entries) => (entries, false),
+            SeenChange::Replace(entries) => (entries, true),
+        };
+        writes.extend(seen::blocks(&self.sealer, flow, sequence, &entries));
+        let letters = self.letter_writes(flow, sequence, &commit.dead_letters)?;
+        let next = Tip {
+            sequence,
+            seen_from: if replaces { sequence } else { tip.seen_from },
+            seen_entries: entries.len() as u64 + if replaces { 0 } else { tip.seen_entries },
+            counts,
+        };
+        let obsolete = self.obsolete(flow, tip, next, &letters).await?;
+        writes.extend(letters);
+        let key = layout::flow_prefix(flow);
+        let head = StoredHead { tip: next, snapshot: commit.snapshot }.encode();
+        let head = self.sealer.seal(Tree::Heads, &key, &head)?;
+        writes.push(Write::Put(Tree::Heads, key, head));
+        writes.extend(obsolete);
+
+        // Until the writes are known to be applied, the trees may hold any prefix of them.
+        committer.tip = None;
+        self.trees.apply(writes, Wait::Durable).await?;
+        committer.tip = Some(next);
+        Ok(())
+    }
+
+    /// Returns the deletions of what crashed commits left: entries above the tip, and entries
+    /// that the tip made obsolete but did not come to delete.
+    async fn leftovers(&self, flow: &str, tip: Tip) -> Result<Vec<Write>> {
+        let mut gone = Vec::new();
+        for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
+            if !self.block_counts(&key, tip)? {
+                gone.push(Write::Delete(Tree::Seen, key));
+            }
+        }
+        let versions = self.trees.keys(Tree::DeadLetters, &layout::flow_prefix(flow)).await?;
+        let committed: HashSet<_> = newest_versions(&versions, |_| tip.sequence)?.collect();
+        let superseded = versions.iter().filter(|key| !committed.contains(key));
+        gone.extend(superseded.map(|key| Write::Delete(Tree::DeadLetters, key.clone())));
+        Ok(gone)
+    }
+
+    /// Returns the deletions of what the next tip makes obsolete.
+    async fn obsolete(
+        &self,
+        flow: &str,
+        tip: Tip,
+        next: Tip,
+        letters: &[Write],
+    ) -> Result<Vec<Write>> {
+        let mut gone = Vec::new();
+        if next.seen_from != tip.seen_from && tip.seen_entries > 0 {
+            for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
+                if self.block_counts(&key, tip)? {
+                    gone.push(Write::Delete(Tree::Seen, key));
+                }
+            }
+        }
+        for letter in letters {
+            let (Write::Put(_, key, _) | Write::Delete(_, key)) = letter;
+            let (_, id, _) = split_letter(key)?;
+            for version in
+                self.trees.keys(Tree::DeadLetters, &layout::letter_prefix(flow, id)).await?
+            {
+                if split_letter(&version)?.2 <= tip.sequence {
+                    gone.push(Write::Delete(Tree::DeadLetters, version));
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Says whether a seen block is among those that a tip counts.
+    pub(crate) fn block_counts(&self, key: &[u8], tip: Tip) -> Result<bool> {
+        let sequence = layout::seen_sequence(key)
+            .ok_or_else(|| Error::corrupt(Tree::Seen, key, "the key has an impossible length"))?;
+        Ok((tip.seen_from..=tip.sequence).contains(&sequence))
+    }
+
+    fn letter_writes(
+        &self,
+        flow: &str,
+        sequence: u64,
+        letters: &[NewDeadLetter],
+    ) -> Result<Vec<Write>> {
+        let write = |letter: &NewDeadLetter| {
+            let id = self.letter_id(flow, letter);
+            let key = layout::letter_key(flow, &id, sequence);
+            let stored = StoredLetter {
+                message_id: letter.message_id.clone(),
+                step: letter.step.clone(),
+                code: letter.code.clone(),
+                reason: letter.reason.clone(),
+                at: letter.at,
+                record_key: letter.record_key.clone(),
+            };
+            let plain = stored.encode(&letter.payload).map_err(unencodable)?;
+            let sealed = self.sealer.seal(Tree::DeadLetters, &key, &plain)?;
+            Ok(Write::Put(Tree::DeadLetters, key, sealed))
+        };
+        letters.iter().map(write).collect()
+    }
+
+    fn letter_id(&self, flow: &str, letter: &NewDeadLetter) -> String {
+        let flow = flow.as_bytes();
+        let message = letter.message_id.as_bytes();
+        // Without a step there is one part less, so no step's name reads like none.
+        let hash = match &letter.step {
+            Some(step) => self.keyed_hash("dead letter", &[flow, message, step.as_bytes()]),
+            None => self.keyed_hash("dead letter", &[flow, message]),
+        };
+        hash.first_chunk::<{ layout::ID_LEN / 2 }>().map(|id| layout::hex(id)).unwrap_or_default()
+    }
+
+    async fn record_run(&self, flow: &str, run: &RunLine) -> Result<()> {
+        let hash = self.keyed_hash("run", &[run.run.as_bytes()]);
+        let key = layout::run_key(flow, run.started, std::array::from_fn(|at| hash[at]));
+        let plain = serde_json::to_vec(run).map_err(unencodable)?;
+        let line = self.sealer.seal(Tree::Runs, &key, &plain)?;
+        let mut keys = self.trees.keys(Tree::Runs, &layout::flow_prefix(flow)).await?;
+        if let Err(at) = keys.binary_search(&key) {
+            keys.insert(at, key.clone());
+        }
+        keys.truncate(keys.len().saturating_sub(RUNS_KEPT));
+        let mut writes = vec![Write::Put(Tree::Runs, key, line)];
+        writes.extend(keys.into_iter().map(|key| Write::Delete(Tree::Runs, key)));
+        self.trees.apply(writes, Wait::Visible).await
+    }
+
+    async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()> {
+        let key = self.vault_key(name);
+        let sealed = self.sealer.seal(Tree::Vault, &key, value)?;
+        self.trees.apply(vec![Write::Put(Tree::Vault, key, sealed)], Wait::Durable).await
+    }
+
+    pub(crate) fn vault_key(&self, name: &str) -> Vec<u8> {
+        self.keyed_hash("vault", &[name.as_bytes()]).to_vec()
+    }
+
+    /// Hashes for the store's own keys, apart from every domain of a caller.
+    fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+        self.sealer.keyed_hash(&format!("store: {domain}"), parts)
+    }
+}
+
+/// Picks from ascending keys of dead letters' versions the newest committed one of each letter.
+pub(crate) fn newest_versions(
+    versions: &[Vec<u8>],
+    committed: impl Fn(&str) -> u64,
+) -> Result<impl Iterator<Item = &Vec<u8>>> {
+    let mut newest: HashMap<(&str, &str), &Vec<u8>> = HashMap::new();
+    for key in versions {
+        let (flow, id, sequence) = split_letter(key)?;
+        if sequence <= committed(flow) {
+            newest.insert((flow, id), key);
+        }
+    }
+    Ok(newest.into_values())
+}
+
+pub(crate) fn split_letter(key: &[u8]) -> Result<(&str, &str, u64)> {
+    layout::split_letter(key)
+        .ok_or_else(|| Error::corrupt(Tree::DeadLetters, key, "the key has an impossible length"))
+}
+
+fn unencodable(error: serde_json::Error) -> Error {
+    Error::Database { doing: "encode an entry", reason: error.to_string() }
+}
+
+/// Lets work run to its end even if the caller stops waiting: a commit that is dropped halfway
+/// would let go of the flow's lock while its writes are still under way.
+async fn to_the_end<R: Send + 'static>(
+    work: impl Future<Output = Result<R>> + Send + 'static,
+) -> Result<R> {
+    tokio::spawn(work).await.map_err(|_| Error::Interrupted)?
+}
+
+#[async_trait]
+impl<H: Home> Store for H {
+    async fn lease(&self, flow: &str) -> Result<Lease> {
+        self.core().lease(flow).await
+    }
+
+    async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
+        let (core, fence) = (Arc::clone(self.core()), fence.clone());
+        to_the_end(async move { core.commit(&fence, sequence, commit).await }).await
+    }
+
+    async fn head(&self, flow: &str) -> Result<Option<Head>> {
+        Ok(self.core().stored_head(flow).await?.map(Head::from))
+    }
+
+    async fn seen(&self, flow: &str) -> Result<Vec<Seen>> {
+        self.core().seen(flow).await
+    }
+
+    async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {
+        let (core, flow) = (Arc::clone(self.core()), flow.to_owned());
+        to_the_end(async move { core.record_run(&flow, &run).await }).await
+    }
+
+    async fn runs(&self, flow: &str) -> Result<Vec<RunLine>> {
+        self.core().runs(flow).await
+    }
+
+    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
+        self.core().dead_letters(flow).await
+    }
+
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
+        self.core().dead_letter(id).await
+    }
+
+    async fn flows(&self) -> Result<Vec<String>> {
+        self.core().flows().await
+    }
+
+    async fn vault_get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.core().vault_get(name).await
+    }
+
+    async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()> {
+        let (core, name, value) = (Arc::clone(self.core()), name.to_owned(), value.to_vec());
+        to_the_end(async move { core.vault_put(&name, &value).await }).await
+    }
+
+    fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+        self.core().sealer.keyed_hash(&format!("caller: {domain}"), parts)
+    }
+}

@@ -1,0 +1,146 @@
+//! Sealing of entries, and hashes that say nothing without the key.
+
+use chacha20poly1305::aead::{Aead as _, Generate as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+
+use crate::error::{Error, Result};
+use crate::trees::Tree;
+use crate::vault::{KeyId, MasterKey};
+
+const FORMAT: u8 = 1;
+const ID_LEN: usize = 8;
+const NONCE_LEN: usize = 24;
+
+/// Seals and opens entries with keys derived from the master key.
+///
+/// An envelope is format (1 byte), key id (8), nonce (24, random), then the sealed text with its
+/// tag. It is bound to its address: moved to another tree or key it does not open.
+pub(crate) struct Sealer {
+    id: KeyId,
+    cipher: XChaCha20Poly1305,
+    hash_key: [u8; 32],
+    check_key: [u8; 32],
+}
+
+impl Sealer {
+    pub(crate) fn new(key: &MasterKey) -> Self {
+        Self {
+            id: key.id(),
+            cipher: XChaCha20Poly1305::new(&key.derive("towpath store v1: sealing").into()),
+            hash_key: key.derive("towpath store v1: keyed hashes"),
+            check_key: key.derive("towpath store v1: block checks"),
+        }
+    }
+
+    pub(crate) fn seal(&self, tree: Tree, key: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+        let nonce = XNonce::generate();
+        let aad = self.address(tree, key);
+        let sealed = self
+            .cipher
+            .encrypt(&nonce, Payload { msg: plain, aad: &aad })
+            .map_err(|_| Error::Database { doing: "seal", reason: "too long".to_owned() })?;
+        let mut envelope = Vec::with_capacity(1 + ID_LEN + NONCE_LEN + sealed.len());
+        envelope.push(FORMAT);
+        envelope.extend_from_slice(&self.id.0);
+        envelope.extend_from_slice(&nonce);
+        envelope.extend_from_slice(&sealed);
+        Ok(envelope)
+    }
+
+    pub(crate) fn open(&self, tree: Tree, key: &[u8], envelope: &[u8]) -> Result<Vec<u8>> {
+        let corrupt = |reason| Error::corrupt(tree, key, reason);
+        let wants = Self::sealed_by(tree, key, envelope)?;
+        if wants != self.id {
+            return Err(Error::WrongKey { wants, given: Some(self.id) });
+        }
+        let (nonce, sealed) = envelope
+            .get(1 + ID_LEN..)
+            .and_then(|rest| rest.split_first_chunk::<NONCE_LEN>())
+            .ok_or_else(|| corrupt("the entry is cut off"))?;
+        let aad = self.address(tree, key);
+        self.cipher
+            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
+            .map_err(|_| corrupt("the entry is not the one that was sealed"))
+    }
+
+    /// Reads from an envelope which key sealed it.
+    pub(crate) fn sealed_by(tree: Tree, key: &[u8], envelope: &[u8]) -> Result<KeyId> {
+        match envelope.split_first() {
+            Some((&FORMAT, rest)) => rest
+                .first_chunk::<ID_LEN>()
+                .map(|id| KeyId(*id))
+                .ok_or_else(|| Error::corrupt(tree, key, "the entry is cut off")),
+            Some((&newer, _)) if newer > FORMAT => {
+                Err(Error::NewerFormat { found: u32::from(newer), known: u32::from(FORMAT) })
+            }
+            _ => Err(Error::corrupt(tree, key, "the entry has no known format")),
+        }
+    }
+
+    pub(crate) fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.hash_key);
+        add(&mut hasher, domain.as_bytes());
+        parts.iter().for_each(|part| add(&mut hasher, part));
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Returns what shows that parts are unchanged, with a key that no other hash uses.
+    pub(crate) fn check(&self, parts: &[&[u8]]) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.check_key);
+        parts.iter().for_each(|part| add(&mut hasher, part));
+        let hash = *hasher.finalize().as_bytes();
+        std::array::from_fn(|at| hash[at])
+    }
+
+    /// What an entry is bound to: format, sealing key, tree and key.
+    fn address(&self, tree: Tree, key: &[u8]) -> Vec<u8> {
+        let mut address = vec![FORMAT];
+        address.extend_from_slice(&self.id.0);
+        address.extend_from_slice(tree.name().as_bytes());
+        // No tree's name has a zero byte, so no two addresses read alike.
+        address.push(0);
+        address.extend_from_slice(key);
+        address
+    }
+}
+
+fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_be_bytes());
+    hasher.update(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_opens_at_its_own_address_only() {
+        let sealer = Sealer::new(&MasterKey::generate());
+        let sealed = sealer.seal(Tree::Vault, b"a", b"token").unwrap();
+        assert_eq!(sealer.open(Tree::Vault, b"a", &sealed).unwrap(), b"token");
+        assert!(!sealed.windows(5).any(|part| part == b"token"));
+        let again = sealer.seal(Tree::Vault, b"a", b"token").unwrap();
+        assert_ne!(sealed, again);
+        for (tree, key) in [(Tree::Heads, b"a"), (Tree::Vault, b"b")] {
+            assert!(matches!(sealer.open(tree, key, &sealed), Err(Error::Corrupt { .. })));
+        }
+    }
+
+    #[test]
+    fn damage_is_told_from_another_key_and_from_a_newer_format() {
+        let sealer = Sealer::new(&MasterKey::generate());
+        let sealed = sealer.seal(Tree::Vault, b"a", b"token").unwrap();
+        for cut in 0..sealed.len() {
+            let error = sealer.open(Tree::Vault, b"a", &sealed[..cut]).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { tree: "vault", .. }), "{cut}: {error}");
+        }
+        let mut newer = sealed.clone();
+        newer[0] = 2;
+        let error = sealer.open(Tree::Vault, b"a", &newer).unwrap_err();
+        assert!(matches!(error, Error::NewerFormat { found: 2, known: 1 }));
+        let other = Sealer::new(&MasterKey::generate());
+        let error = other.open(Tree::Vault, b"a", &sealed).unwrap_err();
+        assert!(error.to_string().contains(&sealer.id.to_string()), "{error}");
+        assert!(matches!(error, Error::WrongKey { wants, .. } if wants == sealer.id));
+    }
+}

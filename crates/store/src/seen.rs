@@ -1,0 +1,127 @@
+//! Seen entries as blocks: 40 bytes an entry, 125 entries a block, each with its own check.
+
+use crate::error::{Error, Result};
+use crate::layout;
+use crate::seal::Sealer;
+use crate::store::Seen;
+use crate::trees::{Tree, Write};
+
+/// The entries of a block, so that a block stays below what a home keeps in line: a page of 1,000
+/// makes eight blocks of 5,017 bytes.
+pub(crate) const BLOCK_ENTRIES: usize = 125;
+
+const ENTRY_LEN: usize = 40;
+const CHECK_LEN: usize = 16;
+const FORMAT: u8 = 1;
+
+/// Lays the entries of one commit out as blocks.
+pub(crate) fn blocks(sealer: &Sealer, flow: &str, sequence: u64, entries: &[Seen]) -> Vec<Write> {
+    (0_u32..)
+        .zip(entries.chunks(BLOCK_ENTRIES))
+        .map(|(block, entries)| {
+            let key = layout::seen_key(flow, sequence, block);
+            let value = pack(sealer, &key, entries);
+            Write::Put(Tree::Seen, key, value)
+        })
+        .collect()
+}
+
+fn pack(sealer: &Sealer, key: &[u8], entries: &[Seen]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(entries.len() * ENTRY_LEN);
+    for entry in entries {
+        packed.extend_from_slice(&entry.key);
+        packed.extend_from_slice(&entry.content);
+        packed.extend_from_slice(&entry.version.to_be_bytes());
+        packed.extend_from_slice(&entry.sequence.to_be_bytes());
+    }
+    let mut value = Vec::with_capacity(1 + CHECK_LEN + packed.len());
+    value.push(FORMAT);
+    value.extend_from_slice(&check(sealer, key, &packed));
+    value.extend_from_slice(&packed);
+    value
+}
+
+/// Adds the entries of a block to `entries`, after checking that the block is what was written.
+pub(crate) fn unpack(
+    sealer: &Sealer,
+    key: &[u8],
+    value: &[u8],
+    entries: &mut Vec<Seen>,
+) -> Result<()> {
+    let (format, rest) =
+        value.split_first().ok_or_else(|| Error::corrupt(Tree::Seen, key, "the block is empty"))?;
+    if *format > FORMAT {
+        return Err(Error::NewerFormat { found: u32::from(*format), known: u32::from(FORMAT) });
+    }
+    let (found, packed) = rest
+        .split_first_chunk::<CHECK_LEN>()
+        .filter(|(_, packed)| packed.len().is_multiple_of(ENTRY_LEN))
+        .ok_or_else(|| Error::corrupt(Tree::Seen, key, "the block has an impossible length"))?;
+    if *found != check(sealer, key, packed) {
+        return Err(Error::corrupt(Tree::Seen, key, "the block is not the one that was written"));
+    }
+    entries.extend(packed.chunks_exact(ENTRY_LEN).filter_map(entry));
+    Ok(())
+}
+
+fn entry(bytes: &[u8]) -> Option<Seen> {
+    let (key, rest) = bytes.split_first_chunk()?;
+    let (content, rest) = rest.split_first_chunk()?;
+    let (version, sequence) = rest.split_first_chunk()?;
+    Some(Seen {
+        key: *key,
+        content: *content,
+        version: i64::from_be_bytes(*version),
+        sequence: u64::from_be_bytes(sequence.try_into().ok()?),
+    })
+}
+
+fn check(sealer: &Sealer, key: &[u8], packed: &[u8]) -> [u8; CHECK_LEN] {
+    sealer.check(&[key, packed])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::vault::MasterKey;
+
+    proptest! {
+        #[test]
+        fn what_is_packed_is_unpacked(
+            raw in prop::collection::vec((any::<[u8; 16]>(), any::<[u8; 8]>(), any::<i64>(), any::<u64>()), 0..300)
+        ) {
+            let sealer = Sealer::new(&MasterKey::generate());
+            let entries: Vec<Seen> = raw
+                .into_iter()
+                .map(|(key, content, version, sequence)| Seen { key, content, version, sequence })
+                .collect();
+            let mut read = Vec::new();
+            for write in blocks(&sealer, "f", 7, &entries) {
+                let Write::Put(_, key, value) = write else { panic!("blocks only put") };
+                unpack(&sealer, &key, &value, &mut read).unwrap();
+            }
+            prop_assert_eq!(read, entries);
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_moved_block_is_refused() {
+        let sealer = Sealer::new(&MasterKey::generate());
+        let entry = Seen { key: [1; 16], content: [2; 8], version: -3, sequence: 4 };
+        let key = layout::seen_key("letters", 12, 0);
+        let good = pack(&sealer, &key, &[entry]);
+        let mut flipped = good.clone();
+        flipped[30] ^= 1;
+        let short = &good[..good.len() - 1];
+        let elsewhere = layout::seen_key("letters", 13, 0);
+        for (key, value) in [(&key, &flipped[..]), (&key, short), (&key, &[]), (&elsewhere, &good)]
+        {
+            let error = unpack(&sealer, key, value, &mut Vec::new()).unwrap_err().to_string();
+            assert!(error.contains("damaged at seen, flow `letters`, page 1"), "{error}");
+        }
+        let newer = unpack(&sealer, &key, &[9], &mut Vec::new()).unwrap_err();
+        assert!(matches!(newer, Error::NewerFormat { found: 9, known: 1 }), "{newer}");
+    }
+}

@@ -1,0 +1,374 @@
+//! The store in a sled database: the embedded home, held by one process at a time.
+//!
+//! Its folder holds the database (`sled/`), large values (`blobs/`) and who opened it last
+//! (`holder`).
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::blobs::Blobs;
+pub use crate::disk::Durability;
+use crate::disk::{BlobName, Disk, Ordered};
+use crate::error::{Error, Result};
+use crate::protocol::{Core, Home};
+use crate::seal::Sealer;
+use crate::trees::{Tree, Trees, Wait, Write};
+use crate::vault::{KeyFile, MasterKey};
+use crate::{files, format, layout};
+
+/// The largest value that goes into the database itself.
+///
+/// sled keeps up to 16 keys in a leaf, and some more until it splits; a leaf that passes an
+/// eighth of a megabyte goes to a heap file that sled never syncs, so a power failure could take
+/// an acknowledged commit. Below this size no leaf comes near that.
+const INLINE_MAX: usize = 5 * 1024;
+
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// sled flushes by itself this often, and collects garbage only then.
+const FLUSH_EVERY_MS: u64 = 500;
+
+/// How a sled store is opened.
+#[derive(Debug)]
+pub struct SledOptions<'a> {
+    /// The folder of the store; made if it is not there.
+    pub path: PathBuf,
+    /// The key that the store was made with, or is to be made with.
+    pub key: &'a MasterKey,
+    /// Whether commits wait for the disk.
+    pub durability: Durability,
+}
+
+/// A store in a folder of its own, held by one process at a time.
+///
+/// Clones share it; the last one that goes lets go of the folder.
+#[derive(Clone)]
+pub struct SledStore {
+    core: Arc<Core<SledTrees>>,
+}
+
+impl SledStore {
+    /// Opens the store, or makes it where there is none.
+    ///
+    /// [`Error::Locked`] says who holds it, [`Error::WrongKey`] which key it wants,
+    /// [`Error::NewerFormat`] that a newer program wrote it.
+    pub async fn open(options: SledOptions<'_>) -> Result<Self> {
+        let SledOptions { path, key, durability } = options;
+        let sealer = Sealer::new(key);
+        let trees = SledTrees::open(path, durability).await?;
+        Ok(Self { core: Arc::new(Core::open(trees, sealer).await?) })
+    }
+
+    /// Says whether there is a store in the folder.
+    #[must_use]
+    pub fn exists(path: &Path) -> bool {
+        database_file(path).exists()
+    }
+
+    /// Returns the key from its file for the store in a folder; makes the file only if there is
+    /// no store yet.
+    ///
+    /// A store whose key file is gone is [`Error::WrongKey`], which says what key it wants.
+    pub async fn key_file(path: &Path, key_file: &Path) -> Result<KeyFile> {
+        match MasterKey::load(key_file) {
+            Err(Error::NoKey { .. }) if Self::exists(path) => {
+                let trees = SledTrees::open(path.to_owned(), Durability::Full).await?;
+                match format::wanted_key(&trees).await? {
+                    Some(wants) => Err(Error::WrongKey { wants, given: None }),
+                    None => MasterKey::load_or_create(key_file),
+                }
+            }
+            Err(Error::NoKey { .. }) => MasterKey::load_or_create(key_file),
+            loaded => loaded.map(|key| KeyFile { key, created: false }),
+        }
+    }
+}
+
+impl Home for SledStore {
+    type Trees = SledTrees;
+
+    fn core(&self) -> &Arc<Core<SledTrees>> {
+        &self.core
+    }
+}
+
+/// The trees of a sled database.
+pub(crate) struct SledTrees(Arc<Ordered<SledDisk>>);
+
+impl SledTrees {
+    async fn open(path: PathBuf, durability: Durability) -> Result<Self> {
+        let disk = blocking("open", move || SledDisk::open(&path)).await?;
+        Ok(Self(Arc::new(Ordered::new(disk, durability))))
+    }
+}
+
+#[async_trait]
+impl Trees for SledTrees {
+    async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if tree != Tree::Seen
+            && let Some(value) = self.0.disk.get_inline(tree, key)?
+        {
+            return Ok(value);
+        }
+        let (ordered, key) = (Arc::clone(&self.0), key.to_vec());
+        blocking("read", move || ordered.disk.get(tree, &key)).await
+    }
+
+    async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let (ordered, prefix) = (Arc::clone(&self.0), prefix.to_vec());
+        let keys = move || {
+            let keys = ordered.disk.tree(tree).scan_prefix(prefix).keys();
+            keys.map(|key| key.map(|key| key.to_vec()).map_err(|error| failed("read", &error)))
+                .collect()
+        };
+        blocking("read", keys).await
+    }
+
+    async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {
+        let next = self.0.disk.tree(tree).range(from..).keys().next().transpose();
+        Ok(next.map_err(|error| failed("read", &error))?.map(|key| key.to_vec()))
+    }
+
+    async fn apply(&self, writes: Vec<Write>, wait: Wait) -> Result<()> {
+        let ordered = Arc::clone(&self.0);
+        blocking("write", move || ordered.apply(&writes, wait)).await
+    }
+}
+
+/// An open database with its own descriptor for syncing.
+struct SledDisk {
+    db: ::sled::Db,
+    trees: [::sled::Tree; Tree::ALL.len()],
+    /// sled's flush calls `sync_file_range` on Linux, which does not make data durable.
+    file: File,
+    file_path: PathBuf,
+    blobs: Blobs,
+}
+
+impl SledDisk {
+    fn open(path: &Path) -> Result<Self> {
+        files::create_folder(path)?;
+        let db = open_database(path)?;
+        let open_tree =
+            |tree: Tree| db.open_tree(tree.name()).map_err(|error| failed("open a tree", &error));
+        let [meta, heads, seen, dead_letters, runs, vault] = Tree::ALL.map(open_tree);
+        let trees = [meta?, heads?, seen?, dead_letters?, runs?, vault?];
+        let file_path = database_file(path);
+        let file = File::options().read(true).write(true).open(&file_path);
+        let file = file.map_err(|error| Error::io("open", &file_path, error))?;
+        let disk = Self { db, trees, file, file_path, blobs: Blobs::new(path.join("blobs")) };
+        disk.blobs.sweep(|| disk.blobs_named())?;
+        // The names of files that the database made must be as durable as the data in them.
+        files::sync_folder(&path.join(DATABASE))?;
+        files::sync_folder(path)?;
+        Ok(disk)
+    }
+
+    fn tree(&self, tree: Tree) -> &::sled::Tree {
+        let [meta, heads, seen, dead_letters, runs, vault] = &self.trees;
+        match tree {
+            Tree::Meta => meta,
+            Tree::Heads => heads,
+            Tree::Seen => seen,
+            Tree::DeadLetters => dead_letters,
+            Tree::Runs => runs,
+            Tree::Vault => vault,
+        }
+    }
+
+    /// Returns the value unless a file holds it; the outer `None` then.
+    fn get_inline(&self, tree: Tree, key: &[u8]) -> Result<Option<Option<Vec<u8>>>> {
+        let value = self.tree(tree).get(key).map_err(|error| failed("read", &error))?;
+        let Some(value) = value else { return Ok(Some(None)) };
+        match Value::decode(tree, key, &value)? {
+            Value::Inline(value) => Ok(Some(Some(value.to_vec()))),
+            Value::Blob(_) => Ok(None),
+        }
+    }
+
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut gone = None;
+        loop {
+            let value = self.tree(tree).get(key).map_err(|error| failed("read", &error))?;
+            let Some(value) = value else { return Ok(None) };
+            let name = match Value::decode(tree, key, &value)? {
+                Value::Inline(value) => return Ok(Some(value.to_vec())),
+                Value::Blob(name) => name,
+            };
+            if let Some(value) = self.blobs.read(&name)? {
+                return Ok(Some(value));
+            }
+            // A newer value took this one's place meanwhile, unless the entry still names it.
+            if gone.replace(name) == Some(name) {
+                let reason = format!("its file blobs/{} is gone", layout::hex(&name));
+                return Err(Error::corrupt(tree, key, reason));
+            }
+        }
+    }
+
+    /// Returns the files that entries name. Seen blocks are always small enough for the database.
+    fn blobs_named(&self) -> Result<HashSet<BlobName>> {
+        let mut named = HashSet::new();
+        for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Seen) {
+            for entry in self.tree(tree) {
+                let (key, value) = entry.map_err(|error| failed("read", &error))?;
+                if let Value::Blob(name) = Value::decode(tree, &key, &value)? {
+                    named.insert(name);
+                }
+            }
+        }
+        Ok(named)
+    }
+}
+
+impl Disk for SledDisk {
+    fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
+        let mut orphans = Vec::new();
+        for write in writes {
+            let (tree, key, old) = match write {
+                Write::Put(tree, key, value) => {
+                    let value = if value.len() > INLINE_MAX {
+                        Value::Blob(self.blobs.write(value)?).encode()
+                    } else {
+                        Value::Inline(value).encode()
+                    };
+                    (*tree, key, self.tree(*tree).insert(key, value))
+                }
+                Write::Delete(tree, key) => (*tree, key, self.tree(*tree).remove(key)),
+            };
+            if let Some(old) = old.map_err(|error| failed("write", &error))?
+                && let Value::Blob(name) = Value::decode(tree, key, &old)?
+            {
+                orphans.push(name);
+            }
+        }
+        Ok(orphans)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.db.flush().map(drop).map_err(|error| failed("flush", &error))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io("sync", &self.file_path, error))
+    }
+
+    fn discard(&self, files: Vec<BlobName>) {
+        files.iter().for_each(|name| self.blobs.remove(name));
+    }
+}
+
+/// A value as the database holds it: itself, or the name of its file.
+enum Value<'a> {
+    Inline(&'a [u8]),
+    Blob(BlobName),
+}
+
+impl<'a> Value<'a> {
+    fn encode(&self) -> Vec<u8> {
+        let (tag, bytes): (u8, &[u8]) = match self {
+            Self::Inline(value) => (0, value),
+            Self::Blob(name) => (1, name),
+        };
+        let mut encoded = Vec::with_capacity(1 + bytes.len());
+        encoded.push(tag);
+        encoded.extend_from_slice(bytes);
+        encoded
+    }
+
+    fn decode(tree: Tree, key: &[u8], bytes: &'a [u8]) -> Result<Self> {
+        match bytes.split_first() {
+            Some((0, value)) => Ok(Self::Inline(value)),
+            Some((1, name)) if name.len() == size_of::<BlobName>() => {
+                Ok(Self::Blob(std::array::from_fn(|at| name[at])))
+            }
+            _ => Err(Error::corrupt(tree, key, "the value has no known form")),
+        }
+    }
+}
+
+const DATABASE: &str = "sled";
+
+fn database_file(path: &Path) -> PathBuf {
+    path.join(DATABASE).join("db")
+}
+
+fn open_database(path: &Path) -> Result<::sled::Db> {
+    let database = path.join(DATABASE);
+    let config = ::sled::Config::new()
+        .path(&database)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(Some(FLUSH_EVERY_MS));
+    let opened = match config.open() {
+        Err(error) if is_lock(&error) => {
+            return Err(Error::Locked { path: path.to_owned(), holder: holder(path) });
+        }
+        Err(error) => {
+            if !set_snapshots_aside(&database)? {
+                return Err(failed("open", &error));
+            }
+            config.open()
+        }
+        opened => opened,
+    };
+    let db = opened.map_err(|error| failed("open", &error))?;
+    let process = std::process::id().to_string();
+    let holder = path.join(HOLDER);
+    fs::write(&holder, process).map_err(|error| Error::io("write", holder, error))?;
+    Ok(db)
+}
+
+const HOLDER: &str = "holder";
+
+fn holder(path: &Path) -> String {
+    let process = fs::read_to_string(path.join(HOLDER)).ok();
+    let process = process.and_then(|process| process.trim().parse::<u32>().ok());
+    process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
+}
+
+fn is_lock(error: &::sled::Error) -> bool {
+    matches!(error, ::sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+/// Renames snapshots whose writing was cut off, which keep sled from opening; it then recovers
+/// from its log, which holds everything. Says whether there were any.
+fn set_snapshots_aside(database: &Path) -> Result<bool> {
+    let failed = |error| Error::io("list the folder", database, error);
+    let mut any = false;
+    for entry in fs::read_dir(database).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            let (from, to) = (database.join(&name), database.join(format!("aside.{name}")));
+            fs::rename(&from, &to).map_err(|error| Error::io("set aside", &from, error))?;
+            tracing::warn!(file = %to.display(), "set a half-written snapshot aside");
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
+fn failed(doing: &'static str, error: &::sled::Error) -> Error {
+    match error {
+        ::sled::Error::Corruption { at, .. } => Error::Corrupt {
+            tree: "sled",
+            place: at.map_or_else(|| "an unknown place".to_owned(), |at| format!("{at:?}")),
+            reason: "a checksum does not fit".to_owned(),
+        },
+        error => Error::Database { doing, reason: error.to_string() },
+    }
+}
+
+/// Runs what may wait for the disk off the reactor's threads, to its end.
+async fn blocking<R: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> Result<R> + Send + 'static,
+) -> Result<R> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        let reason = if error.is_panic() { "it gave up on its files" } else { "it was stopped" };
+        Err(Error::Database { doing, reason: reason.to_owned() })
+    })
+}

@@ -1,0 +1,254 @@
+//! The contract of a store and the data that crosses it.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// Keeps what a flow must not forget, one atomic commit a page.
+///
+/// Calls may run concurrently; commits of one flow are made one after another, in the order of
+/// their sequences. A call whose future is dropped may still take effect as a whole, never in
+/// part.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Takes the flow over: the returned fence is valid, every older one is stale from now on.
+    ///
+    /// Waits for a commit of the flow that is under way, so the head is final. Writes nothing.
+    async fn lease(&self, flow: &str) -> Result<Lease>;
+
+    /// Commits one page; durable when it returns.
+    ///
+    /// The first commit of a flow carries sequence 1. Refuses a stale fence
+    /// ([`Error::Fenced`](crate::Error::Fenced)) and any sequence but the next
+    /// ([`Error::Sequence`](crate::Error::Sequence)); then nothing was written. After any other
+    /// error the commit holds wholly or not at all: lease again to learn which.
+    async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()>;
+
+    /// Returns the flow's last commit, without a lease; `None` before the first one.
+    async fn head(&self, flow: &str) -> Result<Option<Head>>;
+
+    /// Returns all committed seen entries in commit order: for the same key, later ones win.
+    async fn seen(&self, flow: &str) -> Result<Vec<Seen>>;
+
+    /// Adds a run's line and keeps the newest 100 of the flow, by start; not synced to disk.
+    ///
+    /// The same run and start again overwrites its line.
+    async fn record_run(&self, flow: &str, run: RunLine) -> Result<()>;
+
+    /// Returns the lines of the flow's runs, newest first.
+    async fn runs(&self, flow: &str) -> Result<Vec<RunLine>>;
+
+    /// Lists the dead letters of one flow or of all, newest first, without their payloads.
+    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>>;
+
+    /// Returns a dead letter by its id or a prefix of it that is unique; `None` if there is none.
+    ///
+    /// An ambiguous prefix is [`Error::AmbiguousId`](crate::Error::AmbiguousId).
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>>;
+
+    /// Lists the flows that committed or ran, sorted by name.
+    async fn flows(&self) -> Result<Vec<String>>;
+
+    /// Returns what the vault keeps under a name.
+    async fn vault_get(&self, name: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Seals a value into the vault; durable when it returns.
+    async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()>;
+
+    /// Hashes the parts with a key derived from the master key.
+    ///
+    /// Parts are length-prefixed, so `["ab", "c"]` and `["a", "bc"]` differ. The same store gives
+    /// the same hash for ever; another key gives another.
+    fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32];
+}
+
+/// A flow taken over: the right to commit, and where to go on from.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The right to commit until the next lease of the flow.
+    pub fence: Fence,
+    /// The last commit, if there was one.
+    pub head: Option<Head>,
+}
+
+/// The right to commit to one flow, until somebody else leases it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    pub(crate) flow: String,
+    pub(crate) epoch: Epoch,
+}
+
+impl Fence {
+    /// Returns the flow that this fence is for.
+    #[must_use]
+    pub fn flow(&self) -> &str {
+        &self.flow
+    }
+}
+
+/// Which opening of the store gave a lease, and its number within that.
+///
+/// The pair grows from lease to lease without a write: only the openings are counted on disk,
+/// since one process at a time holds an embedded store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Epoch {
+    pub(crate) opening: u64,
+    pub(crate) lease: u64,
+}
+
+/// A flow's last commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The sequence of the last commit; the next one carries one more.
+    pub sequence: u64,
+    /// The engine's snapshot: JSON that the store does not read.
+    pub snapshot: Vec<u8>,
+    /// The totals of all commits.
+    pub counts: Counts,
+}
+
+/// What one page changes.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The snapshot from now on.
+    pub snapshot: Vec<u8>,
+    /// What becomes of the seen entries.
+    pub seen: SeenChange,
+    /// The messages that were refused.
+    pub dead_letters: Vec<NewDeadLetter>,
+    /// Added to the totals.
+    pub counts: Counts,
+}
+
+/// What a commit does with the seen entries.
+#[derive(Debug, Clone)]
+pub enum SeenChange {
+    /// Adds entries behind the committed ones; an empty list writes nothing.
+    Append(Vec<Seen>),
+    /// Puts these entries in the place of all committed ones.
+    Replace(Vec<Seen>),
+}
+
+/// Which content of which key was already settled: 40 bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Keyed hash of partition and record key.
+    pub key: [u8; 16],
+    /// Keyed hash of the record's content.
+    pub content: [u8; 8],
+    /// The record's version.
+    pub version: i64,
+    /// The sequence of the commit that settled it.
+    pub sequence: u64,
+}
+
+/// What became of a flow's records, summed over its commits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records that the trigger found.
+    pub records: u64,
+    /// Records that became messages.
+    pub emitted: u64,
+    /// Records whose content was already settled.
+    pub unchanged: u64,
+    /// Messages that a step's condition left out.
+    pub filtered: u64,
+    /// Messages that the last step delivered.
+    pub delivered: u64,
+    /// Messages that were refused and kept.
+    pub dead_lettered: u64,
+}
+
+impl Counts {
+    /// Returns the sum, or `None` if one of the counts would pass 64 bits.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Some(Self {
+            records: self.records.checked_add(other.records)?,
+            emitted: self.emitted.checked_add(other.emitted)?,
+            unchanged: self.unchanged.checked_add(other.unchanged)?,
+            filtered: self.filtered.checked_add(other.filtered)?,
+            delivered: self.delivered.checked_add(other.delivered)?,
+            dead_lettered: self.dead_lettered.checked_add(other.dead_lettered)?,
+        })
+    }
+}
+
+/// A refused message on its way into the store.
+///
+/// Its id is made of flow, message id and step, so the same one again overwrites itself.
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter {
+    /// The message's id.
+    pub message_id: String,
+    /// The step that refused it; `None` if it came to no step.
+    pub step: Option<String>,
+    /// The stable code of the refusal.
+    pub code: String,
+    /// Why, in words; sealed at rest.
+    pub reason: String,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+    /// JSON of the message and the results so far; sealed at rest.
+    pub payload: Vec<u8>,
+    /// The record's key; sealed at rest.
+    pub record_key: String,
+}
+
+/// A dead letter as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterSummary {
+    /// 16 hexadecimal characters.
+    pub id: String,
+    /// The flow it belongs to.
+    pub flow: String,
+    /// The step that refused it.
+    pub step: Option<String>,
+    /// The stable code of the refusal.
+    pub code: String,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+}
+
+/// A dead letter with everything that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// 16 hexadecimal characters.
+    pub id: String,
+    /// The flow it belongs to.
+    pub flow: String,
+    /// The sequence of the commit that kept it.
+    pub sequence: u64,
+    /// The message's id.
+    pub message_id: String,
+    /// The step that refused it; `None` if it came to no step.
+    pub step: Option<String>,
+    /// The stable code of the refusal.
+    pub code: String,
+    /// Why, in words.
+    pub reason: String,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+    /// JSON of the message and the results so far.
+    pub payload: Vec<u8>,
+    /// The record's key.
+    pub record_key: String,
+}
+
+/// One run of a flow, in a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLine {
+    /// The run's id.
+    pub run: String,
+    /// When it began, in milliseconds since the epoch.
+    pub started: i64,
+    /// When it ended, in milliseconds since the epoch.
+    pub finished: i64,
+    /// How it ended, in the engine's words.
+    pub outcome: String,
+    /// What it moved.
+    pub counts: Counts,
+    /// What went wrong, if something did.
+    pub error: Option<String>,
+}

@@ -1,0 +1,76 @@
+//! What a home of the store must be able to do: ordered trees of keys and values.
+
+use async_trait::async_trait;
+
+use crate::Result;
+
+/// A kind of entry; a home keeps each in a tree of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tree {
+    /// Format, key check and number of openings.
+    Meta,
+    /// One entry a flow: its last commit.
+    Heads,
+    /// Blocks of seen entries.
+    Seen,
+    /// Dead letters, one entry a version.
+    DeadLetters,
+    /// Run lines.
+    Runs,
+    /// Tokens and secrets.
+    Vault,
+}
+
+impl Tree {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Meta, Self::Heads, Self::Seen, Self::DeadLetters, Self::Runs, Self::Vault];
+
+    /// The name on disk and in errors; part of what sealed entries are bound to.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Heads => "heads",
+            Self::Seen => "seen",
+            Self::DeadLetters => "dead_letters",
+            Self::Runs => "runs",
+            Self::Vault => "vault",
+        }
+    }
+}
+
+/// One change to a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// Sets a key, whether or not it is there.
+    Put(Tree, Vec<u8>, Vec<u8>),
+    /// Removes a key, if it is there.
+    Delete(Tree, Vec<u8>),
+}
+
+/// When a home may answer that it has applied writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// When they survive a power failure.
+    Durable,
+    /// When readers see them.
+    Visible,
+}
+
+/// The trees of one home.
+///
+/// The protocol above asks for no atomicity: writes are applied one by one, in order, and what
+/// survives a crash is a prefix of them.
+#[async_trait]
+pub(crate) trait Trees: Send + Sync + 'static {
+    /// Returns the value of a key.
+    async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Returns the keys that begin with a prefix, in ascending order.
+    async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// Returns the first key at or after `from`.
+    async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Applies writes in order. The caller waits for it even if its own caller does not.
+    async fn apply(&self, writes: Vec<Write>, wait: Wait) -> Result<()>;
+}
