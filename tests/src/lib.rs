@@ -1,1 +1,12 @@
-//! Whole-system tests.
+//! Whole-system tests: real flows, the real engine and store.
+//!
+//! The stories are in `tests/`, one file a subject. [`World`] runs flow files against the
+//! sandbox; [`Board`] scripts a system without a network, for what no vendor does on demand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Only tests use this crate.
+
+mod board;
+mod dying;
+
+pub use board::{Board, Delivered, flow_of, record};
+pub use dying::{Dying, Moment};

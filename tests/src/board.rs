@@ -1,0 +1,223 @@
+//! A system without a network: its trigger gives what the test says, its action collects.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use connector::prelude::*;
+use engine::{Engine, Options, Report, Silent, Stop};
+use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};
+use store::Store;
+
+type Poll = dyn Fn(&Scan<usize>) -> Result<Page<usize>> + Send + Sync;
+type Answer = dyn Fn(&Batch<Value>) -> Result<Outcomes> + Send + Sync;
+
+static BOARDS: Mutex<Option<HashMap<u64, Arc<Board>>>> = Mutex::new(None);
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// What a scripted system does and what it was sent.
+pub struct Board {
+    id: u64,
+    /// The partitions that the trigger lists.
+    pub partitions: Mutex<Vec<String>>,
+    poll: Mutex<Arc<Poll>>,
+    answer: Mutex<Arc<Answer>>,
+    delivered: Mutex<Vec<Delivered>>,
+}
+
+/// One message that the action was given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivered {
+    /// The message's id.
+    pub id: String,
+    /// The record's key.
+    pub key: String,
+    /// The input.
+    pub input: Value,
+}
+
+/// A record with a version in seconds and a value.
+pub fn record(key: &str, seconds: i64, value: i64) -> Record {
+    let data = json!({ "value": value });
+    Record { key: key.to_owned(), version: Some(Timestamp::from_secs(seconds)), data }
+}
+
+impl Board {
+    /// A system with these pages, whatever is asked for.
+    pub fn with_pages(pages: Vec<Vec<Record>>) -> Arc<Self> {
+        let board = Self::new();
+        board.on_poll(move |scan| {
+            let at = scan.cursor.unwrap_or(0);
+            let records = pages.get(at).cloned().unwrap_or_default();
+            Ok(Page { records, next: Some(at + 1).filter(|next| *next < pages.len()) })
+        });
+        board
+    }
+
+    /// A system without records that takes everything.
+    pub fn new() -> Arc<Self> {
+        let board = Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::SeqCst),
+            partitions: Mutex::default(),
+            poll: Mutex::new(Arc::new(|_| Ok(Page { records: vec![], next: None }))),
+            answer: Mutex::new(Arc::new(|batch| {
+                let mut outcomes = batch.outcomes();
+                outcomes.fill(&Outcome::done(Value::Null));
+                Ok(outcomes)
+            })),
+            delivered: Mutex::default(),
+        });
+        BOARDS.lock().unwrap().get_or_insert_default().insert(board.id, board.clone());
+        board
+    }
+
+    /// Says what a poll gives from now on.
+    pub fn on_poll(
+        &self,
+        poll: impl Fn(&Scan<usize>) -> Result<Page<usize>> + Send + Sync + 'static,
+    ) {
+        *self.poll.lock().unwrap() = Arc::new(poll);
+    }
+
+    /// Says how batches are answered from now on.
+    pub fn on_send(
+        &self,
+        answer: impl Fn(&Batch<Value>) -> Result<Outcomes> + Send + Sync + 'static,
+    ) {
+        *self.answer.lock().unwrap() = Arc::new(answer);
+    }
+
+    /// What the action was given since the last time, in order.
+    pub fn take_delivered(&self) -> Vec<Delivered> {
+        std::mem::take(&mut *self.delivered.lock().unwrap())
+    }
+
+    /// The keys that the action was given since the last time, sorted.
+    pub fn take_keys(&self) -> Vec<String> {
+        let mut keys: Vec<_> = self.take_delivered().into_iter().map(|it| it.key).collect();
+        keys.sort();
+        keys
+    }
+
+    /// Runs a flow over this board once, on a process of its own.
+    pub async fn run(&self, store: Arc<dyn Store>, flow: &Arc<Flow>) -> Report {
+        let (_stopper, stop) = Stop::new(Duration::from_secs(30));
+        self.run_until(store, flow, stop).await
+    }
+
+    /// Runs a flow until it is done or told to stop.
+    pub async fn run_until(&self, store: Arc<dyn Store>, flow: &Arc<Flow>, stop: Stop) -> Report {
+        let connector = connector();
+        let account = connector.account("scripted", Some("http://127.0.0.1:9"), BTreeMap::new());
+        let account = engine::Account { account: account.unwrap(), limits: BTreeMap::new() };
+        let engine = Engine::new(Options {
+            connectors: vec![connector],
+            accounts: [("scripted".to_owned(), account)].into(),
+            store,
+            clock: Arc::new(connector::ManualClock::new(Timestamp::from_secs(1_000_000))),
+        });
+        engine.run(flow, stop, Arc::new(Silent)).await
+    }
+}
+
+/// A flow from a board to itself.
+pub fn flow_of(board: &Board) -> Flow {
+    let connector = connector();
+    let fields = json!({ "board": board.id });
+    let trigger = connector.find_trigger("pages").unwrap();
+    let action = connector.find_action("collect").unwrap();
+    Flow {
+        name: "scripted".to_owned(),
+        about: None,
+        trigger: Trigger {
+            connector: "scripted".to_owned(),
+            name: "pages".to_owned(),
+            account: "scripted".to_owned(),
+            every: None,
+            overlap: Duration::from_secs(60),
+            fields: Arc::new(fields.clone()),
+            mapping: Transformation::Skip,
+            trigger: (trigger.configure)(fields.clone()).unwrap(),
+        },
+        steps: vec![Step {
+            id: "collect".to_owned(),
+            connector: "scripted".to_owned(),
+            name: "collect".to_owned(),
+            account: "scripted".to_owned(),
+            when: None,
+            fields: Arc::new(fields.clone()),
+            mapping: Transformation::Skip,
+            action: (action.configure)(fields).unwrap(),
+            batch: NonZeroUsize::new(100).unwrap(),
+            concurrency: None,
+            retry: Retry::default(),
+        }],
+        max_rejects: MaxRejects::default(),
+        window: NonZeroUsize::new(4).unwrap(),
+        variables: Arc::default(),
+        tests: vec![],
+    }
+}
+
+fn connector() -> Connector {
+    Connector::new("scripted", "https://scripted.example.com", Auth::None)
+        .polling::<Pages>("pages", "$")
+        .action::<Collect>("collect", "data")
+}
+
+fn board(id: u64) -> Arc<Board> {
+    BOARDS.lock().unwrap().as_ref().unwrap().get(&id).unwrap().clone()
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Pages {
+    board: u64,
+}
+
+#[async_trait]
+impl PollingTrigger for Pages {
+    type Cursor = usize;
+    const CHANGES: Changes = Changes::Timestamps;
+
+    async fn partitions(&self, _api: &Api) -> Result<Vec<String>> {
+        Ok(board(self.board).partitions.lock().unwrap().clone())
+    }
+
+    async fn poll(&self, _api: &Api, scan: &Scan<usize>) -> Result<Page<usize>> {
+        let poll = board(self.board).poll.lock().unwrap().clone();
+        poll(scan)
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Collect {
+    board: u64,
+}
+
+#[async_trait]
+impl Action for Collect {
+    type Input = Value;
+    const MAX_BATCH: usize = 1000;
+
+    fn idempotent(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, _api: &Api, batch: &Batch<Value>) -> Result<Outcomes> {
+        // Others get the chance to overtake; the engine must not let them where order counts.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let board = board(self.board);
+        let sent = batch.items.iter().map(|item| Delivered {
+            id: item.id.to_string(),
+            key: item.key.to_string(),
+            input: (*item.input).clone(),
+        });
+        board.delivered.lock().unwrap().extend(sent);
+        let answer = board.answer.lock().unwrap().clone();
+        answer(batch)
+    }
+}

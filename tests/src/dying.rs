@@ -1,0 +1,109 @@
+//! A store that dies at a chosen commit, as a process does that is killed there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use store::{
+    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Head, Lease, Result, RunLine, Seen, Store,
+};
+
+/// On which side of a commit the store dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The commit never happens.
+    Before,
+    /// The commit is durable, but nobody learns of it.
+    After,
+}
+
+/// A store that dies at its n-th commit and answers nothing from then on.
+pub struct Dying {
+    store: Arc<dyn Store>,
+    moment: Moment,
+    left: AtomicUsize,
+}
+
+impl Dying {
+    /// Dies at the commit number `at`, counted from 1.
+    pub fn new(store: Arc<dyn Store>, at: usize, moment: Moment) -> Self {
+        Self { store, moment, left: AtomicUsize::new(at) }
+    }
+
+    /// Never dies, and counts.
+    pub fn never(store: Arc<dyn Store>) -> Self {
+        Self::new(store, usize::MAX, Moment::Before)
+    }
+
+    /// How often something was committed, for a store that never dies.
+    pub fn commits(&self) -> usize {
+        usize::MAX - self.left.load(Ordering::SeqCst)
+    }
+
+    /// Whether it died.
+    pub fn is_dead(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 0
+    }
+
+    fn alive(&self) -> Result<&dyn Store> {
+        if self.is_dead() { Err(Error::Crashed) } else { Ok(&*self.store) }
+    }
+}
+
+#[async_trait]
+impl Store for Dying {
+    async fn lease(&self, flow: &str) -> Result<Lease> {
+        self.alive()?.lease(flow).await
+    }
+
+    async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
+        self.alive()?;
+        if self.left.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return self.store.commit(fence, sequence, commit).await;
+        }
+        if self.moment == Moment::After {
+            self.store.commit(fence, sequence, commit).await?;
+        }
+        Err(Error::Crashed)
+    }
+
+    async fn head(&self, flow: &str) -> Result<Option<Head>> {
+        self.alive()?.head(flow).await
+    }
+
+    async fn seen(&self, flow: &str) -> Result<Vec<Seen>> {
+        self.alive()?.seen(flow).await
+    }
+
+    async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {
+        self.alive()?.record_run(flow, run).await
+    }
+
+    async fn runs(&self, flow: &str) -> Result<Vec<RunLine>> {
+        self.alive()?.runs(flow).await
+    }
+
+    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
+        self.alive()?.dead_letters(flow).await
+    }
+
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
+        self.alive()?.dead_letter(id).await
+    }
+
+    async fn flows(&self) -> Result<Vec<String>> {
+        self.alive()?.flows().await
+    }
+
+    async fn vault_get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.alive()?.vault_get(name).await
+    }
+
+    async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()> {
+        self.alive()?.vault_put(name, value).await
+    }
+
+    fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+        self.store.keyed_hash(domain, parts)
+    }
+}
