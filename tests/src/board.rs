@@ -206,8 +206,10 @@ impl Action for Collect {
     }
 
     async fn run(&self, _api: &Api, batch: &Batch<Value>) -> Result<Outcomes> {
-        // Others get the chance to overtake; the engine must not let them where order counts.
-        for _ in 0..20 {
+        // Low values take longer, so that others get the chance to overtake; the engine must not
+        // let them where order counts.
+        let value = batch.items.first().and_then(|item| item.input["value"].as_u64());
+        for _ in 0..(2000 >> value.unwrap_or(0).min(10)) {
             tokio::task::yield_now().await;
         }
         let board = board(self.board);
