@@ -102,3 +102,21 @@ fn finish(contender: Contender, mut command: Command) -> Result<Measured> {
     }
     Ok(measured)
 }
+
+#[cfg(test)]
+mod tests {
+    /// A flow file includes no other file, so what is pinned stands in it a second time.
+    #[test]
+    fn the_flow_holds_what_is_pinned() {
+        macro_rules! pinned {
+            ($name:literal) => {
+                include_str!(concat!("../../../benches/main-job/", $name))
+            };
+        }
+        let plain = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        let flow = plain(pinned!("flow.yaml"));
+        assert!(flow.contains(&plain(pinned!("contact-to-profile.jsonata"))), "the mapping");
+        assert!(flow.contains(&plain(pinned!("record.json"))), "the record");
+        assert!(flow.contains(&plain(pinned!("profile.json"))), "the profile");
+    }
+}
