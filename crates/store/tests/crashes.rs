@@ -1,0 +1,189 @@
+//! A commit that stops at any single write is there wholly or not at all.
+
+use towpath_store::{
+    Commit, Counts, Error, MasterKey, MemoryStore, NewDeadLetter, Result, Seen, SeenChange, Store,
+};
+
+const FLOW: &str = "f";
+
+/// What a reader sees of the flow.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct State {
+    sequence: u64,
+    snapshot: Vec<u8>,
+    records: u64,
+    seen: Vec<Seen>,
+    /// Message id and payload, sorted.
+    letters: Vec<(String, Vec<u8>)>,
+}
+
+impl State {
+    fn after(&self, commit: &Commit) -> Self {
+        let mut next = self.clone();
+        next.sequence += 1;
+        next.snapshot.clone_from(&commit.snapshot);
+        next.records += commit.counts.records;
+        match &commit.seen {
+            SeenChange::Append(entries) => next.seen.extend(entries),
+            SeenChange::Replace(entries) => next.seen.clone_from(entries),
+        }
+        for letter in &commit.dead_letters {
+            next.letters.retain(|(message, _)| *message != letter.message_id);
+            next.letters.push((letter.message_id.clone(), letter.payload.clone()));
+        }
+        next.letters.sort();
+        next
+    }
+
+    async fn read(store: &MemoryStore) -> Result<Self> {
+        let Some(head) = store.head(FLOW).await? else {
+            assert_eq!(store.seen(FLOW).await?, []);
+            assert_eq!(store.dead_letters(None).await?, []);
+            return Ok(Self::default());
+        };
+        let mut letters = Vec::new();
+        for summary in store.dead_letters(Some(FLOW)).await? {
+            let letter = store.dead_letter(&summary.id).await?.unwrap();
+            letters.push((letter.message_id, letter.payload));
+        }
+        letters.sort();
+        Ok(Self {
+            sequence: head.sequence,
+            snapshot: head.snapshot,
+            records: head.counts.records,
+            seen: store.seen(FLOW).await?,
+            letters,
+        })
+    }
+}
+
+/// Makes commit number `sequence` as the `attempt`-th process would: later attempts find smaller
+/// pages and other refusals, so an entry that an earlier one left behind shows.
+fn commit(sequence: u64, attempt: usize) -> Commit {
+    let attempt_byte = u8::try_from(attempt).unwrap();
+    let entries = |size: usize| -> Vec<Seen> {
+        (0..size >> attempt)
+            .map(|number| Seen {
+                key: [u8::try_from(number % 251).unwrap(); 16],
+                content: [attempt_byte; 8],
+                version: 1,
+                sequence,
+            })
+            .collect()
+    };
+    let letter = |message: &str| NewDeadLetter {
+        message_id: message.to_owned(),
+        step: None,
+        code: "E1".to_owned(),
+        reason: "refused".to_owned(),
+        at: 0,
+        payload: format!("{sequence} {attempt}").into_bytes(),
+        record_key: "key".to_owned(),
+    };
+    let (seen, dead_letters) = match sequence {
+        1 => (SeenChange::Append(entries(300)), vec![letter("a")]),
+        2 => (SeenChange::Append(entries(10)), vec![]),
+        // The letter `a` is refused again: at first attempts only.
+        3 if attempt == 0 => (SeenChange::Append(entries(260)), vec![letter("a"), letter("b")]),
+        3 => (SeenChange::Append(entries(260)), vec![letter("c")]),
+        4 => (SeenChange::Replace(entries(280)), vec![]),
+        5 => (SeenChange::Append(entries(130)), vec![letter("a")]),
+        6 => (SeenChange::Replace(vec![]), vec![letter("c")]),
+        _ => (SeenChange::Append(entries(5)), vec![]),
+    };
+    let counts = Counts { records: 1 + attempt as u64, ..Counts::default() };
+    Commit { snapshot: vec![attempt_byte; 3], seen, dead_letters, counts }
+}
+
+const LAST: u64 = 7;
+
+/// Commits from the head on until the store crashes or all is done. Returns the state of the last
+/// acknowledged commit, and the state after the one that was cut off.
+async fn go_on(store: &MemoryStore, from: State, attempt: usize) -> (State, Option<State>) {
+    let lease = store.lease(FLOW).await.unwrap();
+    assert_eq!(lease.head.map_or(0, |head| head.sequence), from.sequence);
+    let first = from.sequence + 1;
+    let mut state = from;
+    while state.sequence < LAST {
+        let page = commit(state.sequence + 1, attempt);
+        let next = state.after(&page);
+        match store.commit(&lease.fence, next.sequence, page).await {
+            Ok(()) => state = next,
+            Err(Error::Crashed) => return (state, Some(next)),
+            Err(error) => panic!("{error}"),
+        }
+        // What an earlier process left shows in the first commit at the latest.
+        if state.sequence == first || state.sequence == LAST {
+            assert_eq!(State::read(store).await.unwrap(), state);
+        }
+    }
+    (state, None)
+}
+
+/// Lets a process crash after `writes` writes, checks what it left, and returns the store as the
+/// next process finds it; `None` if it came to its end before.
+async fn crash(
+    store: &MemoryStore,
+    from: State,
+    attempt: usize,
+    writes: usize,
+) -> Option<(MemoryStore, State)> {
+    store.crash_after(writes);
+    let (acknowledged, cut_off) = go_on(store, from, attempt).await;
+    let cut_off = cut_off?;
+    let survivor = store.reopen().await.unwrap();
+    let found = State::read(&survivor).await.unwrap();
+    assert!(
+        found == acknowledged || found == cut_off,
+        "attempt {attempt}, {writes} writes: {found:?} is neither {acknowledged:?} nor {cut_off:?}"
+    );
+    Some((survivor, found))
+}
+
+#[tokio::test]
+async fn every_place_to_crash_leaves_a_whole_commit() {
+    let key = MasterKey::generate();
+    let mut crashes = 0;
+    for first in 0.. {
+        let store = MemoryStore::new(&key);
+        let Some((survivor, found)) = crash(&store, State::default(), 0, first).await else {
+            break;
+        };
+        crashes += 1;
+        // The process that goes on crashes as well, while it cleans up or later.
+        for second in 0.. {
+            let store = survivor.reopen().await.unwrap();
+            let Some((last, found)) = crash(&store, found.clone(), 1, second).await else { break };
+            crashes += 1;
+            let (_, cut_off) = go_on(&last, found, 2).await;
+            assert!(cut_off.is_none(), "the third process comes to the end");
+        }
+    }
+    // The script has at least one write for each head, block and letter.
+    assert!(crashes > 100, "only {crashes} crashes were tried");
+}
+
+#[tokio::test]
+async fn a_failed_commit_can_be_repaired_by_the_same_process() {
+    let store = MemoryStore::new(MasterKey::generate());
+    let fence = store.lease(FLOW).await.unwrap().fence;
+    store.commit(&fence, 1, commit(1, 0)).await.unwrap();
+    let before = State::read(&store).await.unwrap();
+    store.crash_after(2);
+    assert!(matches!(store.commit(&fence, 2, commit(3, 0)).await, Err(Error::Crashed)));
+    assert_eq!(State::read(&store).await.unwrap(), before);
+    store.crash_after(usize::MAX);
+    store.commit(&fence, 2, commit(2, 1)).await.unwrap();
+    assert_eq!(State::read(&store).await.unwrap(), before.after(&commit(2, 1)));
+}
+
+#[tokio::test]
+async fn another_key_opens_nothing() {
+    let store = MemoryStore::new(MasterKey::generate());
+    let other = MasterKey::generate();
+    let Err(Error::WrongKey { wants, given }) = store.reopen_with(&other).await.map(drop) else {
+        panic!("the wrong key was taken");
+    };
+    assert_ne!(wants, other.id());
+    assert_eq!(given, Some(other.id()));
+}

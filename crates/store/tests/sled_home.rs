@@ -1,0 +1,133 @@
+//! What is particular to the sled home: its folder, its lock, its key file and its files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use towpath_store::{
+    Commit, Counts, Durability, Error, MasterKey, Result, Seen, SeenChange, SledOptions, SledStore,
+    Store,
+};
+
+async fn open(path: &Path, key: &MasterKey) -> Result<SledStore> {
+    let path = path.to_owned();
+    SledStore::open(SledOptions { path, key, durability: Durability::Full }).await
+}
+
+fn page(sequence: u64, entries: u64, snapshot: Vec<u8>) -> Commit {
+    let entry = |number: u64| {
+        let mut key = [0; 16];
+        // Spread like the hashes that keys are.
+        key[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        key[8..].copy_from_slice(&sequence.to_be_bytes());
+        Seen { key, content: [1; 8], version: 1, sequence }
+    };
+    Commit {
+        snapshot,
+        seen: SeenChange::Append((0..entries).map(entry).collect()),
+        dead_letters: Vec::new(),
+        counts: Counts::default(),
+    }
+}
+
+fn size(folder: &Path) -> u64 {
+    let sizes = fs::read_dir(folder).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() }
+    });
+    sizes.sum()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn a_held_store_says_who_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let _held = open(folder.path(), &key).await.unwrap();
+    let error = open(folder.path(), &key).await.map(drop).unwrap_err();
+    let process = format!("process {}", std::process::id());
+    assert!(matches!(&error, Error::Locked { holder, .. } if *holder == process), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_whose_key_is_gone_gets_no_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, file) = (folder.path().join("state"), folder.path().join("config/key"));
+    let made = SledStore::key_file(&path, &file).await.unwrap();
+    assert!(made.created);
+    drop(open(&path, &made.key).await.unwrap());
+    assert!(!SledStore::key_file(&path, &file).await.unwrap().created);
+
+    fs::remove_file(&file).unwrap();
+    let error = SledStore::key_file(&path, &file).await.unwrap_err();
+    assert!(
+        matches!(error, Error::WrongKey { wants, given: None } if wants == made.key.id()),
+        "{error}"
+    );
+    assert!(!file.exists());
+    let error = open(&path, &MasterKey::generate()).await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::WrongKey { wants, .. } if wants == made.key.id()), "{error}");
+    open(&path, &made.key).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_half_written_snapshot_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = open(folder.path(), &key).await.unwrap();
+    let fence = store.lease("f").await.unwrap().fence;
+    store.commit(&fence, 1, page(1, 10, b"{}".to_vec())).await.unwrap();
+    drop(store);
+    let left_over = folder.path().join("sled/snap.0000000000001234.generating");
+    fs::write(&left_over, b"cut off").unwrap();
+    let store = open(folder.path(), &key).await.unwrap();
+    assert_eq!(store.seen("f").await.unwrap().len(), 10);
+    assert!(!left_over.exists());
+    assert!(folder.path().join("sled/aside.snap.0000000000001234.generating").exists());
+}
+
+#[tokio::test]
+async fn files_of_large_values_live_as_long_as_their_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let blobs = folder.path().join("blobs");
+    let store = open(folder.path(), &key).await.unwrap();
+    let fence = store.lease("f").await.unwrap().fence;
+    for sequence in 1..=3 {
+        store.commit(&fence, sequence, page(sequence, 0, vec![7; 200_000])).await.unwrap();
+        assert_eq!(files(&blobs).len(), 1, "the older snapshot's file is gone");
+    }
+    drop(store);
+    fs::write(blobs.join("0123.tmp"), b"cut off").unwrap();
+    let store = open(folder.path(), &key).await.unwrap();
+    assert_eq!(files(&blobs).len(), 1, "what no entry names is swept up");
+    assert_eq!(store.head("f").await.unwrap().unwrap().snapshot, vec![7; 200_000]);
+
+    fs::remove_file(&files(&blobs)[0]).unwrap();
+    let error = store.head("f").await.unwrap_err().to_string();
+    assert!(error.contains("damaged at heads, flow `f`: its file blobs/"), "{error}");
+    let fence = store.lease("g").await.unwrap().fence;
+    store.commit(&fence, 1, page(1, 0, b"{}".to_vec())).await.unwrap();
+}
+
+/// sled writes leaves above an eighth of a megabyte to heap files that it never syncs; none may
+/// appear, or an acknowledged commit is not durable. The folder must also not outgrow its content.
+#[tokio::test]
+async fn pages_of_a_thousand_stay_in_the_synced_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = open(folder.path(), &key).await.unwrap();
+    let fence = store.lease("f").await.unwrap().fence;
+    for sequence in 1..=100 {
+        store.commit(&fence, sequence, page(sequence, 1_000, vec![b' '; 4_000])).await.unwrap();
+    }
+    assert_eq!(store.seen("f").await.unwrap().len(), 100_000);
+    assert_eq!(files(&folder.path().join("sled/blobs")), Vec::<PathBuf>::new());
+    drop(store);
+    let megabytes = size(folder.path()) / 1_000_000;
+    assert!(megabytes < 32, "4 MB of entries take {megabytes} MB");
+    let store = open(folder.path(), &key).await.unwrap();
+    assert_eq!(store.seen("f").await.unwrap().len(), 100_000);
+}
