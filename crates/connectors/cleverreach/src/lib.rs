@@ -1,1 +1,85 @@
-//! CleverReach: receivers of an e-mail marketing account.
+//! CleverReach: the receivers of an e-mail marketing account, polled by REST API v3.
+//!
+//! Start with [`connector`]; each trigger has its file, `receivers.rs` holds how both read a
+//! group. Credentials: an OAuth2 app of the account (My Account > Extras > REST API) gives client
+//! id and secret; its scope must cover reading groups and receivers. Nothing is written.
+//!
+//! Limits: the vendor documents none and answers 429 when it has enough; four requests at once.
+//! Deletions are not seen, and one between two pages of a scan can hide one receiver until a
+//! later full scan; a change of attributes or tags alone moves no stamp and is not seen either.
+//!
+//! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
+
+mod get_receivers_by_group_id_polling;
+mod get_receivers_polling;
+mod group;
+mod receivers;
+
+use connector::Failure;
+use connector::prelude::*;
+
+use get_receivers_by_group_id_polling::GetReceiversByGroupIdPolling;
+use get_receivers_polling::GetReceiversPolling;
+
+/// From a receiver as the API gives it to the contact model.
+const RECEIVER_TO_CONTACT: &str = include_str!("receiver-to-contact.jsonata");
+
+/// No error envelope is larger; pages of receivers are, and are not searched.
+const LARGEST_ENVELOPE: usize = 64 * 1024;
+
+/// CleverReach's triggers, and how to reach its REST API v3.
+pub fn connector() -> Connector {
+    let auth = Auth::client_credentials("/oauth/token.php");
+    Connector::new("cleverreach", "https://rest.cleverreach.com/v3", auth)
+        .about("E-mail marketing: groups of receivers.")
+        .limit("default", 4)
+        .failure_inside_200(failure)
+        .polling::<GetReceiversPolling>("getReceiversPolling", RECEIVER_TO_CONTACT)
+        .polling::<GetReceiversByGroupIdPolling>(
+            "getReceiversByGroupIdPolling",
+            RECEIVER_TO_CONTACT,
+        )
+}
+
+/// Finds `{"error":{"code":401,"message":"Unauthorized"}}`, which may come with a 200.
+fn failure(body: &[u8]) -> Option<Failure> {
+    if body.len() > LARGEST_ENVELOPE || !body.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    #[derive(Deserialize)]
+    struct Envelope {
+        error: Said,
+    }
+    #[derive(Deserialize)]
+    struct Said {
+        code: Option<Value>,
+        message: Option<String>,
+    }
+    let Envelope { error: Said { code, message } } = serde_json::from_slice(body).ok()?;
+    let code = code.and_then(|code| match code {
+        Value::String(text) => text.parse().ok(),
+        code => code.as_u64(),
+    });
+    let status = code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
+    Some(Failure { status, message: message.unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_envelope_is_a_failure_whatever_the_status() {
+        let found = |body: &str| failure(body.as_bytes()).map(|f| (f.status, f.message));
+        assert_eq!(
+            found(r#"{"error":{"code":401,"message":"Unauthorized"}}"#),
+            Some((401, "Unauthorized".to_owned()))
+        );
+        assert_eq!(found(r#" {"error":{"code":"404"}}"#), Some((404, String::new())));
+        assert_eq!(found(r#"{"error":{"message":"odd"}}"#), Some((0, "odd".to_owned())));
+        for fine in ["", "[]", "true", r#"{"id":"1","name":"error"}"#, r#"[{"error":{"code":1}}]"#]
+        {
+            assert_eq!(found(fine), None, "{fine}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Reads a group's receivers page by page: all of them, or those that changed.
+
+use std::borrow::Cow;
+
+use connector::prelude::*;
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use crate::group::Id;
+
+/// The vendor's `detail` bit for tags; without it a receiver comes with none.
+const TAGS: u32 = 4;
+/// The vendor's page size where none is asked for: no smaller one is ever imposed.
+const SMALLEST_CAP: usize = 50;
+
+/// The stamps of a receiver; the highest is its version. Zero means never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Field {
+    Registered,
+    Activated,
+    Deactivated,
+    Bounced,
+}
+
+impl Field {
+    const ALL: [Self; 4] = [Self::Registered, Self::Activated, Self::Deactivated, Self::Bounced];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Activated => "activated",
+            Self::Deactivated => "deactivated",
+            Self::Bounced => "bounced",
+        }
+    }
+}
+
+/// The place inside one scan of a group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// 0 reads the filter (of a full scan the whole list), n the list by the n-th of `fields`.
+    pass: usize,
+    /// The fields that the filter refused, in the order of their passes.
+    fields: Vec<Field>,
+    /// The page to ask for, from 0.
+    page: u32,
+    /// The largest page of this pass so far.
+    largest: usize,
+    /// The first receiver of the page before, by which a repeated answer is known.
+    began: Option<String>,
+}
+
+/// How many receivers one request asks for: 1 to 5000, 1000 if nothing is said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageSize(usize);
+
+impl PageSize {
+    const LARGEST: u64 = 5000;
+}
+
+impl Default for PageSize {
+    fn default() -> Self {
+        Self(1000)
+    }
+}
+
+impl<'de> Deserialize<'de> for PageSize {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let size = u64::deserialize(deserializer)?;
+        match usize::try_from(size) {
+            Ok(fits) if (1..=Self::LARGEST).contains(&size) => Ok(Self(fits)),
+            _ => Err(serde::de::Error::custom(format!(
+                "`pageSize` is {size}, but CleverReach gives 1 to {} receivers a page",
+                Self::LARGEST
+            ))),
+        }
+    }
+}
+
+impl Serialize for PageSize {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl JsonSchema for PageSize {
+    fn schema_name() -> Cow<'static, str> {
+        "PageSize".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": Self::LARGEST })
+    }
+}
+
+/// Reads one page of the group that is the scan's partition.
+///
+/// `All` is the list by `registered desc`, read to its end. `Changed` is one filter over all
+/// stamps, then a pass of the list for every stamp that the filter refused; a receiver found by
+/// two passes comes twice, and the engine drops the second, since it has settled the first.
+pub(crate) async fn poll(api: &Api, scan: &Scan<Cursor>, size: PageSize) -> Result<Page<Cursor>> {
+    let Some(id) = scan.partition.as_deref() else {
+        return Err(Error::config("a scan of receivers without a group"));
+    };
+    let group = Group { api, id, size };
+    let cursor = scan.cursor.clone();
+    let (place, receivers) = match (scan.want, cursor) {
+        (Want::All, cursor) => {
+            let place = cursor.unwrap_or_default();
+            let receivers = group.list(Field::Registered, place.page).await?;
+            (place, receivers)
+        }
+        (Want::Changed { since }, None) => group.begin(since).await?,
+        (Want::Changed { since }, Some(place)) => {
+            let receivers = group.go_on(since, &place).await?;
+            (place, receivers)
+        }
+    };
+    group.page(scan.want, place, receivers)
+}
+
+/// One group, and how it is read.
+struct Group<'a> {
+    api: &'a Api,
+    id: &'a str,
+    size: PageSize,
+}
+
+impl Group<'_> {
+    /// Asks for the first page of a `Changed` scan, and so learns which fields the filter refuses:
+    /// those named in a refusal, or all if it names none that was asked for.
+    async fn begin(&self, since: Timestamp) -> Result<(Cursor, Vec<Value>)> {
+        let mut place = Cursor::default();
+        loop {
+            let asked = remaining(&place.fields);
+            if asked.is_empty() {
+                place.pass = 1;
+                let receivers = self.go_on(since, &place).await?;
+                return Ok((place, receivers));
+            }
+            match self.filter(&asked, since, 0).await? {
+                Filtered::Page(receivers) => return Ok((place, receivers)),
+                Filtered::Refused(reason) => {
+                    let named = asked.iter().filter(|field| mentions(&reason, field.name()));
+                    let named: Vec<_> = named.copied().collect();
+                    place.fields.extend(if named.is_empty() { asked } else { named });
+                }
+            }
+        }
+    }
+
+    /// Asks for a later page of a `Changed` scan.
+    async fn go_on(&self, since: Timestamp, place: &Cursor) -> Result<Vec<Value>> {
+        let Some(pass) = place.pass.checked_sub(1) else {
+            return match self.filter(&remaining(&place.fields), since, place.page).await? {
+                Filtered::Page(receivers) => Ok(receivers),
+                Filtered::Refused(reason) => Err(Error::config(format!(
+                    "CleverReach refused the filter for changed receivers, which it took before: \
+                     {reason}"
+                ))),
+            };
+        };
+        let Some(field) = place.fields.get(pass) else {
+            return Err(Error::config(
+                "the stored place inside the scan does not exist; `towpath state reset` starts \
+                 the scan afresh",
+            ));
+        };
+        self.list(*field, place.page).await
+    }
+
+    /// One page of the group's list. Only descending order goes with page numbers: a change moves
+    /// a receiver to the front, so that the others repeat and none is jumped over.
+    async fn list(&self, field: Field, page: u32) -> Result<Vec<Value>> {
+        let request = self.api.get(["groups.json", self.id, "receivers"]);
+        let request = request
+            .query("pagesize", self.size.0)
+            .query("page", page)
+            .query("type", "all")
+            .query("detail", TAGS)
+            .query("order_by", format!("{} desc", field.name()));
+        receivers(&request.send().await?)
+    }
+
+    /// One page of the receivers of which any of `fields` is `since` or later. Ordered by the
+    /// registration, which no change moves.
+    async fn filter(&self, fields: &[Field], since: Timestamp, page: u32) -> Result<Filtered> {
+        // The filter knows "bigger", not "bigger or equal".
+        let before = since.secs().saturating_sub(1);
+        let rules = fields
+            .iter()
+            .map(|field| json!({ "field": field.name(), "logic": "bg", "condition": before }));
+        let body = json!({
+            "groups": [self.id],
+            "operator": "OR",
+            "rules": rules.collect::<Vec<_>>(),
+            "activeonly": false,
+            "orderby": "registered desc",
+            "detail": TAGS,
+            "pagesize": self.size,
+            "page": page,
+        });
+        let request = self.api.post(["receivers", "filter.json"]).json(&body);
+        let answer = request.safe().accept(StatusCode::BAD_REQUEST).send().await?;
+        if answer.status() != StatusCode::BAD_REQUEST {
+            return Ok(Filtered::Page(receivers(&answer)?));
+        }
+        if crate::failure(answer.body()).is_none() {
+            let said = answer.message();
+            return Err(Error::config(format!(
+                "POST receivers/filter.json answered 400 without CleverReach's error envelope: \
+                 {said}"
+            )));
+        }
+        Ok(Filtered::Refused(answer.message()))
+    }
+
+    /// Makes a page of what one request gave, and says where the next begins.
+    fn page(&self, want: Want, mut place: Cursor, receivers: Vec<Value>) -> Result<Page<Cursor>> {
+        let records: Vec<Record> =
+            receivers.into_iter().map(|receiver| self.record(receiver)).collect::<Result<_>>()?;
+        let first = records.first().map(|record| record.key.clone());
+        if records.len() > 1 && place.page > 0 && first == place.began {
+            return Err(Error::retry(format!(
+                "CleverReach gave page {} of group {} with the beginning of the page before; what \
+                 belongs there is missing",
+                place.page, self.id
+            )));
+        }
+        let passed = match (want, place.pass.checked_sub(1)) {
+            (Want::Changed { since }, Some(pass)) => {
+                let field = place.fields.get(pass);
+                let last = records.last().zip(field);
+                last.is_some_and(|(record, field)| {
+                    // Those that are equal go on: the next page may hold more of that second.
+                    stamp(&record.data, *field).is_some_and(|stamp| stamp < since.secs())
+                })
+            }
+            _ => false,
+        };
+        let next = if !passed && !self.is_last(&place, records.len()) {
+            place.page += 1;
+            place.largest = place.largest.max(records.len());
+            place.began = first;
+            Some(place)
+        } else if place.pass < place.fields.len() {
+            Some(Cursor { pass: place.pass + 1, fields: place.fields, ..Cursor::default() })
+        } else {
+            None
+        };
+        Ok(Page { records, next })
+    }
+
+    /// Whether no page follows one of `len` receivers.
+    ///
+    /// The API may give fewer than it was asked for (a smaller maximum than documented): the end
+    /// is not a page smaller than asked, but one smaller than an earlier page of the pass, or
+    /// smaller than any maximum could be.
+    fn is_last(&self, place: &Cursor, len: usize) -> bool {
+        len < place.largest || len < self.size.0.min(SMALLEST_CAP)
+    }
+
+    fn record(&self, data: Value) -> Result<Record> {
+        let nonsense = |what: &str| {
+            Error::retry(format!("CleverReach gave a receiver of group {} {what}", self.id))
+        };
+        let Some(Id(key)) = data.get("id").and_then(Id::of) else {
+            return Err(nonsense("without an id; no receiver is left out for that"));
+        };
+        let mut newest = 0;
+        for field in Field::ALL {
+            let stamp = stamp(&data, field).ok_or_else(|| {
+                let name = field.name();
+                nonsense(&format!("(id {key}) whose `{name}` is not a number of epoch seconds"))
+            })?;
+            newest = newest.max(stamp);
+        }
+        let version = (newest > 0).then(|| Timestamp::from_secs(newest));
+        Ok(Record { key, version, data })
+    }
+}
+
+enum Filtered {
+    Page(Vec<Value>),
+    Refused(String),
+}
+
+fn remaining(refused: &[Field]) -> Vec<Field> {
+    Field::ALL.into_iter().filter(|field| !refused.contains(field)).collect()
+}
+
+/// An empty group may be answered with 204. An empty body with any other status is no answer: an
+/// outage must not look like an empty page.
+fn receivers(answer: &Response) -> Result<Vec<Value>> {
+    if answer.status() == StatusCode::NO_CONTENT { Ok(vec![]) } else { answer.json() }
+}
+
+/// Whether a text names a field; `deactivated` does not name `activated`.
+fn mentions(text: &str, field: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    words.any(|word| word.eq_ignore_ascii_case(field))
+}
+
+/// A stamp in epoch seconds, from a number or a string of one; 0 if it never happened, `None` if
+/// it is neither.
+fn stamp(receiver: &Value, field: Field) -> Option<i64> {
+    match receiver.get(field.name()) {
+        None | Some(Value::Null) => Some(0),
+        Some(Value::Number(number)) => number.as_i64(),
+        Some(Value::String(text)) if text.trim().is_empty() => Some(0),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_a_number_or_a_string_of_one() {
+        let stamp = |value: Value| stamp(&json!({ "bounced": value }), Field::Bounced);
+        assert_eq!(stamp(json!(1_627_283_954)), Some(1_627_283_954));
+        assert_eq!(stamp(json!("1627283954")), Some(1_627_283_954));
+        for never in [json!(null), json!(0), json!("0"), json!("")] {
+            assert_eq!(stamp(never), Some(0));
+        }
+        for odd in [json!("yesterday"), json!(true), json!([1]), json!(1.5)] {
+            assert_eq!(stamp(odd), None);
+        }
+    }
+
+    #[test]
+    fn a_field_is_named_as_a_word() {
+        assert!(mentions("unknown field 'deactivated'", "deactivated"));
+        assert!(mentions("Activated, bounced: not filterable", "activated"));
+        assert!(!mentions("unknown field 'deactivated'", "activated"));
+    }
+}
