@@ -23,7 +23,8 @@ struct Counts {
 
 #[derive(Deserialize)]
 struct Delivered {
-    delivered: Vec<Arrived>,
+    total: usize,
+    records: Vec<Arrived>,
 }
 
 #[derive(Deserialize)]
@@ -53,14 +54,13 @@ pub(crate) fn fetch(sandbox: &Sandbox) -> Result<BTreeMap<String, Value>> {
     for offset in (0..).step_by(PART) {
         let path = format!("/_sandbox/delivered?offset={offset}&limit={PART}");
         let part: Delivered = sandbox.get(&path)?;
-        let last = part.delivered.len() < PART;
-        for Arrived { record } in part.delivered {
+        for Arrived { record } in part.records {
             let identity = record.get("identity").map(ToString::to_string).unwrap_or_default();
             if all.insert(identity.clone(), record).is_some() {
                 bail!("the receiver {identity} arrived twice");
             }
         }
-        if last {
+        if offset + PART >= part.total {
             break;
         }
     }
