@@ -1,1 +1,35 @@
-//! Faithful local stand-ins of the vendors' APIs.
+//! Faithful local stand-ins of the vendors' APIs, with faults on demand.
+//!
+//! Start with [`Sandbox`]: it serves CleverReach and CleverTap on two loopback ports, and its
+//! methods seed, change, read and break them. The same controls are served over HTTP below
+//! `/_sandbox/` on each port (`control.rs`). One file a vendor's endpoint: `cleverreach/`,
+//! `clevertap/`; `server.rs` is the one place where a request passes faults, counters and limits.
+//!
+//! What the vendors' documentation leaves open is a field of [`Switches`].
+//!
+//! It must not know any other crate of this workspace: a stand-in that shared code with the
+//! connectors would share their mistakes.
+
+mod answer;
+mod call;
+mod cleverreach;
+mod clevertap;
+mod clock;
+mod control;
+mod fault;
+mod lock;
+mod options;
+mod random;
+mod sandbox;
+mod server;
+mod stats;
+
+pub use cleverreach::{Receiver, Stamp, Touch};
+pub use clevertap::{Delivered, Refused};
+pub use fault::{Action, Fault, FaultState, Times};
+pub use options::{
+    BadCredentials, Credentials, EmptyGroup, GroupSeed, MissingProfile, Options, OversizedPage,
+    Switches,
+};
+pub use sandbox::{Error, Sandbox};
+pub use stats::{Stats, Vendor, VendorStats};

@@ -1,0 +1,253 @@
+//! The endpoints of CleverReach: which request is meant, and its answer.
+
+use std::sync::Mutex;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::directory::{Directory, Group};
+use super::listing::Listing;
+use super::oauth::Tokens;
+use super::receiver::{Detail, Entry, Receiver, Touch};
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::lock::lock;
+use crate::options::{Credentials, GroupSeed, Options, Switches};
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Token,
+    Groups,
+    Group(String),
+    GroupReceivers(String),
+    GroupReceiver(String, String),
+    Receiver(String),
+    Filter,
+    WhoAmI,
+    Ping,
+    Ttl,
+    Unknown,
+}
+
+impl Endpoint {
+    /// Recognises a request; `.json` may stand behind the first segment and fixed names.
+    pub(crate) fn of(call: &Call) -> Self {
+        let get = call.method == Method::GET;
+        let post = call.method == Method::POST;
+        let path = call.path();
+        let bare = |name: &'_ str| name.strip_suffix(".json").unwrap_or(name).to_owned();
+        let Some((&root, rest)) = path.split_first() else { return Self::Unknown };
+        if root == "oauth" {
+            return if post && rest == ["token.php"] { Self::Token } else { Self::Unknown };
+        }
+        let (Some((first, rest)), "v3") = (rest.split_first(), root) else {
+            return Self::Unknown;
+        };
+        match (bare(first).as_str(), rest) {
+            ("groups", []) if get => Self::Groups,
+            ("groups", [id]) if get => Self::Group((*id).to_owned()),
+            ("groups", [id, "receivers"]) if get => Self::GroupReceivers((*id).to_owned()),
+            ("groups", [group, "receivers", id]) if get => {
+                Self::GroupReceiver((*group).to_owned(), (*id).to_owned())
+            }
+            ("receivers", ["filter" | "filter.json"]) if post => Self::Filter,
+            ("receivers", [id]) if get => Self::Receiver((*id).to_owned()),
+            ("debug", [name]) if get => match bare(name).as_str() {
+                "whoami" => Self::WhoAmI,
+                "ping" => Self::Ping,
+                "ttl" => Self::Ttl,
+                _ => Self::Unknown,
+            },
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Names the endpoint as the counters show it.
+    pub(crate) fn template(&self) -> &'static str {
+        match self {
+            Self::Token => "POST /oauth/token.php",
+            Self::Groups => "GET /v3/groups",
+            Self::Group(_) => "GET /v3/groups/{id}",
+            Self::GroupReceivers(_) => "GET /v3/groups/{id}/receivers",
+            Self::GroupReceiver(..) => "GET /v3/groups/{id}/receivers/{id}",
+            Self::Receiver(_) => "GET /v3/receivers/{id}",
+            Self::Filter => "POST /v3/receivers/filter",
+            Self::WhoAmI => "GET /v3/debug/whoami",
+            Self::Ping => "GET /v3/debug/ping",
+            Self::Ttl => "GET /v3/debug/ttl",
+            Self::Unknown => "*",
+        }
+    }
+}
+
+/// What an answer counts towards.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) tokens_issued: u64,
+    pub(crate) receivers_listed: u64,
+}
+
+/// The account and its data.
+#[derive(Debug)]
+pub(crate) struct CleverReach {
+    directory: Mutex<Directory>,
+    tokens: Mutex<Tokens>,
+    lifetime: i64,
+}
+
+impl CleverReach {
+    pub(crate) fn new(options: &Options, now: i64) -> Self {
+        let mut directory = Directory::new(options.seed, options.groups.clone(), now);
+        directory.seed(options.receivers, now);
+        Self {
+            directory: Mutex::new(directory),
+            tokens: Mutex::new(Tokens::new(options.seed)),
+            lifetime: options.expires_in,
+        }
+    }
+
+    /// Answers a request; `step_back` gives the page before the one that is asked for.
+    pub(crate) fn answer(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        body: &[u8],
+        (credentials, switches, now): (&Credentials, &Switches, i64),
+        step_back: bool,
+    ) -> (Answer, Tally) {
+        let mut tally = Tally::default();
+        if *endpoint == Endpoint::Token {
+            let times = (now, self.lifetime);
+            let (answer, issued) =
+                lock(&self.tokens).issue(call, body, credentials, switches, times);
+            tally.tokens_issued = u64::from(issued);
+            return (answer, tally);
+        }
+        if *endpoint == Endpoint::Ping {
+            return (Answer::json(200, &true), tally);
+        }
+        let Some(left) = lock(&self.tokens).remaining(call, now) else {
+            return (Answer::error(401, "Unauthorized"), tally);
+        };
+        let mut directory = lock(&self.directory);
+        let listing = match endpoint {
+            Endpoint::GroupReceivers(id) => match id.parse() {
+                Ok(id) => Listing::of_group(id, call, switches),
+                Err(_) => Err(Answer::error(404, "Not Found")),
+            },
+            Endpoint::Filter => Listing::of_filter(body, switches),
+            other => return (single(other, &directory, switches, left), tally),
+        };
+        let answer = listing.map(|mut listing| {
+            if step_back {
+                listing.step_back();
+            }
+            let (answer, count) = listing.answer(&mut directory, switches);
+            tally.receivers_listed = count as u64;
+            answer
+        });
+        (answer.unwrap_or_else(|refused| refused), tally)
+    }
+
+    pub(crate) fn expire_tokens(&self) {
+        lock(&self.tokens).expire();
+    }
+
+    pub(crate) fn seed(&self, count: usize, now: i64) -> usize {
+        let mut directory = lock(&self.directory);
+        directory.seed(count, now);
+        directory.len()
+    }
+
+    pub(crate) fn add_group(&self, group: GroupSeed, now: i64) {
+        lock(&self.directory).add_group(group, now);
+    }
+
+    pub(crate) fn touch(&self, touch: &Touch, now: i64) -> Vec<String> {
+        lock(&self.directory).touch(touch, now)
+    }
+
+    /// Adds or replaces a receiver and gives its id.
+    pub(crate) fn put(&self, receiver: &Receiver) -> String {
+        let mut directory = lock(&self.directory);
+        let id = receiver.id.parse().unwrap_or_else(|_| directory.next_id());
+        directory.put(Entry::from_receiver(receiver, id)).to_string()
+    }
+
+    pub(crate) fn remove(&self, id: &str) -> bool {
+        id.parse().is_ok_and(|id| lock(&self.directory).remove(id))
+    }
+
+    pub(crate) fn receiver(&self, id: &str) -> Option<Receiver> {
+        Some(lock(&self.directory).get(id.parse().ok()?)?.to_receiver())
+    }
+
+    pub(crate) fn receivers(&self, offset: usize, limit: usize) -> Vec<Receiver> {
+        lock(&self.directory).iter().skip(offset).take(limit).map(Entry::to_receiver).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.directory).len()
+    }
+}
+
+/// Answers what is not a list of receivers.
+fn single(endpoint: &Endpoint, directory: &Directory, switches: &Switches, left: i64) -> Answer {
+    let missing = || Answer::error(404, "Not Found");
+    let find = |id: &str| match id.parse() {
+        Ok(id) => directory.get(id),
+        Err(_) => directory.get_by_email(id),
+    };
+    match endpoint {
+        Endpoint::Groups => {
+            let groups = directory.groups.iter().map(|group| show_group(group, switches));
+            Answer::json(200, &groups.collect::<Vec<_>>())
+        }
+        Endpoint::Group(id) => directory
+            .groups
+            .iter()
+            .find(|group| group.id.to_string() == *id)
+            .map_or_else(missing, |group| Answer::json(200, &show_group(group, switches))),
+        Endpoint::Receiver(id) => find(id)
+            .and_then(|entry| Some((entry, *entry.groups.first()?)))
+            .map_or_else(missing, |(entry, group)| show_receiver(entry, group, switches)),
+        Endpoint::GroupReceiver(group, id) => find(id)
+            .and_then(|entry| {
+                let group = entry.groups.iter().find(|known| known.to_string() == *group)?;
+                Some((entry, *group))
+            })
+            .map_or_else(missing, |(entry, group)| show_receiver(entry, group, switches)),
+        Endpoint::WhoAmI => Answer::json(
+            200,
+            &json!({
+                "id": "129148", "name": "Example", "firstname": "Sam", "salutation": "",
+                "street": "Am Markt 1", "company": "Example GmbH", "zip": "26122",
+                "city": "Oldenburg", "phone": "", "fax": "", "email": "owner@example.com",
+                "country": "DE", "login_domain": "129148.eu2.cleverreach.com",
+            }),
+        ),
+        Endpoint::Ttl => Answer::json(200, &json!({ "ttl": left })),
+        _ => missing(),
+    }
+}
+
+fn show_group(group: &Group, switches: &Switches) -> Value {
+    let id = if switches.integer_ids { json!(group.id) } else { json!(group.id.to_string()) };
+    json!({
+        "id": id, "name": group.name, "locked": false, "backup": true, "receiver_info": "",
+        "stamp": group.stamp, "last_mailing": 0, "last_changed": group.stamp,
+    })
+}
+
+fn show_receiver(entry: &Entry, group: u64, switches: &Switches) -> Answer {
+    let mut out = Vec::with_capacity(entry.size() + 256);
+    if switches.receiver_as_list {
+        out.push(b'[');
+    }
+    entry.write(&mut out, group, Detail::ALL, switches.integer_ids);
+    if switches.receiver_as_list {
+        out.push(b']');
+    }
+    Answer::text(200, out)
+}

@@ -1,0 +1,193 @@
+//! What a sandbox starts with: data, ports, credentials and the switches for uncertain facts.
+
+use serde::{Deserialize, Serialize};
+
+/// What a [`Sandbox`](crate::Sandbox) starts with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many receivers are seeded into CleverReach.
+    pub receivers: usize,
+    /// What the seeded data depend on; the same seed and `now` give the same receivers.
+    pub seed: u64,
+    /// Epoch seconds at which the clock stands still; without it the clock runs with the system's.
+    pub now: Option<i64>,
+    /// The loopback port of CleverReach; 0 takes any free one.
+    pub cleverreach_port: u16,
+    /// The loopback port of CleverTap; 0 takes any free one.
+    pub clevertap_port: u16,
+    /// The groups and who is in them.
+    pub groups: Vec<GroupSeed>,
+    /// Whether answers carry the `Date` header.
+    pub date_header: bool,
+    /// Whether CleverTap keeps what it received; without it `delivered`, `refused`, `profiles`
+    /// and `profile.json` are empty and only the counters tell.
+    pub keep_delivered: bool,
+    /// Lifetime of an access token in seconds (CleverReach documents a year).
+    pub expires_in: i64,
+    /// How the vendors behave where their documentation is silent or contradicts itself.
+    pub switches: Switches,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            receivers: 1_000,
+            seed: 1,
+            now: None,
+            cleverreach_port: 0,
+            clevertap_port: 0,
+            groups: vec![
+                GroupSeed::new(1_123_825, "Newsletter", 1),
+                GroupSeed::new(1_123_826, "Customers", 50),
+            ],
+            date_header: true,
+            keep_delivered: true,
+            expires_in: 31_536_000,
+            switches: Switches::default(),
+        }
+    }
+}
+
+/// One group of CleverReach to begin with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupSeed {
+    /// The group's number; the API shows it as a string.
+    pub id: u64,
+    /// The name that people see.
+    pub name: String,
+    /// Every how many-th seeded receiver is a member: 1 all, 50 one in fifty, 0 none.
+    pub every: usize,
+}
+
+impl GroupSeed {
+    /// Describes a group.
+    pub fn new(id: u64, name: impl Into<String>, every: usize) -> Self {
+        Self { id, name: name.into(), every }
+    }
+}
+
+/// The only credentials that the sandbox accepts. They are fake, so they are printable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// The OAuth2 client id of CleverReach.
+    pub client_id: String,
+    /// The OAuth2 client secret of CleverReach.
+    pub client_secret: String,
+    /// The project id of CleverTap.
+    pub project_id: String,
+    /// The passcode of CleverTap.
+    pub passcode: String,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self {
+            client_id: "sandbox-client".to_owned(),
+            client_secret: "not-a-secret".to_owned(),
+            project_id: "TES-T00-000Z".to_owned(),
+            passcode: "ABC-DEF-GHIJ".to_owned(),
+        }
+    }
+}
+
+/// How the vendors behave where their documentation is silent or sources disagree.
+///
+/// The defaults are what is most likely; a client should work with every setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Switches {
+    /// CleverReach shows ids as integers instead of strings (clients exist for either).
+    pub integer_ids: bool,
+    /// CleverReach answers a single receiver as a list of one (its PHP SDK unwraps both).
+    pub receiver_as_list: bool,
+    /// What CleverReach does with a page size above its maximum of 5,000.
+    pub oversized_page: OversizedPage,
+    /// What CleverReach answers for a list without receivers.
+    pub empty_group: EmptyGroup,
+    /// Fields that the filter of CleverReach refuses with 400. Seen in use are only `email`,
+    /// `tags`, `deactivated` and `bounced`; the others are taken to work.
+    pub refused_filter_fields: Vec<String>,
+    /// A client-credentials grant of CleverReach also gives a refresh token.
+    pub client_credentials_refresh: bool,
+    /// The token answer of CleverReach shows its scopes as an array instead of a string.
+    pub scope_as_array: bool,
+    /// What CleverTap answers to wrong credentials; sources name 400, 401 and 403.
+    pub bad_credentials: BadCredentials,
+    /// What CleverTap answers for a profile that it does not know.
+    pub missing_profile: MissingProfile,
+    /// CleverTap refuses records that break its documented limits of property count, name length,
+    /// forbidden characters and value length; the code it uses is not documented, here it is 555
+    /// for profiles and 522 for too many event properties.
+    pub strict_properties: bool,
+    /// How many records an upload to CleverTap may hold (documentation of 2017 says 100).
+    pub upload_batch: usize,
+    /// How many uploads to CleverTap may be under way at once (documentation of 2017 says 3).
+    pub upload_concurrency: usize,
+    /// How many requests to any other API of CleverTap may be under way at once.
+    pub other_concurrency: usize,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            integer_ids: false,
+            receiver_as_list: false,
+            oversized_page: OversizedPage::Clamp,
+            empty_group: EmptyGroup::EmptyList,
+            refused_filter_fields: Vec::new(),
+            client_credentials_refresh: false,
+            scope_as_array: false,
+            bad_credentials: BadCredentials::Unauthorized,
+            missing_profile: MissingProfile::Fail,
+            strict_properties: true,
+            upload_batch: 1_000,
+            upload_concurrency: 15,
+            other_concurrency: 3,
+        }
+    }
+}
+
+/// What happens to a page size above the maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OversizedPage {
+    /// It counts as the maximum.
+    Clamp,
+    /// It is refused with 400.
+    Refuse,
+}
+
+/// What a list without receivers looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EmptyGroup {
+    /// 200 and `[]`.
+    EmptyList,
+    /// 204 without a body.
+    NoContent,
+}
+
+/// What wrong credentials are answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BadCredentials {
+    /// 401 `Invalid Credentials`.
+    Unauthorized,
+    /// 400 `Failed to process request`.
+    BadRequest,
+    /// 403 `Forbidden`.
+    Forbidden,
+}
+
+/// What a profile that does not exist is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MissingProfile {
+    /// 200 with `status: fail`.
+    Fail,
+    /// 404 with `status: fail`.
+    NotFound,
+    /// 200 with `status: success` and no record.
+    EmptySuccess,
+}
