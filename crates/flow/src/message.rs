@@ -1,10 +1,12 @@
 //! What a mapping's result means: a message, an action's input, or a mistake.
 
+use std::sync::Arc;
+
 use connector::{ErasedAction, Prepared};
 use mapping::{Limits, Moment, Variables};
 use serde_json::{Map, Value};
 
-use crate::{Step, Transformation, Trigger};
+use crate::{Flow, Step, Transformation, Trigger};
 
 /// A record on its way.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,13 @@ pub struct Scope<'a> {
     pub variables: &'a Variables,
     /// What `$now()` and `$random()` give.
     pub moment: Moment,
+}
+
+/// What every expression of a flow sees: `$flow`, and `$fields` of its trigger or step.
+///
+/// Expressions of a step also see `$trigger`, the message, and `$steps`, the earlier results.
+pub fn variables(flow: &Flow, fields: &Arc<Value>) -> Variables {
+    Variables::new().with("flow", flow.variables.clone()).with("fields", fields.clone())
 }
 
 /// The raw record as a trigger's mapping sees it: `{ metadata: { recordUid }, data: record }`.

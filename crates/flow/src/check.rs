@@ -1,0 +1,357 @@
+//! From a flow file to a flow, or to everything that is wrong with it.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector::{ActionDescriptor, Connector, TriggerDescriptor};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::duration;
+use crate::fields::{self, Described};
+use crate::file::{After, FlowFile, MaxRejectsFile, RetryFile, Spanned, StepFile, TriggerFile};
+use crate::finding::{Finding, code};
+use crate::source::Source;
+use crate::{Flow, MaxRejects, Retry, Step, Trigger};
+use crate::{examples, secret, shape, suggest, yaml};
+
+/// What a flow file is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The connectors that there are.
+    pub connectors: &'a [Connector],
+    /// The configuration; without one, accounts are not looked up.
+    pub config: Option<&'a Config>,
+}
+
+/// Checks a flow file called `label`: all findings in the order of the file, and the flow if
+/// none of them is an error.
+///
+/// Nothing but the text is looked at: no network, no store, no environment.
+pub fn check(label: &str, text: &str, context: &Context<'_>) -> (Option<Flow>, Vec<Finding>) {
+    let mut source = Source::new(label, text);
+    let flow = yaml::read(&mut source).and_then(|root| {
+        let schema = schemars::schema_for!(FlowFile).to_value();
+        shape::report(&mut source, &root, &schema, "a flow", shape::KEYS);
+        for entry in root.entries().unwrap_or_default() {
+            // Examples are made up, and may well hold a field called `token`.
+            if entry.key != "tests" {
+                secret::find(&mut source, &entry.value);
+            }
+        }
+        let file = FlowFile::read(&root);
+        Checker { source: &mut source, context }.flow(&file)
+    });
+    let flow = flow.filter(|_| source.errors() == 0);
+    (flow, source.into_findings())
+}
+
+struct Checker<'s, 't, 'a> {
+    source: &'s mut Source<'t>,
+    context: &'s Context<'a>,
+}
+
+impl<'a> Checker<'_, '_, 'a> {
+    fn flow(&mut self, file: &FlowFile) -> Option<Flow> {
+        if let Some(name) = &file.flow {
+            self.name(name);
+        }
+        let trigger = file.trigger.as_ref().map(|trigger| self.trigger(trigger));
+        let steps: Vec<Option<Step>> = self.steps(file.steps.as_deref().unwrap_or_default());
+        let tests = examples::check(self.source, file);
+        let name = file.flow.as_ref()?.value.clone();
+        let vars = self.context.config.map(|config| config.vars.clone()).unwrap_or_default();
+        Some(Flow {
+            variables: Arc::new(json!({ "name": name, "vars": vars })),
+            name,
+            about: file.about.as_ref().map(|about| about.value.clone()),
+            trigger: trigger??,
+            steps: steps.into_iter().collect::<Option<_>>()?,
+            max_rejects: file.max_rejects.as_ref().map(max_rejects).unwrap_or_default(),
+            window: count(file.window.as_ref()).unwrap_or(const { NonZeroUsize::new(4).unwrap() }),
+            tests,
+        })
+    }
+
+    fn name(&mut self, name: &Spanned<String>) {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let good = name.value.starts_with(fits)
+            && name.value.chars().all(|c| fits(c) || c == '-')
+            && name.value.len() <= 100;
+        if !good {
+            let message = "a flow's name has small letters, digits and hyphens, at most 100";
+            let letters = name.value.to_lowercase();
+            let parts = letters.split(|c: char| !fits(c)).filter(|part| !part.is_empty());
+            let better: String = parts.collect::<Vec<_>>().join("-").chars().take(100).collect();
+            let hint = (!better.is_empty()).then(|| format!("for example `{better}`"));
+            self.source.error(code::FLOW_NAME, name.span.clone(), message, hint);
+        }
+    }
+
+    fn trigger(&mut self, file: &TriggerFile) -> Option<Trigger> {
+        let found = file.uses.as_ref().and_then(|uses| self.trigger_used(uses));
+        let connector = found.map(|(connector, _)| connector);
+        self.account(file.account.as_ref(), connector);
+        let every = self.duration(file.every.as_ref(), Duration::from_secs(1));
+        let overlap = self.duration(file.overlap.as_ref(), Duration::ZERO);
+        let (connector, trigger) = found?;
+        let checked = fields::check(
+            self.source,
+            file.fields.as_ref(),
+            &Described {
+                name: format!("{}.{}", connector.name(), trigger.name),
+                at: at(file.uses.as_ref(), &file.span),
+                mapping: trigger.mapping,
+                schema: trigger.fields,
+                configure: trigger.configure,
+            },
+        )?;
+        Some(Trigger {
+            connector: connector.name().to_owned(),
+            name: trigger.name.to_owned(),
+            account: file.account.as_ref()?.value.clone(),
+            every,
+            overlap: overlap.unwrap_or(Duration::from_secs(60)),
+            fields: checked.fields,
+            mapping: checked.mapping,
+            trigger: checked.configured,
+        })
+    }
+
+    fn steps(&mut self, files: &[StepFile]) -> Vec<Option<Step>> {
+        let ids: Vec<&str> =
+            files.iter().filter_map(|file| Some(file.id.as_ref()?.value.as_str())).collect();
+        let mut known = HashSet::new();
+        let mut above = Some("trigger");
+        let mut steps = vec![];
+        for file in files {
+            if let Some(id) = &file.id {
+                self.id(id, &mut known);
+            }
+            self.after(file, above, &ids);
+            steps.push(self.step(file));
+            above = file.id.as_ref().map(|id| id.value.as_str());
+        }
+        steps
+    }
+
+    fn id<'f>(&mut self, id: &'f Spanned<String>, known: &mut HashSet<&'f str>) {
+        let good = id.value.starts_with(|c: char| c.is_ascii_lowercase())
+            && id.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let span = id.span.clone();
+        if !good {
+            let message = "a step's id has letters, digits and underscores, a small letter first";
+            self.source.error(code::STEP_ID, span, message, None);
+        } else if id.value == "trigger" {
+            let message = "`trigger` stands for the trigger in `after` and cannot be a step's id";
+            self.source.error(code::STEP_ID, span, message, None);
+        } else if !known.insert(&id.value) {
+            let message = format!("there already is a step `{}`", id.value);
+            self.source.error(code::DUPLICATE_STEP, span, message, None);
+        }
+    }
+
+    fn after(&mut self, file: &StepFile, above: Option<&str>, ids: &[&str]) {
+        let named = match &file.after {
+            None => return,
+            Some(After::One(one)) => std::slice::from_ref(one),
+            Some(After::Several(several)) => several.as_slice(),
+        };
+        for name in named.iter().filter(|name| Some(name.value.as_str()) != above) {
+            let span = name.span.clone();
+            if name.value != "trigger" && !ids.contains(&name.value.as_str()) {
+                let message = format!("there is no step `{}`", name.value);
+                let hint = suggest::hint(&name.value, ids.iter().copied().chain(["trigger"]));
+                self.source.error(code::AFTER, span, message, hint);
+            } else {
+                let place =
+                    above.map_or_else(String::new, |above| format!(": this one after `{above}`"));
+                let message = format!("steps run in the order of the list{place}");
+                let hint = "leave `after` out, or move the step".to_owned();
+                self.source.error(code::AFTER, span, message, hint);
+            }
+        }
+    }
+
+    fn step(&mut self, file: &StepFile) -> Option<Step> {
+        let found = file.uses.as_ref().and_then(|uses| self.action_used(uses));
+        let connector = found.map(|(connector, _)| connector);
+        self.account(file.account.as_ref(), connector);
+        let when = file.when.as_ref().map(|when| fields::expression(self.source, when));
+        let retry = file.retry.as_ref().map(|retry| self.retry(retry)).unwrap_or_default();
+        let (connector, action) = found?;
+        let batch = self.batch(file.batch.as_ref(), action);
+        let checked = fields::check(
+            self.source,
+            file.fields.as_ref(),
+            &Described {
+                name: format!("{}.{}", connector.name(), action.name),
+                at: at(file.uses.as_ref(), &file.span),
+                mapping: action.mapping,
+                schema: action.fields,
+                configure: action.configure,
+            },
+        )?;
+        Some(Step {
+            id: file.id.as_ref()?.value.clone(),
+            connector: connector.name().to_owned(),
+            name: action.name.to_owned(),
+            account: file.account.as_ref()?.value.clone(),
+            when: match when {
+                None => None,
+                Some(when) => Some(when?),
+            },
+            fields: checked.fields,
+            mapping: checked.mapping,
+            action: checked.configured,
+            batch,
+            concurrency: count(file.concurrency.as_ref()),
+            retry,
+        })
+    }
+
+    fn batch(&mut self, written: Option<&Spanned<u64>>, action: &ActionDescriptor) -> NonZeroUsize {
+        let most = NonZeroUsize::new(action.max_batch).unwrap_or(NonZeroUsize::MIN);
+        let Some(batch) = count(written) else { return most };
+        if batch > most
+            && let Some(written) = written
+        {
+            let message = format!("`{}` takes at most {most} in a batch", action.name);
+            self.source.error(code::NUMBER, written.span.clone(), message, None);
+        }
+        batch.min(most)
+    }
+
+    fn retry(&mut self, file: &RetryFile) -> Retry {
+        let default = Retry::default();
+        let first = self.duration(file.first.as_ref(), Duration::from_secs(1));
+        let longest = self.duration(file.longest.as_ref(), Duration::from_secs(1));
+        let first = first.unwrap_or(default.first);
+        let retry = Retry {
+            attempts: count(file.attempts.as_ref()).unwrap_or(default.attempts),
+            first,
+            longest: longest.unwrap_or(default.longest.max(first)),
+        };
+        if retry.longest < retry.first
+            && let Some(written) = &file.longest
+        {
+            let message = "`longest` is shorter than `first`";
+            self.source.error(code::DURATION, written.span.clone(), message, None);
+        }
+        retry
+    }
+
+    fn duration(&mut self, written: Option<&Spanned<String>>, least: Duration) -> Option<Duration> {
+        let written = written?;
+        let hint = "write a whole number and `s`, `m`, `h` or `d`: `30s`, `5m`, `1h`, `1d`";
+        match duration::parse(&written.value) {
+            Ok(duration) if duration < least => {
+                let message = format!("`{}` is shorter than a second", written.value);
+                self.source.error(code::DURATION, written.span.clone(), message, hint.to_owned());
+                None
+            }
+            Ok(duration) => Some(duration),
+            Err(problem) => {
+                self.source.error(code::DURATION, written.span.clone(), problem, hint.to_owned());
+                None
+            }
+        }
+    }
+
+    fn account(&mut self, written: Option<&Spanned<String>>, connector: Option<&Connector>) {
+        let (Some(written), Some(config)) = (written, self.context.config) else { return };
+        let (name, span) = (&written.value, written.span.clone());
+        let wanted = connector.map(Connector::name);
+        let of = |name: Option<&str>| {
+            let accounts = config.accounts.iter();
+            let fit =
+                accounts.filter(move |(_, known)| name.is_none_or(|name| known.connector == name));
+            fit.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+        };
+        match (config.accounts.get(name), wanted) {
+            (None, wanted) => {
+                let message = format!("there is no account `{name}`");
+                let hint = suggest::hint(name, of(wanted))
+                    .unwrap_or_else(|| format!("add `{name}` to `accounts` in `towpath.yaml`"));
+                self.source.error(code::ACCOUNT, span, message, hint);
+            }
+            (Some(account), Some(wanted)) if account.connector != wanted => {
+                let message =
+                    format!("account `{name}` is of `{}`, not `{wanted}`", account.connector);
+                let hint = suggest::hint(name, of(Some(wanted)));
+                self.source.error(code::OTHER_ACCOUNT, span, message, hint);
+            }
+            _ => {}
+        }
+    }
+
+    /// Splits `connector.name` and finds the connector.
+    fn used<'w>(&mut self, uses: &'w Spanned<String>) -> Option<(&'a Connector, &'w str)> {
+        let (connector, name) = uses.value.split_once('.').unwrap_or((&uses.value, ""));
+        let mut known = self.context.connectors.iter();
+        if let Some(found) = known.find(|known| known.name() == connector) {
+            return Some((found, name));
+        }
+        let message = format!("there is no connector `{connector}`");
+        let hint = suggest::hint(connector, self.context.connectors.iter().map(Connector::name));
+        self.source.error(code::CONNECTOR, uses.span.clone(), message, hint);
+        None
+    }
+
+    fn trigger_used(
+        &mut self,
+        uses: &Spanned<String>,
+    ) -> Option<(&'a Connector, &'a TriggerDescriptor)> {
+        let (connector, name) = self.used(uses)?;
+        if let Some(trigger) = connector.find_trigger(name) {
+            return Some((connector, trigger));
+        }
+        let message = format!("`{}` has no trigger `{name}`", connector.name());
+        let hint = if connector.find_action(name).is_some() {
+            Some(format!("`{name}` is an action: use it in a step"))
+        } else {
+            suggest::hint(name, connector.triggers().iter().map(|trigger| trigger.name))
+        };
+        self.source.error(code::TRIGGER, uses.span.clone(), message, hint);
+        None
+    }
+
+    fn action_used(
+        &mut self,
+        uses: &Spanned<String>,
+    ) -> Option<(&'a Connector, &'a ActionDescriptor)> {
+        let (connector, name) = self.used(uses)?;
+        if let Some(action) = connector.find_action(name) {
+            return Some((connector, action));
+        }
+        let message = format!("`{}` has no action `{name}`", connector.name());
+        let hint = if connector.find_trigger(name).is_some() {
+            Some(format!("`{name}` is a trigger: use it under `trigger`"))
+        } else {
+            suggest::hint(name, connector.actions().iter().map(|action| action.name))
+        };
+        self.source.error(code::ACTION, uses.span.clone(), message, hint);
+        None
+    }
+}
+
+fn at(uses: Option<&Spanned<String>>, span: &Range<usize>) -> Range<usize> {
+    uses.map_or_else(|| span.clone(), |uses| uses.span.clone())
+}
+
+fn count(written: Option<&Spanned<u64>>) -> Option<NonZeroUsize> {
+    NonZeroUsize::new(usize::try_from(written?.value).unwrap_or(usize::MAX))
+}
+
+fn max_rejects(file: &MaxRejectsFile) -> MaxRejects {
+    let default = MaxRejects::default();
+    MaxRejects {
+        share: file.share.as_ref().map_or(default.share, |share| share.value),
+        at_least: file.at_least.as_ref().map_or(default.at_least, |at_least| {
+            usize::try_from(at_least.value).unwrap_or(usize::MAX)
+        }),
+    }
+}

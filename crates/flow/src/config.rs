@@ -1,0 +1,299 @@
+//! `towpath.yaml`: what differs between test and production.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use connector::Connector;
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
+
+use crate::finding::{Finding, Place, code};
+use crate::shape;
+use crate::source::Source;
+use crate::suggest;
+use crate::yaml::{self, Entry, Kind, Node};
+
+/// What `towpath.yaml` says, checked; without the file it is all empty.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The accounts by name.
+    pub accounts: BTreeMap<String, Account>,
+    /// What every expression sees as `$flow.vars`.
+    pub vars: Map<String, Value>,
+    /// Requests under way at once, by connector or account and then by class.
+    pub limits: BTreeMap<String, BTreeMap<String, usize>>,
+    /// Where the state is kept, as written; `None` leaves it to the program.
+    pub store: Option<PathBuf>,
+}
+
+/// Named credentials of a connector, as written: nothing has been looked up.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The connector's name.
+    pub connector: String,
+    /// What replaces the connector's own base URL.
+    pub base_url: Option<Given>,
+    /// The settings by name; those left out have a default.
+    pub settings: BTreeMap<String, Given>,
+    /// Where the account is written.
+    pub place: Place,
+}
+
+/// The value of a setting, or where to find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The value itself; never a secret's.
+    Literal(String),
+    /// The environment variable that holds it.
+    Env(String),
+    /// The file that holds it, as written.
+    File(PathBuf),
+}
+
+/// What differs between test and production: accounts, variables, limits, the store.
+#[derive(JsonSchema)]
+#[schemars(rename = "Config", rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct ConfigFile {
+    /// Named credentials, by the names that flow files use.
+    accounts: Option<BTreeMap<String, Map<String, Value>>>,
+    /// Values that every expression sees as `$flow.vars`.
+    vars: Option<Map<String, Value>>,
+    /// How many requests may be under way at once, by connector or account, then by limit class.
+    #[schemars(with = "Option<BTreeMap<String, BTreeMap<String, std::num::NonZeroU32>>>")]
+    limits: Option<()>,
+    /// Where the state is kept.
+    store: Option<StoreFile>,
+}
+
+/// Where the state is kept.
+#[derive(JsonSchema)]
+#[schemars(rename = "Store", rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct StoreFile {
+    /// The folder of the database.
+    path: Option<String>,
+}
+
+/// Checks a `towpath.yaml` called `label`: all findings, and the configuration if none of them is
+/// an error.
+///
+/// Environment variables and files are named, not read.
+pub fn check(label: &str, text: &str, connectors: &[Connector]) -> (Option<Config>, Vec<Finding>) {
+    let mut source = Source::new(label, text);
+    // A file with nothing but comments is a configuration with nothing in it.
+    let empty = text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#'));
+    if empty {
+        return (Some(Config::default()), vec![]);
+    }
+    let config = yaml::read(&mut source).map(|root| {
+        let schema = schemars::schema_for!(ConfigFile).to_value();
+        shape::report(&mut source, &root, &schema, "the configuration", shape::KEYS);
+        read(&mut source, &root, connectors)
+    });
+    let config = config.filter(|_| source.errors() == 0);
+    (config, source.into_findings())
+}
+
+fn read(source: &mut Source<'_>, root: &Node, connectors: &[Connector]) -> Config {
+    let mut config = Config::default();
+    for entry in entries(root, "accounts") {
+        if let Some(account) = account(source, entry, connectors) {
+            config.accounts.insert(entry.key.clone(), account);
+        }
+    }
+    if let Some(Value::Object(vars)) = root.get("vars").map(Node::to_json) {
+        config.vars = vars;
+    }
+    for entry in entries(root, "limits") {
+        let account = config.accounts.get(&entry.key).map(|account| account.connector.as_str());
+        let name = account.unwrap_or(&entry.key);
+        let Some(connector) = connectors.iter().find(|connector| connector.name() == name) else {
+            let mut known: Vec<&str> = config.accounts.keys().map(String::as_str).collect();
+            for connector in connectors {
+                known.push(connector.name());
+            }
+            let hint = suggest::hint(&entry.key, known);
+            let message = format!("there is no connector or account `{}`", entry.key);
+            source.error(code::LIMIT, entry.key_span.clone(), message, hint);
+            continue;
+        };
+        let mut classes = BTreeMap::new();
+        for class in entry.value.entries().unwrap_or_default() {
+            let known = || connector.limits().iter().map(|limit| limit.class);
+            if !known().any(|known| known == class.key) {
+                let message = format!("`{}` has no limit class `{}`", connector.name(), class.key);
+                let hint = suggest::hint(&class.key, known());
+                source.error(code::LIMIT, class.key_span.clone(), message, hint);
+            } else if let Kind::Number(number) = &class.value.kind
+                && let Some(number) = number.as_u64().and_then(|n| usize::try_from(n).ok())
+            {
+                classes.insert(class.key.clone(), number);
+            }
+        }
+        config.limits.insert(entry.key.clone(), classes);
+    }
+    let path = root.get("store").and_then(|store| store.get("path")).and_then(Node::text);
+    config.store = path.map(PathBuf::from);
+    config
+}
+
+fn entries<'a>(root: &'a Node, key: &str) -> &'a [Entry] {
+    root.get(key).and_then(Node::entries).unwrap_or_default()
+}
+
+fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> Option<Account> {
+    let (name, node) = (&entry.key, &entry.value);
+    let fields = node.entries()?;
+    let names = || connectors.iter().map(Connector::name);
+    let Some(written) = node.get("connector") else {
+        let message = format!("account `{name}` needs `connector`");
+        source.error(
+            code::MISSING_KEY,
+            entry.key_span.clone(),
+            message,
+            suggest::hint("", names()),
+        );
+        return None;
+    };
+    let Some(wanted) = written.text() else {
+        let message = format!("`connector` is text, not {}", written.type_name());
+        source.error(code::WRONG_TYPE, written.span.clone(), message, None);
+        return None;
+    };
+    let Some(connector) = connectors.iter().find(|connector| connector.name() == wanted) else {
+        let message = format!("there is no connector `{wanted}`");
+        source.error(
+            code::CONNECTOR,
+            written.span.clone(),
+            message,
+            suggest::hint(wanted, names()),
+        );
+        return None;
+    };
+    let mut settings = BTreeMap::new();
+    let mut base_url = None;
+    for field in fields {
+        match field.key.as_str() {
+            "connector" => {}
+            "baseUrl" => {
+                base_url = given(source, field);
+                if let Some(Given::Literal(url)) = &base_url
+                    && let Err(problem) = base_url_form(url)
+                {
+                    let message = format!("`baseUrl`: {problem}");
+                    source.error(code::BAD_SETTING, field.value.span.clone(), message, None);
+                }
+            }
+            key => {
+                let Some(setting) = connector.settings().iter().find(|known| known.name == key)
+                else {
+                    let own = connector.settings().iter().map(|known| known.name);
+                    let hint = suggest::hint(key, own.chain(["connector", "baseUrl"]));
+                    let message = format!("an account of `{wanted}` has no setting `{key}`");
+                    source.error(code::UNKNOWN_SETTING, field.key_span.clone(), message, hint);
+                    continue;
+                };
+                if setting.secret && !matches!(field.value.kind, Kind::Map(_) | Kind::Null) {
+                    let message = format!("`{key}` is a secret and does not belong in a file");
+                    let hint =
+                        format!("write `{key}: {{ env: {} }}` or `{{ file: PATH }}`", env(key));
+                    source.error(code::SECRET_IN_CONFIG, field.value.span.clone(), message, hint);
+                    settings.insert(key.to_owned(), Given::Literal(String::new()));
+                    continue;
+                }
+                let Some(value) = given(source, field) else {
+                    settings.insert(key.to_owned(), Given::Literal(String::new()));
+                    continue;
+                };
+                if let Given::Literal(text) = &value
+                    && let Err(problem) = (setting.check)(text.trim())
+                {
+                    let message = format!("`{key}`: {problem}");
+                    let hint = setting.about.to_owned();
+                    source.error(code::BAD_SETTING, field.value.span.clone(), message, hint);
+                }
+                settings.insert(key.to_owned(), value);
+            }
+        }
+    }
+    for setting in connector.settings() {
+        if setting.default.is_none() && !settings.contains_key(setting.name) {
+            let message = format!("account `{name}` needs `{}`", setting.name);
+            let value = if setting.secret {
+                format!("{{ env: {} }}", env(setting.name))
+            } else {
+                "…".to_owned()
+            };
+            let hint = format!("`{}: {value}`: {}", setting.name, setting.about);
+            source.error(code::MISSING_SETTING, entry.key_span.clone(), message, hint);
+        }
+    }
+    let place = source.place(entry.key_span.clone());
+    Some(Account { connector: wanted.to_owned(), base_url, settings, place })
+}
+
+/// Reads text, `{ env: NAME }` or `{ file: PATH }`.
+fn given(source: &mut Source<'_>, field: &Entry) -> Option<Given> {
+    let node = &field.value;
+    if let Some(text) = node.text() {
+        return Some(Given::Literal(text.to_owned()));
+    }
+    let fail = |source: &mut Source<'_>, span: Range<usize>, message: String| {
+        let hint = "write text, `{ env: NAME }` or `{ file: PATH }`";
+        source.error(code::BAD_SETTING, span, message, hint.to_owned());
+        None
+    };
+    let Some(entries) = node.entries() else {
+        let message = format!("`{}` is text, not {}", field.key, node.type_name());
+        return fail(source, node.span.clone(), message);
+    };
+    let [one] = entries else {
+        let message = format!("`{}` names one source", field.key);
+        return fail(source, node.span.clone(), message);
+    };
+    match (one.key.as_str(), one.value.text()) {
+        ("env", Some(name)) if !name.is_empty() && !name.contains(['=', '\0', ' ', '$']) => {
+            Some(Given::Env(name.to_owned()))
+        }
+        ("file", Some(path)) if !path.is_empty() => Some(Given::File(PathBuf::from(path))),
+        ("env" | "file", _) => {
+            let message = format!("`{}` of `{}` is not a name", one.key, field.key);
+            fail(source, one.value.span.clone(), message)
+        }
+        (key, _) => {
+            let message = format!("`{}` cannot come from `{key}`", field.key);
+            fail(source, one.key_span.clone(), message)
+        }
+    }
+}
+
+fn base_url_form(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match rest {
+        None => Err("an http or https URL is needed".to_owned()),
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            Err("it names no host".to_owned())
+        }
+        Some(rest) if rest.contains(['?', '#', ' ']) => {
+            Err("a base URL ends with its path".to_owned())
+        }
+        Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
+            Err("credentials do not belong in a URL".to_owned())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The name of an environment variable for a setting: `CLIENT_SECRET`.
+fn env(setting: &str) -> String {
+    let mut name = String::new();
+    for letter in setting.chars() {
+        if letter.is_uppercase() {
+            name.push('_');
+        }
+        name.extend(letter.to_uppercase());
+    }
+    name
+}

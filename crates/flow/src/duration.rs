@@ -1,0 +1,44 @@
+//! Durations as flow files write them: `30s`, `5m`, `1h`, `1d`.
+
+use std::time::Duration;
+
+/// No duration of a flow file is longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Reads a whole number and its unit; the error says what is wrong.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let Some(unit) = text.chars().last() else {
+        return Err("a duration is a whole number and a unit".to_owned());
+    };
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return Err(format!("`{text}` has no unit")),
+    };
+    let digits = text.strip_suffix(unit).unwrap_or("").trim_end();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` is not a whole number and a unit"));
+    }
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    let duration = number.map(Duration::from_secs).filter(|duration| *duration <= LONGEST);
+    duration.ok_or_else(|| format!("`{text}` is longer than a year"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_number_and_unit() {
+        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h", 3600), ("1d", 86_400), ("0s", 0)] {
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "5", "m", "5 min", "-5m", "1.5h", "5ms", "1h30m", "99999999999999999999d"]
+        {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Reads the `tests` of a flow file.
+
+use serde_json::{Map, Value};
+
+use crate::file::{FlowFile, TestFile};
+use crate::finding::code;
+use crate::message::Message;
+use crate::source::Source;
+use crate::suggest;
+use crate::test::{Expectation, Given, Test};
+use crate::yaml::Node;
+
+/// Reads the examples and reports those that cannot be run.
+pub(crate) fn check(source: &mut Source<'_>, file: &FlowFile) -> Vec<Test> {
+    let steps =
+        file.steps.iter().flatten().filter_map(|step| Some(step.id.as_ref()?.value.as_str()));
+    let steps: Vec<&str> = steps.collect();
+    let tests = file.tests.iter().flatten();
+    tests.filter_map(|test| example(source, test, &steps)).collect()
+}
+
+fn example(source: &mut Source<'_>, file: &TestFile, steps: &[&str]) -> Option<Test> {
+    let mut expect = vec![];
+    for entry in file.expect.as_ref().and_then(Node::entries).unwrap_or_default() {
+        if !steps.contains(&entry.key.as_str()) {
+            let message = format!("there is no step `{}`", entry.key);
+            let hint = suggest::hint(&entry.key, steps.iter().copied());
+            source.error(code::TEST, entry.key_span.clone(), message, hint);
+        } else if let Some(inputs) = entry.value.items() {
+            let inputs = inputs.iter().map(Node::to_json).collect();
+            let place = source.place(entry.key_span.clone());
+            expect.push(Expectation { step: entry.key.clone(), inputs, place });
+        }
+    }
+    let given = given(source, file.given.as_ref()?)?;
+    // The caret stands under the example's first key.
+    let start = file.span.start;
+    let place = source.place(start..start + 1);
+    let name = file.name.as_ref().map(|name| name.value.clone());
+    Some(Test { name, given, expect, place })
+}
+
+fn given(source: &mut Source<'_>, node: &Node) -> Option<Given> {
+    let first = node.entries()?.first().map_or(&node.span, |entry| &entry.key_span).clone();
+    let mut metadata = match node.get("metadata").map(Node::to_json) {
+        Some(Value::Object(metadata)) => metadata,
+        _ => Map::new(),
+    };
+    match (node.entry("data"), node.get("record")) {
+        (Some(data), None) => {
+            Some(Given::Message(Message { metadata, data: data.value.to_json() }))
+        }
+        (None, Some(record)) => {
+            let data = record.to_json();
+            if !metadata.contains_key("recordUid") {
+                let id = match data.get("id") {
+                    Some(Value::String(id)) => Some(id.clone()),
+                    Some(Value::Number(id)) => Some(id.to_string()),
+                    _ => None,
+                };
+                metadata.extend(id.map(|id| ("recordUid".to_owned(), Value::from(id))));
+            }
+            Some(Given::Record { metadata, data })
+        }
+        (None, None) => {
+            let message = "`given` needs `data`, or `record` for a raw record";
+            source.error(code::TEST, first, message, None);
+            None
+        }
+        (Some(data), Some(_)) => {
+            let message = "`given` has either `data` or `record`, not both";
+            source.error(code::TEST, data.key_span.clone(), message, None);
+            None
+        }
+    }
+}

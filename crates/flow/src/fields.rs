@@ -1,0 +1,156 @@
+//! The `fields` of a trigger or step: its own settings, and how data is brought into shape.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mapping::Mapping;
+use schemars::Schema;
+use serde_json::Value;
+
+use crate::Transformation;
+use crate::file::Spanned;
+use crate::finding::code;
+use crate::scalar;
+use crate::shape;
+use crate::source::Source;
+use crate::yaml::{Kind, Node};
+
+/// The names that mean the same in all `fields`; they are taken out before a connector sees them.
+pub(crate) const SKIP: &str = "skipTransformation";
+pub(crate) const CUSTOM: &str = "customMapping";
+
+/// What a connector says about a trigger's or action's fields.
+pub(crate) struct Described<T> {
+    /// `connector.name`.
+    pub(crate) name: String,
+    /// Where it is used.
+    pub(crate) at: Range<usize>,
+    /// The default mapping; blank if data passes as it is.
+    pub(crate) mapping: &'static str,
+    pub(crate) schema: fn() -> Schema,
+    pub(crate) configure: fn(Value) -> Result<T, String>,
+}
+
+/// Fields as checked.
+pub(crate) struct Checked<T> {
+    pub(crate) fields: Arc<Value>,
+    pub(crate) mapping: Transformation,
+    pub(crate) configured: T,
+}
+
+/// Checks fields against what the connector says; `None` after any error.
+pub(crate) fn check<T>(
+    source: &mut Source<'_>,
+    fields: Option<&Node>,
+    described: &Described<T>,
+) -> Option<Checked<T>> {
+    let mapping = transformation(source, fields, described);
+    let at = fields.map_or(&described.at, |fields| &fields.span);
+    let own = own(fields, at);
+    let before = source.errors();
+    let schema = (described.schema)().to_value();
+    shape::report(source, &own, &schema, &format!("`{}`", described.name), shape::FIELDS);
+    let fields = own.to_json();
+    // What the schema has found the type would find again, in words of less help.
+    let configured = if source.errors() == before {
+        let configured = (described.configure)(fields.clone());
+        configured.map_err(|problem| {
+            let message = format!("`{}` does not take these fields: {problem}", described.name);
+            source.error(code::FIELDS_REFUSED, first_line(source.text(), at), message, None);
+        })
+    } else {
+        Err(())
+    };
+    Some(Checked { fields: Arc::new(fields), mapping: mapping?, configured: configured.ok()? })
+}
+
+/// The fields without the reserved names; an object even where nothing is written.
+fn own(fields: Option<&Node>, at: &Range<usize>) -> Node {
+    let entries = fields.and_then(Node::entries).unwrap_or_default().iter();
+    let own = entries.filter(|entry| entry.key != SKIP && entry.key != CUSTOM).cloned().collect();
+    Node::new(Kind::Map(own), at.clone())
+}
+
+fn transformation<T>(
+    source: &mut Source<'_>,
+    fields: Option<&Node>,
+    described: &Described<T>,
+) -> Option<Transformation> {
+    let skip = fields.and_then(|fields| fields.get(SKIP));
+    let custom = fields.and_then(|fields| fields.entry(CUSTOM));
+    let skip = match skip.map(|node| (&node.kind, node)) {
+        None => Some(false),
+        Some((Kind::Bool(skip), _)) => Some(*skip),
+        Some((_, node)) => {
+            let message = format!("`{SKIP}` is true or false, not {}", node.type_name());
+            let hint = "write `true` or `false`, without quotes".to_owned();
+            source.error(code::SKIP_TYPE, node.span.clone(), message, hint);
+            None
+        }
+    };
+    let custom = match custom.map(|entry| (&entry.value.kind, entry)) {
+        None => Some(None),
+        Some((Kind::Text(text), entry)) => {
+            let text = Spanned { value: text.clone(), span: entry.value.span.clone() };
+            let mapping = expression(source, &text);
+            if skip == Some(true) {
+                let message = format!("`{CUSTOM}` is never used: `{SKIP}` is true");
+                let hint = "remove one of the two".to_owned();
+                source.warning(code::UNUSED_MAPPING, entry.key_span.clone(), message, hint);
+            }
+            mapping.map(Some)
+        }
+        Some((_, entry)) => {
+            let message = format!(
+                "`{CUSTOM}` is a JSONata expression as text, not {}",
+                entry.value.type_name()
+            );
+            let hint = format!("write `{CUSTOM}: |` and the expression indented below it");
+            let span = first_line(source.text(), &entry.value.span);
+            source.error(code::CUSTOM_TYPE, span, message, hint);
+            None
+        }
+    };
+    match (skip?, custom?) {
+        (true, _) => Some(Transformation::Skip),
+        (false, Some(mapping)) => Some(Transformation::Custom(mapping)),
+        (false, None) if described.mapping.trim().is_empty() => Some(Transformation::Skip),
+        (false, None) => match Mapping::compile(described.mapping) {
+            Ok(mapping) => Some(Transformation::Default(mapping)),
+            Err(error) => {
+                let message =
+                    format!("the default mapping of `{}` is faulty: {error}", described.name);
+                let hint = format!("this is a mistake in the connector; `{CUSTOM}` replaces it");
+                source.error(code::EXPRESSION, described.at.clone(), message, hint);
+                None
+            }
+        },
+    }
+}
+
+/// Compiles an expression; all its mistakes are reported where they are written.
+pub(crate) fn expression(source: &mut Source<'_>, text: &Spanned<String>) -> Option<Mapping> {
+    match Mapping::compile(&text.value) {
+        Ok(mapping) => Some(mapping),
+        Err(first) => {
+            let mut problems = Mapping::problems(&text.value);
+            if problems.is_empty() {
+                problems.push(first);
+            }
+            for problem in problems {
+                let start = problem.position.unwrap_or(0);
+                let inner = start..start.saturating_add(problem.length.max(1));
+                let span = scalar::locate(source.text(), &text.span, &text.value, inner);
+                let message = format!("bad JSONata: {problem}");
+                source.error(code::EXPRESSION, span, message, None);
+            }
+            None
+        }
+    }
+}
+
+/// The first line of a span: a caret under more than that shows nothing.
+pub(crate) fn first_line(text: &str, span: &Range<usize>) -> Range<usize> {
+    let line = text.get(span.clone()).and_then(|text| text.lines().next()).unwrap_or("");
+    span.start..span.start + line.len()
+}

@@ -1,0 +1,284 @@
+//! A flow file as read: every value with its place, nothing checked yet.
+//!
+//! These types are also the schema that editors show: their comments are the documentation of
+//! the flow file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+use crate::yaml::{Kind, Node};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Spanned<T> {
+    pub(crate) value: T,
+    pub(crate) span: Range<usize>,
+}
+
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A flow: a trigger finds changed records in one system, steps write them to others.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Flow", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct FlowFile {
+    /// The flow's name: small letters, digits and hyphens. Its state belongs to this name.
+    #[schemars(required, regex(pattern = "^[a-z0-9][a-z0-9-]*$"), example = &"newsletter-to-clevertap")]
+    pub(crate) flow: Option<Spanned<String>>,
+    /// What the flow is for.
+    pub(crate) about: Option<Spanned<String>>,
+    /// What finds the records.
+    #[schemars(required)]
+    pub(crate) trigger: Option<TriggerFile>,
+    /// What is done with each message. Steps run in the order of the list.
+    #[schemars(required, length(min = 1))]
+    pub(crate) steps: Option<Vec<StepFile>>,
+    /// How many messages of a page may be refused before the flow stops instead: a broken mapping
+    /// must not turn everything into dead letters.
+    pub(crate) max_rejects: Option<MaxRejectsFile>,
+    /// How many pages are fetched, mapped and delivered at once.
+    #[schemars(range(min = 1, max = 64), extend("default" = 4))]
+    pub(crate) window: Option<Spanned<u64>>,
+    /// Examples that `towpath test` runs without a network.
+    pub(crate) tests: Option<Vec<TestFile>>,
+}
+
+/// What finds the records.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Trigger", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct TriggerFile {
+    /// The connector and its trigger: `connector.trigger`.
+    #[schemars(required, rename = "use")]
+    pub(crate) uses: Option<Spanned<String>>,
+    /// The name of an account in `towpath.yaml`.
+    #[schemars(required)]
+    pub(crate) account: Option<Spanned<String>>,
+    /// How often to poll. Without it the flow runs only when asked to, by `towpath run --once`.
+    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), example = &"5m")]
+    pub(crate) every: Option<Spanned<String>>,
+    /// How far before the last known change a poll looks, for changes that became visible late.
+    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), extend("default" = "60s"))]
+    pub(crate) overlap: Option<Spanned<String>>,
+    /// The trigger's own settings, and how its records become messages.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    pub(crate) fields: Option<Node>,
+    #[schemars(skip)]
+    pub(crate) span: Range<usize>,
+}
+
+/// One use of an action.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Step", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StepFile {
+    /// The step's id; later expressions see its result as `$steps.ID`.
+    #[schemars(required, regex(pattern = "^[a-z][A-Za-z0-9_]*$"), example = &"profiles")]
+    pub(crate) id: Option<Spanned<String>>,
+    /// The connector and its action: `connector.action`.
+    #[schemars(required, rename = "use")]
+    pub(crate) uses: Option<Spanned<String>>,
+    /// The name of an account in `towpath.yaml`.
+    #[schemars(required)]
+    pub(crate) account: Option<Spanned<String>>,
+    /// What the step waits for: `trigger` or ids of earlier steps. Steps run in the order of the
+    /// list, so only the step above (for the first one, `trigger`) can be named.
+    pub(crate) after: Option<After>,
+    /// A JSONata condition on the message; where it is not true, the message is filtered out.
+    pub(crate) when: Option<Spanned<String>>,
+    /// The action's own settings, and how messages become its input.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    pub(crate) fields: Option<Node>,
+    /// The largest batch of one call, at most what the action takes, which is the default.
+    #[schemars(range(min = 1))]
+    pub(crate) batch: Option<Spanned<u64>>,
+    /// How many batches of a page are under way at once. By default the account's limits decide.
+    #[schemars(range(min = 1))]
+    pub(crate) concurrency: Option<Spanned<u64>>,
+    /// How failed calls are tried again.
+    pub(crate) retry: Option<RetryFile>,
+    #[schemars(skip)]
+    pub(crate) span: Range<usize>,
+}
+
+/// What a step waits for.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "the variants shape the schema; reading makes one list of both")]
+pub(crate) enum After {
+    /// `trigger` or one step.
+    One(Spanned<String>),
+    /// Several steps.
+    Several(Vec<Spanned<String>>),
+}
+
+/// How failed calls are tried again.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Retry", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RetryFile {
+    /// How often a call is made, the first time included, before its page stops.
+    #[schemars(range(min = 1, max = 100), extend("default" = 5))]
+    pub(crate) attempts: Option<Spanned<u64>>,
+    /// The wait after the first failure; it doubles from there.
+    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), extend("default" = "1s"))]
+    pub(crate) first: Option<Spanned<String>>,
+    /// The longest wait.
+    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), extend("default" = "60s"))]
+    pub(crate) longest: Option<Spanned<String>>,
+}
+
+/// How many messages of a page may be refused: the share, and always so many.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "MaxRejects", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct MaxRejectsFile {
+    /// The share of the page's messages, from 0 to 1.
+    #[schemars(range(min = 0, max = 1), extend("default" = 0.2))]
+    pub(crate) share: Option<Spanned<f64>>,
+    /// So many are always let pass.
+    #[schemars(extend("default" = 20))]
+    pub(crate) at_least: Option<Spanned<u64>>,
+}
+
+/// An example: a message, and what each step would send for it.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Test", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct TestFile {
+    /// What the example shows.
+    pub(crate) name: Option<Spanned<String>>,
+    /// The trigger's message, or its raw record, which the trigger's mapping is tried on first.
+    #[schemars(required, with = "Given")]
+    pub(crate) given: Option<Node>,
+    /// By step id the inputs that the step would send, in full; `[]` where the message is
+    /// filtered out.
+    #[schemars(required, with = "BTreeMap<String, Vec<Value>>")]
+    pub(crate) expect: Option<Node>,
+    #[schemars(skip)]
+    pub(crate) span: Range<usize>,
+}
+
+/// What an example starts from: `data`, or `record`.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Given {
+    /// The message's metadata, such as `recordUid`.
+    metadata: Option<Map<String, Value>>,
+    /// The message's data: what the trigger's mapping made of the record.
+    data: Option<Value>,
+    /// The record as the system gives it.
+    record: Option<Map<String, Value>>,
+}
+
+impl FlowFile {
+    /// Reads what has the right type and leaves out the rest.
+    pub(crate) fn read(root: &Node) -> Self {
+        Self {
+            flow: text(root, "flow"),
+            about: text(root, "about"),
+            trigger: root.get("trigger").map(TriggerFile::read),
+            steps: list(root, "steps").map(|steps| steps.iter().map(StepFile::read).collect()),
+            max_rejects: root.get("maxRejects").map(|node| MaxRejectsFile {
+                share: number(node, "share", serde_json::Number::as_f64),
+                at_least: number(node, "atLeast", whole),
+            }),
+            window: number(root, "window", whole),
+            tests: list(root, "tests").map(|tests| tests.iter().map(TestFile::read).collect()),
+        }
+    }
+}
+
+impl TriggerFile {
+    fn read(node: &Node) -> Self {
+        Self {
+            uses: text(node, "use"),
+            account: text(node, "account"),
+            every: text(node, "every"),
+            overlap: text(node, "overlap"),
+            fields: node.get("fields").cloned(),
+            span: node.span.clone(),
+        }
+    }
+}
+
+impl StepFile {
+    fn read(node: &Node) -> Self {
+        Self {
+            id: text(node, "id"),
+            uses: text(node, "use"),
+            account: text(node, "account"),
+            after: node.get("after").and_then(|after| match &after.kind {
+                Kind::Text(_) => spanned(after).map(After::One),
+                Kind::List(items) => {
+                    Some(After::Several(items.iter().filter_map(spanned).collect()))
+                }
+                _ => None,
+            }),
+            when: text(node, "when"),
+            fields: node.get("fields").cloned(),
+            batch: number(node, "batch", whole),
+            concurrency: number(node, "concurrency", whole),
+            retry: node.get("retry").map(|node| RetryFile {
+                attempts: number(node, "attempts", whole),
+                first: text(node, "first"),
+                longest: text(node, "longest"),
+            }),
+            span: node.span.clone(),
+        }
+    }
+}
+
+impl TestFile {
+    fn read(node: &Node) -> Self {
+        Self {
+            name: text(node, "name"),
+            given: node.get("given").cloned(),
+            expect: node.get("expect").cloned(),
+            span: node.span.clone(),
+        }
+    }
+}
+
+fn spanned(node: &Node) -> Option<Spanned<String>> {
+    Some(Spanned { value: node.text()?.to_owned(), span: node.span.clone() })
+}
+
+fn text(node: &Node, key: &str) -> Option<Spanned<String>> {
+    node.get(key).and_then(spanned)
+}
+
+fn list<'a>(node: &'a Node, key: &str) -> Option<&'a [Node]> {
+    node.get(key).and_then(Node::items)
+}
+
+fn number<T>(
+    node: &Node,
+    key: &str,
+    convert: fn(&serde_json::Number) -> Option<T>,
+) -> Option<Spanned<T>> {
+    let node = node.get(key)?;
+    let Kind::Number(number) = &node.kind else { return None };
+    Some(Spanned { value: convert(number)?, span: node.span.clone() })
+}
+
+/// A whole number, also where it is written `4.0` or `4e0`.
+fn whole(number: &serde_json::Number) -> Option<u64> {
+    number.as_u64().or_else(|| {
+        let float = number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=1e9).contains(n))?;
+        // In this range every whole float is the same whole number.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Some(float as u64)
+    })
+}
