@@ -81,13 +81,13 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
         record_key: "key".to_owned(),
     };
     let (seen, dead_letters) = match sequence {
-        1 => (SeenChange::Append(entries(300)), vec![letter("a")]),
+        1 => (SeenChange::Append(entries(130)), vec![letter("a")]),
         2 => (SeenChange::Append(entries(10)), vec![]),
         // The letter `a` is refused again: at first attempts only.
-        3 if attempt == 0 => (SeenChange::Append(entries(260)), vec![letter("a"), letter("b")]),
-        3 => (SeenChange::Append(entries(260)), vec![letter("c")]),
-        4 => (SeenChange::Replace(entries(280)), vec![]),
-        5 => (SeenChange::Append(entries(130)), vec![letter("a")]),
+        3 if attempt == 0 => (SeenChange::Append(entries(126)), vec![letter("a"), letter("b")]),
+        3 => (SeenChange::Append(entries(126)), vec![letter("c")]),
+        4 => (SeenChange::Replace(entries(140)), vec![]),
+        5 => (SeenChange::Append(entries(9)), vec![letter("a")]),
         6 => (SeenChange::Replace(vec![]), vec![letter("c")]),
         _ => (SeenChange::Append(entries(5)), vec![]),
     };
