@@ -1,5 +1,7 @@
 //! A commit that stops at any single write is there wholly or not at all.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use towpath_store::{
     Commit, Counts, Error, MasterKey, MemoryStore, NewDeadLetter, Result, Seen, SeenChange, Store,
 };

@@ -1,5 +1,7 @@
 //! What is particular to the sled home: its folder, its lock, its key file and its files.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
