@@ -1,3 +1,59 @@
-//! The command line of Towpath.
+//! The binary `towpath`: reads the command line and wires everything together.
 
-fn main() {}
+mod args;
+mod commands;
+mod exit;
+mod keys;
+mod progress;
+mod project;
+mod registry;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Failed, Result};
+
+/// Mappings run on blocking threads, where deep data needs room.
+const STACK: usize = 8 * 1024 * 1024;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()
+        .map_err(Failed::from);
+    let done = runtime.and_then(|runtime| runtime.block_on(run(cli)));
+    match done {
+        Ok(exit) => exit.into(),
+        Err(Failed { exit, error }) => {
+            progress::say(&format!("error: {error:#}"));
+            exit.into()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result {
+    let (config, json) = (&*cli.config, cli.json);
+    match cli.command {
+        Command::Demo(args) => commands::demo::run(args, json).await,
+        Command::Check(files) => commands::check::run(config, &files.flows, json),
+        Command::Test(files) => commands::test::run(config, &files.flows, json),
+        Command::Run(args) => commands::run::run(config, &args, json).await,
+        Command::Sandbox(args) => commands::sandbox::run(args, json).await,
+        Command::State(command) => commands::state::run(config, command, json).await,
+        Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
+        Command::Schema { of } => commands::schema::run(of),
+    }
+}
+
+/// Logs go to standard error; `TOWPATH_LOG` chooses what (`debug`, `towpath_engine=debug`).
+fn log() {
+    let filter = EnvFilter::try_from_env("TOWPATH_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,41 @@
+//! `towpath check`: every mistake of flow files and towpath.yaml, at its line.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use crate::exit::{Exit, Result};
+use crate::progress::{print, print_json};
+use crate::project::{Checked, Project};
+
+pub(crate) fn run(config: &Path, flows: &[PathBuf], json: bool) -> Result {
+    let (project, checked) = Project::load(config)?;
+    let files = project.flow_files(flows)?;
+    let mut all = vec![checked];
+    for file in &files {
+        all.push(project.check(file)?.1);
+    }
+    let errors: usize = all.iter().map(Checked::errors).sum();
+    let findings: usize = all.iter().map(|checked| checked.findings.len()).sum();
+    for checked in all.iter().filter(|checked| !checked.findings.is_empty()) {
+        if json {
+            for finding in &checked.findings {
+                print_json(&serde_json::to_value(finding)?);
+            }
+        } else {
+            print(&checked.render(std::io::stdout().is_terminal()));
+        }
+    }
+    if !json {
+        print(&format!(
+            "{}, {}, {}",
+            counted(files.len(), "flow file"),
+            counted(errors, "mistake"),
+            counted(findings - errors, "warning")
+        ));
+    }
+    Ok(if errors == 0 { Exit::Done } else { Exit::Findings })
+}
+
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,68 @@
+//! `towpath run`: a flow once, on its schedule, or dry.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use engine::{DryRun, Error, Schedule};
+
+use crate::args::Run;
+use crate::exit::{Exit, Failed, Result};
+use crate::progress::{Progress, print_json, say};
+use crate::project::{Project, Workshop};
+use crate::signals;
+
+/// A dry run shows so many messages.
+const SHOWN: usize = 10;
+
+pub(crate) async fn run(config: &Path, args: &Run, json: bool) -> Result {
+    let project = Project::read(config)?;
+    let flow = Arc::new(project.flow(&args.flow)?);
+    let workshop = Workshop::open(&project, [&*flow], args.durability).await?;
+    if args.dry_run {
+        return dry_run(&workshop, &flow).await;
+    }
+    let stop = signals::stop_on_signal(args.grace);
+    if args.once {
+        let progress = Arc::new(Progress::new(json));
+        let started = Instant::now();
+        let report = workshop.engine.run(&flow, stop, progress.clone()).await;
+        progress.finish(&flow.name, &report, started.elapsed());
+        return Ok(Exit::of_run(&report.errors));
+    }
+    let Some(every) = flow.trigger.every else {
+        return Err(Failed::config(anyhow::anyhow!(
+            "flow \"{}\" has no `every`: run it with --once, or give its trigger an interval",
+            flow.name
+        )));
+    };
+    let progress = Arc::new(Progress::new(json));
+    let mut exit = Exit::Done;
+    let schedule = Schedule::new(workshop.engine.clone(), flow.clone(), every);
+    let mut started = Instant::now();
+    let on_run = |report: engine::Report, next| {
+        progress.finish(&flow.name, &report, started.elapsed());
+        started = Instant::now();
+        if report.errors.iter().any(Error::needs_change) {
+            exit = Exit::of_run(&report.errors);
+            return false;
+        }
+        if !report.stopped && !json {
+            say(&format!("{}: next run at {next}", flow.name));
+        }
+        true
+    };
+    schedule.run(stop, progress.clone(), on_run).await;
+    Ok(exit)
+}
+
+async fn dry_run(workshop: &Workshop, flow: &Arc<flow::Flow>) -> Result {
+    let progress = Arc::new(Progress::new(false));
+    let dry_run = DryRun { engine: &workshop.engine, flow, limit: SHOWN };
+    let done = dry_run.run(progress, |input| print_json(&input)).await;
+    done.map_err(|error| Failed {
+        exit: Exit::of_run(std::slice::from_ref(&error)),
+        error: error.into(),
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,86 @@
+//! Exit codes: what a script can tell from how a command ended.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done; also when a signal ended a run in good order.
+    Done = 0,
+    /// Something that should not happen.
+    Unexpected = 1,
+    /// A flow file or `towpath.yaml` has mistakes.
+    Findings = 3,
+    /// A setting has to change first: of the flow, the account or the system.
+    Config = 4,
+    /// A system is not there; the next run goes on from the last commit.
+    Unavailable = 5,
+    /// Credentials were refused.
+    Unauthorized = 6,
+    /// A test of a flow file failed.
+    Tests = 7,
+    /// The store cannot be used: locked, another key, another format, damaged.
+    Store = 8,
+}
+
+/// The table in `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  done; also when a signal ended a run in good order
+  1  something unexpected
+  2  wrong use of the command line
+  3  a flow file or towpath.yaml has mistakes
+  4  a setting has to change first: of the flow, the account or the system
+  5  a system is not there; the next run goes on from the last commit
+  6  credentials were refused
+  7  a test of a flow file failed
+  8  the store cannot be used: locked, another key, another format, damaged";
+
+impl Exit {
+    /// The code of a run's worst error.
+    pub(crate) fn of_run(errors: &[engine::Error]) -> Self {
+        use engine::Error;
+        let code = |error: &Error| match error {
+            Error::Config { .. }
+            | Error::SourceChanged { .. }
+            | Error::TooManyRejects { .. }
+            | Error::AlreadyRunning { .. } => Self::Config,
+            Error::Unauthorized { .. } => Self::Unauthorized,
+            Error::Unavailable { .. } => Self::Unavailable,
+            Error::Store { .. } | Error::Snapshot { .. } | Error::NewerSnapshot { .. } => {
+                Self::Store
+            }
+            Error::Internal { .. } => Self::Unexpected,
+        };
+        // What ended the run came last.
+        errors.last().map_or(Self::Done, code)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error that decides the exit code.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) exit: Exit,
+    pub(crate) error: anyhow::Error,
+}
+
+impl Failed {
+    pub(crate) fn config(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Config, error: error.into() }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { exit: Exit::Unexpected, error: error.into() }
+    }
+}
+
+/// The result of a command.
+pub(crate) type Result<T = Exit> = std::result::Result<T, Failed>;

@@ -1,0 +1,183 @@
+//! What a person or a machine sees of a run while it runs.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use connector::Want;
+use engine::{Event, Report, Watch};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+/// Shows a run: a bar on a terminal, plain lines elsewhere, JSON lines for machines.
+pub(crate) struct Progress {
+    look: Look,
+    dead_letters: Mutex<u64>,
+}
+
+enum Look {
+    Bar(ProgressBar),
+    Lines,
+    Json,
+}
+
+impl Progress {
+    /// The look that fits: `json` if asked for, a bar if a person watches.
+    pub(crate) fn new(json: bool) -> Self {
+        let look = if json {
+            Look::Json
+        } else if std::io::stderr().is_terminal() {
+            Look::Bar(bar())
+        } else {
+            Look::Lines
+        };
+        Self { look, dead_letters: Mutex::default() }
+    }
+
+    /// A line for the person who watches; nothing for machines.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.look {
+            Look::Bar(bar) => bar.suspend(|| say(line)),
+            Look::Lines => say(line),
+            Look::Json => {}
+        }
+    }
+
+    /// Ends the display and says what became of the run.
+    pub(crate) fn finish(&self, flow: &str, report: &Report, took: Duration) {
+        if let Look::Bar(bar) = &self.look {
+            bar.finish_and_clear();
+        }
+        if let Look::Json = &self.look {
+            print_json(&json!({
+                "event": "finished",
+                "flow": flow,
+                "outcome": report.outcome(),
+                "counts": report.counts,
+                "pages": report.pages,
+                "seconds": took.as_secs_f64(),
+                "errors": report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }));
+            return;
+        }
+        say(&format!("{flow}: {}", summary(report, took)));
+        for error in &report.errors {
+            say(&format!("  error: {error}"));
+        }
+    }
+
+    fn json(&self, value: &Value) {
+        if let Look::Json = &self.look {
+            print_json(value);
+        }
+    }
+}
+
+/// A run in one line.
+pub(crate) fn summary(report: &Report, took: Duration) -> String {
+    let counts = report.counts;
+    let mut parts = vec![
+        format!("{} found", HumanCount(counts.records)),
+        format!("{} delivered", HumanCount(counts.delivered)),
+    ];
+    for (count, what) in [
+        (counts.unchanged, "unchanged"),
+        (counts.filtered, "filtered out"),
+        (counts.dead_lettered, "refused, kept as dead letters"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", HumanCount(count)));
+        }
+    }
+    format!("{} in {}: {}", report.outcome(), seconds(took), parts.join(", "))
+}
+
+fn seconds(took: Duration) -> String {
+    if took < Duration::from_secs(60) {
+        format!("{:.2} s", took.as_secs_f64())
+    } else {
+        HumanDuration(took).to_string()
+    }
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{spinner} {human_pos} records, {per_sec:0} [{elapsed}] {wide_msg}",
+    );
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+impl Watch for Progress {
+    fn on(&self, event: &Event<'_>) {
+        match event {
+            Event::Scanning { flow, partition, want, resumed } => {
+                let what = match want {
+                    Want::All => "everything".to_owned(),
+                    Want::Changed { since } => format!("what changed since {since}"),
+                };
+                let of =
+                    if partition.is_empty() { String::new() } else { format!(" of {partition}") };
+                let again = if *resumed { ", going on where it was left" } else { "" };
+                if let Look::Bar(bar) = &self.look {
+                    bar.set_message(format!("{what}{of}{again}"));
+                } else {
+                    self.say(&format!("{flow}: reading {what}{of}{again}"));
+                }
+                self.json(&json!({
+                    "event": "scanning", "flow": flow, "partition": partition, "resumed": resumed,
+                    "since": match want { Want::Changed { since } => json!(since), Want::All => Value::Null },
+                }));
+            }
+            Event::Committed { flow, counts } => {
+                if let Look::Bar(bar) = &self.look {
+                    bar.inc(counts.records);
+                }
+                self.json(&json!({ "event": "committed", "flow": flow, "counts": counts }));
+            }
+            Event::Retrying { place, tries, wait, reason } => {
+                self.say(&format!(
+                    "{place}: {reason}; try {} in {:.1} s",
+                    tries + 1,
+                    wait.as_secs_f64()
+                ));
+                self.json(&json!({
+                    "event": "retrying", "place": place.to_string(), "tries": tries,
+                    "waitSeconds": wait.as_secs_f64(), "reason": reason,
+                }));
+            }
+            Event::DeadLetter { place, code } => {
+                let mut so_far =
+                    self.dead_letters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                *so_far += 1;
+                // A broken mapping refuses hundreds: the first few say enough.
+                if *so_far <= 3 {
+                    self.say(&format!("{place}: a message was refused ({code})"));
+                }
+                self.json(&json!({
+                    "event": "deadLetter", "place": place.to_string(), "code": code,
+                }));
+            }
+            Event::Failed { error } => {
+                self.json(&json!({ "event": "failed", "error": error.to_string() }));
+            }
+        }
+    }
+}
+
+/// A line on standard error, for the person who watches.
+pub(crate) fn say(line: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
+/// A line on standard output: the result itself.
+pub(crate) fn print(line: &str) {
+    drop(writeln!(std::io::stdout().lock(), "{line}"));
+}
+
+/// A JSON value in one line on standard output.
+pub(crate) fn print_json(value: &Value) {
+    print(&value.to_string());
+}

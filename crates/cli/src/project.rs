@@ -1,0 +1,302 @@
+//! A project: towpath.yaml, flow files, secrets, and the engine that they make together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use connector::{Connector, SystemClock};
+use engine::{Engine, Options};
+use flow::config::Given;
+use flow::{Config, Finding, Flow};
+use store::{MasterKey, SledOptions, SledStore, Store};
+
+use crate::args::Durability;
+use crate::exit::{Exit, Failed, Result};
+use crate::keys;
+use crate::progress::say;
+use crate::registry;
+
+/// Where state is kept unless towpath.yaml says otherwise, beside it.
+const STORE: &str = ".towpath/store";
+
+/// What `towpath.yaml` says, and what is found beside it.
+pub(crate) struct Project {
+    /// The folder of towpath.yaml; every path in it starts here.
+    root: PathBuf,
+    config_path: PathBuf,
+    config: Option<Config>,
+    connectors: Vec<Connector>,
+}
+
+impl Project {
+    /// Reads towpath.yaml; a project without one has no accounts, and its flows can be checked.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let (project, checked) = Self::load(path)?;
+        checked.report()?;
+        Ok(project)
+    }
+
+    /// Reads towpath.yaml and gives what is wrong with it.
+    pub(crate) fn load(path: &Path) -> Result<(Self, Checked)> {
+        let connectors = registry::connectors();
+        let root = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        let config_path = path.to_owned();
+        let (config, checked) = match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let (config, findings) =
+                    flow::config::check(&path.to_string_lossy(), &text, &connectors);
+                (config, Checked { text, findings })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                (None, Checked::default())
+            }
+            Err(error) => {
+                let error = anyhow!(error).context(format!("could not read {}", path.display()));
+                return Err(Failed::config(error));
+            }
+        };
+        Ok((Self { root, config_path, config, connectors }, checked))
+    }
+
+    /// Checks one flow file and gives what is wrong with it.
+    pub(crate) fn check(&self, path: &Path) -> Result<(Option<Flow>, Checked)> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("could not read {}", path.display()))
+            .map_err(Failed::config)?;
+        let context = flow::Context { connectors: &self.connectors, config: self.config.as_ref() };
+        let (flow, findings) = flow::check(&path.to_string_lossy(), &text, &context);
+        Ok((flow, Checked { text, findings }))
+    }
+
+    /// The flow that a file or name means, without a mistake.
+    pub(crate) fn flow(&self, name: &str) -> Result<Flow> {
+        let path = self.flow_file(name).ok_or_else(|| {
+            Failed::config(anyhow!(
+                "there is no flow file {name}, and no {name}.yaml in {}",
+                self.folder().display()
+            ))
+        })?;
+        let (flow, checked) = self.check(&path)?;
+        checked.report()?;
+        flow.ok_or_else(|| Failed { exit: Exit::Findings, error: anyhow!("{name} has mistakes") })
+    }
+
+    /// The name of the flow that a file or name means; the flow need not be there any more.
+    pub(crate) fn flow_name(&self, name: &str) -> Result<String> {
+        if Path::new(name).is_file() { Ok(self.flow(name)?.name) } else { Ok(name.to_owned()) }
+    }
+
+    /// The flow files that the arguments mean: files, folders, or without any the project's.
+    pub(crate) fn flow_files(&self, given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let folder = [self.folder()];
+        let given = if given.is_empty() { &folder[..] } else { given };
+        let mut files = BTreeSet::new();
+        for path in given {
+            if !path.is_dir() {
+                files.insert(path.clone());
+                continue;
+            }
+            let listed = std::fs::read_dir(path)
+                .with_context(|| format!("could not list {}", path.display()))
+                .map_err(Failed::config)?;
+            for entry in listed {
+                let path = entry?.path();
+                let yaml = path.extension().is_some_and(|it| it == "yaml" || it == "yml");
+                let config = path.file_name().is_some_and(|it| it == "towpath.yaml");
+                if yaml && !config {
+                    files.insert(path);
+                }
+            }
+        }
+        if files.is_empty() {
+            let folders = given.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+            let error = anyhow!("there is no flow file in {}", folders.join(", "));
+            return Err(Failed::config(error));
+        }
+        Ok(files.into_iter().collect())
+    }
+
+    fn folder(&self) -> PathBuf {
+        let flows = self.root.join("flows");
+        if flows.is_dir() {
+            flows
+        } else if self.root.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            self.root.clone()
+        }
+    }
+
+    fn flow_file(&self, name: &str) -> Option<PathBuf> {
+        let named = self.folder().join(format!("{name}.yaml"));
+        [PathBuf::from(name), named].into_iter().find(|path| path.is_file())
+    }
+
+    fn store_path(&self) -> PathBuf {
+        let path = self.config.as_ref().and_then(|config| config.store.clone());
+        self.root.join(path.unwrap_or_else(|| PathBuf::from(STORE)))
+    }
+
+    /// Opens the project's store with the key from the environment or the key file.
+    pub(crate) async fn store(&self, durability: Durability) -> Result<Arc<dyn Store>> {
+        let key = keys::master_key(&self.store_path()).await?;
+        self.store_with(&key, durability).await
+    }
+
+    async fn store_with(&self, key: &MasterKey, durability: Durability) -> Result<Arc<dyn Store>> {
+        let durability = match durability {
+            Durability::Full => store::Durability::Full,
+            Durability::None => store::Durability::None,
+        };
+        let opened = SledStore::open(SledOptions { path: self.store_path(), key, durability });
+        match opened.await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => Err(Failed { exit: Exit::Store, error: error.into() }),
+        }
+    }
+
+    /// The accounts that flows use, their secrets looked up.
+    fn accounts<'a>(
+        &self,
+        flows: impl IntoIterator<Item = &'a Flow>,
+    ) -> Result<BTreeMap<String, engine::Account>> {
+        let used: BTreeSet<&str> = flows
+            .into_iter()
+            .flat_map(|flow| {
+                let steps = flow.steps.iter().map(|step| step.account.as_str());
+                steps.chain([flow.trigger.account.as_str()])
+            })
+            .collect();
+        used.into_iter().map(|name| Ok((name.to_owned(), self.account(name)?))).collect()
+    }
+
+    fn account(&self, name: &str) -> Result<engine::Account> {
+        let file = self.config_path.display();
+        let config = self.config.as_ref().ok_or_else(|| {
+            Failed::config(anyhow!("there is no {file}, so account \"{name}\" is not known"))
+        })?;
+        let written = config.accounts.get(name);
+        let written =
+            written.ok_or_else(|| Failed::config(anyhow!("{file} has no account \"{name}\"")))?;
+        let connector = self.connectors.iter().find(|it| it.name() == written.connector);
+        let connector = connector.ok_or_else(|| {
+            Failed::config(anyhow!("account \"{name}\": no connector {}", written.connector))
+        })?;
+        let look_up = |setting: &str, given: &Given| {
+            let found = self.look_up(given);
+            found.with_context(|| format!("account \"{name}\" in {file}: `{setting}`"))
+        };
+        let mut values = BTreeMap::new();
+        for (setting, given) in &written.settings {
+            values.insert(setting.clone(), look_up(setting, given).map_err(Failed::config)?);
+        }
+        let base_url = written.base_url.as_ref().map(|given| look_up("baseUrl", given));
+        let base_url = base_url.transpose().map_err(Failed::config)?;
+        let account = connector.account(name, base_url.as_deref(), values);
+        let mut limits = BTreeMap::new();
+        // What is said of the account goes before what is said of its connector.
+        for of in [&written.connector, name] {
+            for (class, limit) in config.limits.get(of).into_iter().flatten() {
+                if let Some(limit) = NonZeroUsize::new(*limit) {
+                    limits.insert(class.clone(), limit);
+                }
+            }
+        }
+        Ok(engine::Account { account: account.map_err(Failed::config)?, limits })
+    }
+
+    fn look_up(&self, given: &Given) -> anyhow::Result<String> {
+        match given {
+            Given::Literal(text) => Ok(text.clone()),
+            Given::Env(name) => std::env::var(name).map_err(|error| match error {
+                std::env::VarError::NotPresent => {
+                    anyhow!("the environment variable {name} is not set")
+                }
+                std::env::VarError::NotUnicode(_) => {
+                    anyhow!("the environment variable {name} is not text")
+                }
+            }),
+            Given::File(path) => {
+                let path = self.root.join(path);
+                let text = std::fs::read_to_string(&path);
+                Ok(text
+                    .with_context(|| format!("could not read {}", path.display()))?
+                    .trim()
+                    .into())
+            }
+        }
+    }
+}
+
+/// An engine with everything that some flows need.
+pub(crate) struct Workshop {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Workshop {
+    /// Looks up secrets and opens the store.
+    pub(crate) async fn open<'a>(
+        project: &Project,
+        flows: impl IntoIterator<Item = &'a Flow>,
+        durability: Durability,
+    ) -> Result<Self> {
+        // Secrets first: what is missing there should not need a store to be told.
+        let accounts = project.accounts(flows)?;
+        let store = project.store(durability).await?;
+        Ok(Self::of(project, accounts, store))
+    }
+
+    /// The same with a key of one's own.
+    pub(crate) async fn with_key<'a>(
+        project: &Project,
+        flows: impl IntoIterator<Item = &'a Flow>,
+        key: MasterKey,
+    ) -> Result<Self> {
+        let accounts = project.accounts(flows)?;
+        let store = project.store_with(&key, Durability::Full).await?;
+        Ok(Self::of(project, accounts, store))
+    }
+
+    fn of(
+        project: &Project,
+        accounts: BTreeMap<String, engine::Account>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let connectors = project.connectors.clone();
+        let clock = Arc::new(SystemClock);
+        Self { engine: Arc::new(Engine::new(Options { connectors, accounts, store, clock })) }
+    }
+}
+
+/// The findings about one file, with its text to point into.
+#[derive(Default)]
+pub(crate) struct Checked {
+    text: String,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Checked {
+    pub(crate) fn errors(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.is_error()).count()
+    }
+
+    /// The findings as a person reads them.
+    pub(crate) fn render(&self, colour: bool) -> String {
+        flow::render(&self.findings, &self.text, colour)
+    }
+
+    /// Shows the findings; an error among them ends the command.
+    pub(crate) fn report(&self) -> Result<()> {
+        if !self.findings.is_empty() {
+            say(&self.render(std::io::stderr().is_terminal()));
+        }
+        match self.errors() {
+            0 => Ok(()),
+            1 => Err(Failed { exit: Exit::Findings, error: anyhow!("1 mistake") }),
+            errors => Err(Failed { exit: Exit::Findings, error: anyhow!("{errors} mistakes") }),
+        }
+    }
+}
