@@ -96,8 +96,8 @@ pub(crate) struct Body {
     declared: u64,
     ending: Ending,
     sent: usize,
-    /// Whether what was handed over had a chance to be flushed; an error right behind a chunk
-    /// would drop both.
+    /// Whether head and chunks handed over had a chance to be flushed; an error right behind them
+    /// would drop them too.
     flushed: bool,
 }
 
@@ -109,7 +109,7 @@ impl Body {
             Ending::Huge(size) => size,
             Ending::Whole => data.len(),
         };
-        Self { data, declared: declared as u64, ending, sent: 0, flushed: true }
+        Self { data, declared: declared as u64, ending, sent: 0, flushed: false }
     }
 
     fn huge_chunk(&self, size: usize) -> Option<Bytes> {

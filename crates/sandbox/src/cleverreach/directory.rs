@@ -177,15 +177,12 @@ impl Directory {
         }
         let mut rows = Vec::new();
         for (entry, slot) in self.entries.iter().zip(0_u32..) {
-            let Some(entry) = entry.as_ref() else { continue };
-            let mut shown = entry
-                .groups
-                .iter()
-                .filter(|group| query.groups.is_empty() || query.groups.contains(group))
-                .peekable();
-            if shown.peek().is_some() && query.admits(entry) {
-                rows.extend(shown.map(|group| Row { slot, group: *group }));
-            }
+            let Some(entry) = entry.as_ref().filter(|entry| query.admits(entry)) else {
+                continue;
+            };
+            let shown = entry.groups.iter();
+            let shown = shown.filter(|id| query.groups.is_empty() || query.groups.contains(id));
+            rows.extend(shown.map(|group| Row { slot, group: *group }));
         }
         self.sort(&mut rows, query);
         let rows: Arc<[Row]> = rows.into();

@@ -60,7 +60,7 @@ impl Listing {
                 Answer::error(400, &format!("Bad Request: invalid rule logic '{}'", rule.logic))
             })?;
             let condition = loose_text(&rule.condition).unwrap_or_default();
-            rules.push(Rule { field, logic, condition });
+            rules.push(Rule::new(field, logic, condition));
         }
         let mut groups = Vec::with_capacity(body.groups.len());
         for group in &body.groups {

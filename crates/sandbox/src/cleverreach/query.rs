@@ -129,16 +129,22 @@ impl Logic {
 pub(super) struct Rule {
     pub(super) field: Field,
     pub(super) logic: Logic,
-    pub(super) condition: String,
+    condition: String,
+    /// The condition where it is a number; a list tests it against every receiver.
+    number: Option<i64>,
 }
 
 impl Rule {
+    pub(super) fn new(field: Field, logic: Logic, condition: String) -> Self {
+        let number = condition.trim().parse().ok();
+        Self { field, logic, condition, number }
+    }
+
     fn admits(&self, entry: &Entry) -> bool {
         if let Some(number) = self.field.number(entry) {
-            let condition = self.condition.trim().parse::<i64>();
             return match self.logic {
-                Logic::Equal => condition == Ok(number),
-                Logic::Bigger => condition.is_ok_and(|condition| number > condition),
+                Logic::Equal => self.number == Some(number),
+                Logic::Bigger => self.number.is_some_and(|condition| number > condition),
                 Logic::Contains => number.to_string().contains(&self.condition),
                 Logic::NotNull => number != 0,
             };

@@ -3,6 +3,7 @@
 mod api;
 mod archive;
 mod check;
+mod properties;
 mod scalar;
 mod upload;
 

@@ -1,0 +1,258 @@
+//! The properties of a record, checked while they are read and never copied.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::check::{Refusal, refusal};
+use super::scalar::{Scalar, Text};
+
+/// The most properties of a profile or an event.
+pub(super) const MOST_PROPERTIES: usize = 256;
+const LONGEST_NAME: usize = 120;
+const LONGEST_VALUE: usize = 512;
+const MOST_ITEMS: usize = 100;
+
+/// What stands where an object is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Shape {
+    #[default]
+    Absent,
+    Object,
+    Other,
+}
+
+/// How many properties an event has.
+#[derive(Default)]
+pub(super) struct EventData {
+    pub(super) shape: Shape,
+    pub(super) count: usize,
+}
+
+/// The properties of a profile, checked while they are read.
+#[derive(Default)]
+pub(super) struct ProfileData {
+    shape: Shape,
+    custom: usize,
+    /// The first thing wrong with a predefined field.
+    refused: Option<Refusal>,
+    /// The first thing wrong by limits whose enforcement is a switch.
+    beyond: Option<&'static str>,
+}
+
+impl ProfileData {
+    pub(super) fn verdict(
+        &self,
+        event: &EventData,
+        code: u16,
+        strict: bool,
+    ) -> Result<(), Refusal> {
+        match self.shape {
+            Shape::Absent if event.shape == Shape::Absent => {
+                return Err(refusal(524, "Record is neither an event nor a profile. "));
+            }
+            Shape::Object => {}
+            _ => return Err(refusal(code, "Profile data is incorrect. ")),
+        }
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        let too_many = "Profile data is incorrect. Too many properties.";
+        let beyond = self.beyond.or((self.custom > MOST_PROPERTIES).then_some(too_many));
+        match beyond.filter(|_| strict) {
+            Some(text) => Err(refusal(code, text)),
+            None => Ok(()),
+        }
+    }
+
+    fn look_at(&mut self, name: &str, value: &Scalar<'_>) {
+        if value.is_absent() {
+            return;
+        }
+        match predefined(name, value) {
+            Known::Fine => {}
+            Known::Wrong(refused) => {
+                self.refused.get_or_insert(refused);
+            }
+            Known::Custom => {
+                self.custom += 1;
+                if let Some(text) = beyond_limits(name, value) {
+                    self.beyond.get_or_insert(text);
+                }
+            }
+        }
+    }
+}
+
+enum Known {
+    Fine,
+    Wrong(Refusal),
+    Custom,
+}
+
+fn predefined(name: &str, value: &Scalar<'_>) -> Known {
+    let text = value.text();
+    let one_of = |choices: &[&str]| text.is_some_and(|text| choices.contains(&text));
+    let (fine, code, words) = match name {
+        "Name" => (true, 555, ""),
+        "Email" => {
+            (text.is_some_and(is_email), 515, "Profile data is incorrect. Email is not valid.")
+        }
+        "Phone" => (
+            text.is_some_and(is_phone),
+            516,
+            "Profile data is incorrect. Phone number is not valid.",
+        ),
+        "Gender" => {
+            (one_of(&["M", "F"]), 514, "Profile data is incorrect. Gender needs to be M/F.")
+        }
+        "Employed" => {
+            (one_of(&["Y", "N"]), 517, "Profile data is incorrect. Employed needs to be Y/N.")
+        }
+        "Education" => (
+            one_of(&["School", "College", "Graduate"]),
+            518,
+            "Profile data is incorrect. Education needs to be School/College/Graduate..",
+        ),
+        "Married" => {
+            (one_of(&["Y", "N"]), 519, "Profile data is incorrect. Married needs to be Y/N.")
+        }
+        "Age" => (is_age(value), 520, "Profile data is incorrect. Age is invalid."),
+        "DOB" | "MSG-email" | "MSG-push" | "MSG-sms" | "MSG-whatsapp" => (true, 555, ""),
+        _ => return Known::Custom,
+    };
+    if fine { Known::Fine } else { Known::Wrong(refusal(code, words)) }
+}
+
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    !local.is_empty()
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !domain.contains('@')
+        && domain.split('.').count() > 1
+        && domain.split('.').all(|label| !label.is_empty())
+}
+
+/// Is true for `+` and 8 to 15 digits: the country code is mandatory.
+fn is_phone(text: &str) -> bool {
+    text.strip_prefix('+').is_some_and(|digits| {
+        (8..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn is_age(value: &Scalar<'_>) -> bool {
+    let age = match value {
+        Scalar::Integer(age) => Some(*age),
+        Scalar::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    age.is_some_and(|age| (1..=150).contains(&age))
+}
+
+fn beyond_limits(name: &str, value: &Scalar<'_>) -> Option<&'static str> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Some("Profile data is incorrect. Property name is too long or empty.");
+    }
+    if name.bytes().any(|byte| b"%><!|&.:;$'\"\\#".contains(&byte)) {
+        return Some("Profile data is incorrect. Property name has a forbidden character.");
+    }
+    match value {
+        Scalar::Text(text) if text.chars().count() > LONGEST_VALUE => {
+            Some("Profile data is incorrect. Property value is too long.")
+        }
+        Scalar::List(items) if *items > MOST_ITEMS => {
+            Some("Profile data is incorrect. Property has too many values.")
+        }
+        _ => None,
+    }
+}
+
+impl<'de> Deserialize<'de> for ProfileData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Members(Self { shape: Shape::Other, ..Self::default() }))
+    }
+}
+
+impl<'de> Deserialize<'de> for EventData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Members(Self { shape: Shape::Other, count: 0 }))
+    }
+}
+
+/// Reads an object's members into what checks them; anything else stays [`Shape::Other`].
+struct Members<T>(T);
+
+trait Sink {
+    fn take<'de, A: MapAccess<'de>>(&mut self, members: &mut A) -> Result<bool, A::Error>;
+    fn shaped(self, shape: Shape) -> Self;
+}
+
+impl Sink for ProfileData {
+    fn take<'de, A: MapAccess<'de>>(&mut self, members: &mut A) -> Result<bool, A::Error> {
+        let Some((Text(name), value)) = members.next_entry::<Text<'de>, Scalar<'de>>()? else {
+            return Ok(false);
+        };
+        self.look_at(&name, &value);
+        Ok(true)
+    }
+
+    fn shaped(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+}
+
+impl Sink for EventData {
+    fn take<'de, A: MapAccess<'de>>(&mut self, members: &mut A) -> Result<bool, A::Error> {
+        let more = members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some();
+        self.count += usize::from(more);
+        Ok(more)
+    }
+
+    fn shaped(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+}
+
+impl<'de, T: Sink> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<T, A::Error> {
+        while self.0.take(&mut members)? {}
+        Ok(self.0.shaped(Shape::Object))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.0)
+    }
+
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(self.0.shaped(Shape::Absent))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<T, E> {
+        Ok(self.0)
+    }
+}
