@@ -7,6 +7,8 @@
 
 mod board;
 mod dying;
+pub mod world;
 
 pub use board::{Board, Delivered, flow_of, record};
 pub use dying::{Dying, Moment};
+pub use world::World;
