@@ -180,10 +180,10 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
             "baseUrl" => {
                 base_url = given(source, field);
                 if let Some(Given::Literal(url)) = &base_url
-                    && let Err(problem) = base_url_form(url)
+                    && let Err((code, problem)) = base_url_form(url)
                 {
                     let message = format!("`baseUrl`: {problem}");
-                    source.error(code::BAD_SETTING, field.value.span.clone(), message, None);
+                    source.error(code, field.value.span.clone(), message, None);
                 }
             }
             key => {
@@ -269,20 +269,20 @@ fn given(source: &mut Source<'_>, field: &Entry) -> Option<Given> {
     }
 }
 
-fn base_url_form(url: &str) -> Result<(), String> {
+/// What is wrong with a base URL; one that holds credentials is not shown.
+fn base_url_form(url: &str) -> Result<(), (&'static str, &'static str)> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    match rest {
-        None => Err("an http or https URL is needed".to_owned()),
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            Err("it names no host".to_owned())
-        }
-        Some(rest) if rest.contains(['?', '#', ' ']) => {
-            Err("a base URL ends with its path".to_owned())
-        }
-        Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
-            Err("credentials do not belong in a URL".to_owned())
-        }
-        Some(_) => Ok(()),
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or("");
+    if url.contains('@') {
+        Err((code::SECRET_IN_CONFIG, "credentials do not belong in a URL"))
+    } else if rest.is_none() {
+        Err((code::BAD_SETTING, "an http or https URL is needed"))
+    } else if host.is_empty() {
+        Err((code::BAD_SETTING, "it names no host"))
+    } else if url.contains(['?', '#', ' ']) {
+        Err((code::BAD_SETTING, "a base URL ends with its path"))
+    } else {
+        Ok(())
     }
 }
 

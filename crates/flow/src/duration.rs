@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// What a duration looks like, for the schemas.
+pub(crate) const PATTERN: &str = "^[0-9]+ *[smhd]$";
+
 /// No duration of a flow file is longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 

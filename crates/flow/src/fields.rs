@@ -11,6 +11,7 @@ use crate::Transformation;
 use crate::file::Spanned;
 use crate::finding::code;
 use crate::scalar;
+use crate::secret;
 use crate::shape;
 use crate::source::Source;
 use crate::yaml::{Kind, Node};
@@ -141,7 +142,12 @@ pub(crate) fn expression(source: &mut Source<'_>, text: &Spanned<String>) -> Opt
                 let start = problem.position.unwrap_or(0);
                 let inner = start..start.saturating_add(problem.length.max(1));
                 let span = scalar::locate(source.text(), &text.span, &text.value, inner);
-                let message = format!("bad JSONata: {problem}");
+                // The engine's words may quote the expression.
+                let message = if secret::has_token(&text.value) {
+                    format!("bad JSONata ({})", problem.code)
+                } else {
+                    format!("bad JSONata: {problem}")
+                };
                 source.error(code::EXPRESSION, span, message, None);
             }
             None

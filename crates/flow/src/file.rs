@@ -10,6 +10,7 @@ use std::ops::Range;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
+use crate::duration;
 use crate::yaml::{Kind, Node};
 
 /// A value and where it stands.
@@ -69,10 +70,10 @@ pub(crate) struct TriggerFile {
     #[schemars(required)]
     pub(crate) account: Option<Spanned<String>>,
     /// How often to poll. Without it the flow runs only when asked to, by `towpath run --once`.
-    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), example = &"5m")]
+    #[schemars(regex(pattern = duration::PATTERN), example = &"5m")]
     pub(crate) every: Option<Spanned<String>>,
     /// How far before the last known change a poll looks, for changes that became visible late.
-    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), extend("default" = "60s"))]
+    #[schemars(regex(pattern = duration::PATTERN), extend("default" = "60s"))]
     pub(crate) overlap: Option<Spanned<String>>,
     /// The trigger's own settings, and how its records become messages.
     #[schemars(with = "Option<Map<String, Value>>")]
@@ -133,10 +134,10 @@ pub(crate) struct RetryFile {
     #[schemars(range(min = 1, max = 100), extend("default" = 5))]
     pub(crate) attempts: Option<Spanned<u64>>,
     /// The wait after the first failure; it doubles from there.
-    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), extend("default" = "1s"))]
+    #[schemars(regex(pattern = duration::PATTERN), extend("default" = "1s"))]
     pub(crate) first: Option<Spanned<String>>,
     /// The longest wait.
-    #[schemars(regex(pattern = "^[0-9]+ *[smhd]$"), extend("default" = "60s"))]
+    #[schemars(regex(pattern = duration::PATTERN), extend("default" = "60s"))]
     pub(crate) longest: Option<Spanned<String>>,
 }
 

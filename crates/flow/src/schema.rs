@@ -27,8 +27,8 @@ pub fn flow(connectors: &[Connector]) -> Value {
             actions.push(Use { name: name(action.name), fields });
         }
     }
-    offer(&mut schema, "Trigger", triggers);
-    offer(&mut schema, "Step", actions);
+    offer(&mut schema, "/properties/trigger", triggers);
+    offer(&mut schema, "/$defs/Step", actions);
     title(&mut schema, "Towpath flow");
     schema
 }
@@ -73,8 +73,8 @@ struct Use {
     fields: Value,
 }
 
-/// Puts the names into `use`, and for each name its `fields`.
-fn offer(schema: &mut Value, definition: &str, uses: Vec<Use>) {
+/// Puts the names into `use` of the schema at `place`, and for each name its `fields`.
+fn offer(schema: &mut Value, place: &str, uses: Vec<Use>) {
     if uses.is_empty() {
         return;
     }
@@ -101,7 +101,7 @@ fn offer(schema: &mut Value, definition: &str, uses: Vec<Use>) {
             put(definitions, &known.name, fields);
         }
     }
-    let Some(definition) = schema.pointer_mut(&format!("/$defs/{definition}")) else { return };
+    let Some(definition) = schema.pointer_mut(place) else { return };
     put(definition, "allOf", Value::Array(cases));
     if let Some(uses) = definition.pointer_mut("/properties/use") {
         put(uses, "oneOf", names);

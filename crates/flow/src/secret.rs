@@ -44,7 +44,7 @@ pub(crate) fn find(source: &mut Source<'_>, node: &Node) {
         }
         Kind::List(items) => items.iter().for_each(|item| find(source, item)),
         Kind::Text(text) if has_token(text) => {
-            let message = "this looks like an access token";
+            let message = "this looks like a secret";
             source.error(code::SECRET_IN_FLOW, node.span.clone(), message, HINT.to_owned());
         }
         _ => {}
@@ -58,8 +58,15 @@ fn is_key(key: &str) -> bool {
 }
 
 /// Whether a word of the text looks like a token: `Bearer` and something long, or a long word
-/// that begins as tokens do and mixes letters and digits.
-fn has_token(text: &str) -> bool {
+/// that begins as tokens do and mixes letters and digits; or like a URL with a password.
+pub(crate) fn has_token(text: &str) -> bool {
+    let mut urls = text.split("://").skip(1);
+    if urls.any(|rest| {
+        let host = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or("");
+        host.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    }) {
+        return true;
+    }
     let part =
         |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '='));
     let mut after_bearer = false;
@@ -136,6 +143,8 @@ mod tests {
         }
         assert!(has_token("Authorization: Bearer not-a-real-token-0123456789"));
         assert!(has_token("eyJub3QiOiJyZWFsIn0.0123456789abcdef.fake"));
+        assert!(has_token("https://user:fake@example.test/v1"));
+        assert!(!has_token("https://example.test/@name:x"));
         assert!(!has_token("a bearer of news that travel far and wide"));
         assert!(!has_token("{ \"identity\": metadata.recordUid }"));
     }

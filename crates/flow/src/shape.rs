@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use crate::duration;
 use crate::finding::code;
 use crate::source::Source;
 use crate::suggest;
@@ -113,13 +114,13 @@ impl<'s> Checker<'s> {
         }
         let types = types(schema);
         if !types.is_empty() && !types.iter().any(|kind| is(node, kind)) {
-            return self.wrong_type(node, &types, name);
+            return self.wrong_type(node, schema, &types, name);
         }
         self.range(node, schema, name);
         if let Kind::List(items) = &node.kind {
             let smallest = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
             if (items.len() as u64) < smallest {
-                let message = format!("{name} needs at least {smallest}");
+                let message = format!("{name} has at least {smallest}");
                 self.add(Misfit::Missing, node.span.clone(), message, None);
             }
             if let Some(schema) = schema.get("items") {
@@ -180,7 +181,7 @@ impl<'s> Checker<'s> {
         }
         let known: Vec<&str> = choices.iter().filter_map(|choice| choice.as_str()).collect();
         if node.text().is_none() && !known.is_empty() {
-            return self.wrong_type(node, &["string"], name);
+            return self.wrong_type(node, &Map::new(), &["string"], name);
         }
         let hint = suggest::hint(node.text().unwrap_or(""), known.iter().copied());
         let message = format!("{name} cannot be this; it is one of {}", known.join(", "));
@@ -217,10 +218,14 @@ impl<'s> Checker<'s> {
         self.problems.extend(closest.into_iter().flatten());
     }
 
-    fn wrong_type(&mut self, node: &Node, types: &[&str], name: &str) {
+    fn wrong_type(&mut self, node: &Node, schema: &Map<String, Value>, types: &[&str], name: &str) {
+        let pattern = schema.get("pattern").and_then(Value::as_str);
         let words: Vec<_> =
             types.iter().filter(|kind| **kind != "null").map(|kind| word(kind)).collect();
         let hint = match (&node.kind, types) {
+            (Kind::Number(number), _) if pattern == Some(duration::PATTERN) => {
+                Some(format!("write it with its unit: `{number}s`"))
+            }
             (Kind::Number(_) | Kind::Bool(_), types) if types.contains(&"string") => {
                 Some("put quotes around it".to_owned())
             }

@@ -192,7 +192,7 @@ fn compare(path: &str, expected: &Value, actual: &Value, lines: &mut Vec<String>
                 match actual.get(key) {
                     Some(actual) => compare(&join(path, key), value, actual, lines),
                     None => {
-                        lines.push(format!("{}: expected {value}, got nothing", join(path, key)))
+                        lines.push(format!("{}: expected {value}, got nothing", join(path, key)));
                     }
                 }
             }

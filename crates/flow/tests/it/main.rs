@@ -1,0 +1,10 @@
+//! What people see of a checked flow file.
+
+extern crate towpath_flow as flow;
+
+mod config;
+mod crm;
+mod findings;
+mod pages;
+mod right;
+mod schema;
