@@ -111,7 +111,8 @@ impl Api {
         &self.inner.account
     }
 
-    /// A GET of the path below the base URL; each segment is escaped.
+    /// A GET of the path below the base URL; each segment is escaped. One that no escape keeps a
+    /// segment (empty, `.` or `..`) is refused when the request is sent.
     pub fn get<S: AsRef<str>>(&self, path: impl IntoIterator<Item = S>) -> Request<'_> {
         self.request(Method::GET, path)
     }
@@ -128,11 +129,27 @@ impl Api {
         path: impl IntoIterator<Item = S>,
     ) -> Request<'_> {
         let mut url = self.inner.account.base_url().clone();
+        let mut problem = None;
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
+            segments.pop_if_empty();
+            for segment in path {
+                let segment = segment.as_ref();
+                // No escape keeps these: the request would go to another path.
+                if matches!(segment, "" | "." | "..") {
+                    problem = Some(format!("\"{segment}\" cannot be a part of a path"));
+                }
+                segments.push(segment);
+            }
         }
         let safe = method.is_safe();
-        Request { api: self, method, url, body: None, limit: UNDECLARED, safe, accepted: vec![] }
+        let limit = self.inner.limit(UNDECLARED.class);
+        Request { api: self, method, url, problem, body: None, limit, safe, accepted: vec![] }
+    }
+}
+
+impl Inner {
+    fn limit(&self, class: &str) -> Limit {
+        self.limits.iter().find(|limit| limit.class == class).copied().unwrap_or(UNDECLARED)
     }
 }
 
@@ -163,6 +180,7 @@ pub struct Request<'a> {
     api: &'a Api,
     method: Method,
     url: Url,
+    problem: Option<String>,
     body: Option<Result<Vec<u8>, String>>,
     limit: Limit,
     safe: bool,
@@ -182,10 +200,9 @@ impl Request<'_> {
         self
     }
 
-    /// Counts the request in a limit class that the connector declares.
+    /// Counts the request in a limit class that the connector declares; `default` without it.
     pub fn class(mut self, class: &str) -> Self {
-        let declared = self.api.inner.limits.iter().find(|limit| limit.class == class);
-        self.limit = declared.copied().unwrap_or(UNDECLARED);
+        self.limit = self.api.inner.limit(class);
         self
     }
 
@@ -216,6 +233,12 @@ impl Request<'_> {
     async fn send_unredacted(mut self) -> Result<Response> {
         let api = &*self.api.inner;
         let label = format!("{} {}", self.method, self.url.path());
+        if let Some(problem) = self.problem.take() {
+            return Err(Error::Reject {
+                code: "path".to_owned(),
+                reason: format!("{label}: {problem}"),
+            });
+        }
         let body = self.body.take().transpose().map_err(|problem| Error::Reject {
             code: "unwritable".to_owned(),
             reason: format!("the body cannot be written as JSON: {problem}"),
@@ -254,15 +277,22 @@ impl Request<'_> {
             } else if status.is_success() {
                 api.limiter.accepted(&api.identity, self.limit);
             }
+            let redactor = match &authorised.token {
+                Some(token) => api.redactor.and(token.clone()),
+                None => api.redactor.clone(),
+            };
             if status == StatusCode::UNAUTHORIZED && refused.is_none() && authorised.token.is_some()
             {
                 refused = authorised.token;
                 continue;
             }
             if status.is_success() || self.accepted.contains(&status) {
-                return Ok(Response { status, body, label, safe: self.safe });
+                return Ok(Response { status, body, label, safe: self.safe, redactor });
             }
-            let message = message.unwrap_or_else(|| response::message(&body));
+            let message = match message {
+                Some(message) => redactor.redact(&message),
+                None => response::message(&body, &redactor),
+            };
             return Err(response::failure(status, &message, after, &label));
         }
     }

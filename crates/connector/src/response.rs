@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Error, Result, Timestamp};
+use crate::{Error, Redactor, Result, Timestamp};
 
 /// Excerpts of what a system said are cut to this many characters.
 const EXCERPT: usize = 200;
@@ -19,6 +19,7 @@ pub struct Response {
     pub(crate) body: Bytes,
     pub(crate) label: String,
     pub(crate) safe: bool,
+    pub(crate) redactor: Redactor,
 }
 
 impl Response {
@@ -54,13 +55,19 @@ impl Response {
 
     /// The error for an answer that makes no sense.
     pub fn nonsense(&self, problem: &str) -> Error {
+        let problem = self.redact(problem);
         let reason = format!("{} answered {} {problem}", self.label, self.status.as_u16());
         if self.safe { Error::retry(reason) } else { Error::Unknown { reason } }
     }
 
     /// The message in an error body, or an excerpt of it.
     pub fn message(&self) -> String {
-        message(&self.body)
+        message(&self.body, &self.redactor)
+    }
+
+    /// `text` of the answer without the account's secrets, which a system may echo.
+    pub fn redact(&self, text: &str) -> String {
+        self.redactor.redact(text)
     }
 }
 
@@ -76,6 +83,9 @@ pub(crate) fn failure(
     match status.as_u16() {
         401 => Error::Unauthorized { reason },
         403 | 404 => Error::Config { reason },
+        300..=399 => Error::Config {
+            reason: format!("{reason}; redirects are not followed, correct the base URL"),
+        },
         413 => Error::TooLarge { reason },
         408 | 425 | 429 | 500.. => Error::Retry { reason, after },
         code => Error::Reject { code: format!("http{code}"), reason },
@@ -83,13 +93,15 @@ pub(crate) fn failure(
 }
 
 /// What an error body says: the vendors' envelopes, OAuth2's, or the beginning of the text.
-pub(crate) fn message(body: &[u8]) -> String {
+/// Redacted before it is cut, so that no half of a secret is left.
+pub(crate) fn message(body: &[u8], redactor: &Redactor) -> String {
     let text = serde_json::from_slice::<Value>(body).ok().and_then(|body| {
         ["/error/message", "/error_description", "/message", "/errorMessage", "/error"]
             .iter()
             .find_map(|place| body.pointer(place).and_then(Value::as_str).map(str::to_owned))
     });
     let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let text = redactor.redact(&text);
     let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = words.char_indices().nth(EXCERPT) {
         words.truncate(end);
@@ -174,8 +186,9 @@ mod tests {
             Error::Reject { code, .. } => code,
             Error::Unknown { .. } => "unknown".to_owned(),
         };
-        let kinds: Vec<_> = [400, 401, 403, 404, 413, 422, 429, 500, 503].map(kind).into();
+        let kinds: Vec<_> = [302, 400, 401, 403, 404, 413, 422, 429, 500, 503].map(kind).into();
         let expected = [
+            "config",
             "http400",
             "unauthorized",
             "config",
@@ -199,9 +212,14 @@ mod tests {
             ("<html>\n  oops</html>", "<html> oops</html>"),
             ("", ""),
         ] {
-            assert_eq!(message(body.as_bytes()), expected);
+            assert_eq!(message(body.as_bytes(), &Redactor::default()), expected);
         }
-        assert_eq!(message("ä".repeat(500).as_bytes()).chars().count(), EXCERPT + 1);
+        let redactor = Redactor::new([crate::Secret::new("not-a-real-passcode")]);
+        let long = format!("{} not-a-real-passcode", "ä".repeat(EXCERPT - 10));
+        let excerpt = message(long.as_bytes(), &redactor);
+        assert!(excerpt.ends_with("ä [secret]"), "{excerpt}");
+        let cut = message("ä".repeat(500).as_bytes(), &redactor);
+        assert_eq!(cut.chars().count(), EXCERPT + 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Values that are never shown, and the removal of their text from what is.
 
 use std::fmt;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -28,7 +29,7 @@ impl fmt::Debug for Secret {
 
 /// Replaces the text of known secrets in what is about to be shown.
 #[derive(Clone, Debug, Default)]
-pub struct Redactor(Vec<Secret>);
+pub struct Redactor(Arc<[Secret]>);
 
 impl Redactor {
     /// A redactor for these secrets; those too short to be told from ordinary words are left.
@@ -37,7 +38,13 @@ impl Redactor {
             secrets.into_iter().filter(|secret| secret.expose().len() >= 4).collect();
         // The longest first, so that no remainder of it survives a shorter one's replacement.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        Self(secrets)
+        Self(secrets.into())
+    }
+
+    /// This redactor with one more secret.
+    #[must_use]
+    pub fn and(&self, secret: Secret) -> Self {
+        Self::new(self.0.iter().cloned().chain([secret]))
     }
 
     /// `text` with every known secret replaced by `[secret]`.
