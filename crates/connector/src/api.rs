@@ -14,7 +14,10 @@ use crate::connector::FindFailure;
 use crate::egress::PublicOnly;
 use crate::limit::{Limit, Limiter};
 use crate::response::{self, Response};
-use crate::{Account, Clock, Connector, Error, Redactor, Result, Timestamp, Tokens};
+use crate::{
+    Account, Clock, Connector, Error, Redactor, Result, SystemClock, Timestamp, Tokens, Unkept,
+    Unlimited,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,6 +36,17 @@ pub struct Services {
     pub limiter: Arc<dyn Limiter>,
     /// The tokens, kept across restarts.
     pub tokens: Arc<dyn Tokens>,
+}
+
+impl Services {
+    /// The machine's clock, no limits and no kept tokens, for a test of one connector.
+    pub fn bare() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            limiter: Arc::new(Unlimited),
+            tokens: Arc::new(Unkept),
+        }
+    }
 }
 
 /// An account's access to its system. Cheap to clone; all clones share one token.

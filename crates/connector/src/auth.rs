@@ -116,6 +116,21 @@ pub trait Tokens: Send + Sync + 'static {
     async fn save(&self, identity: &str, token: &Token) -> Result<()>;
 }
 
+/// Keeps no tokens, for a test of one connector.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unkept;
+
+#[async_trait]
+impl Tokens for Unkept {
+    async fn load(&self, _identity: &str) -> Result<Option<Token>> {
+        Ok(None)
+    }
+
+    async fn save(&self, _identity: &str, _token: &Token) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// The authorisation of one account, shared by everything that uses it.
 pub(crate) struct Session {
     account: Account,

@@ -24,7 +24,7 @@ mod trigger;
 pub use account::{Account, AccountError, Setting, Values};
 pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
 pub use api::{Api, Observed, Request, Services};
-pub use auth::{Auth, Token, Tokens};
+pub use auth::{Auth, Token, Tokens, Unkept};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor};
 pub use error::{Error, Result};

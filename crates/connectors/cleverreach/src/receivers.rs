@@ -56,6 +56,15 @@ pub(crate) struct PageSize(usize);
 
 impl PageSize {
     const LARGEST: u64 = 5000;
+
+    /// Whether no page follows one of `len` receivers; `largest` is the largest before it.
+    ///
+    /// The API may give fewer than it was asked for (a smaller maximum than documented): the end
+    /// is not a page smaller than asked, but one smaller than an earlier page of the pass, or
+    /// smaller than any maximum could be.
+    fn is_last(self, len: usize, largest: usize) -> bool {
+        len < largest || len < self.0.min(SMALLEST_CAP)
+    }
 }
 
 impl Default for PageSize {
@@ -242,7 +251,7 @@ impl Group<'_> {
             }
             _ => false,
         };
-        let next = if !passed && !self.is_last(&place, records.len()) {
+        let next = if !passed && !self.size.is_last(records.len(), place.largest) {
             place.page += 1;
             place.largest = place.largest.max(records.len());
             place.began = first;
@@ -253,15 +262,6 @@ impl Group<'_> {
             None
         };
         Ok(Page { records, next })
-    }
-
-    /// Whether no page follows one of `len` receivers.
-    ///
-    /// The API may give fewer than it was asked for (a smaller maximum than documented): the end
-    /// is not a page smaller than asked, but one smaller than an earlier page of the pass, or
-    /// smaller than any maximum could be.
-    fn is_last(&self, place: &Cursor, len: usize) -> bool {
-        len < place.largest || len < self.size.0.min(SMALLEST_CAP)
     }
 
     fn record(&self, data: Value) -> Result<Record> {
@@ -332,6 +332,25 @@ mod tests {
         for odd in [json!("yesterday"), json!(true), json!([1]), json!(1.5)] {
             assert_eq!(stamp(odd), None);
         }
+    }
+
+    #[test]
+    fn a_page_smaller_than_asked_is_not_yet_the_end() {
+        let size = PageSize(1000);
+        for (len, largest, last) in [
+            (1000, 0, false),
+            // A smaller maximum than asked for: more may follow.
+            (500, 0, false),
+            (500, 500, false),
+            (499, 500, true),
+            (49, 0, true),
+            (0, 0, true),
+            (0, 1000, true),
+        ] {
+            assert_eq!(size.is_last(len, largest), last, "{len} after {largest}");
+        }
+        assert!(!PageSize(3).is_last(3, 3));
+        assert!(PageSize(3).is_last(2, 0));
     }
 
     #[test]
