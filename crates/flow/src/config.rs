@@ -76,8 +76,9 @@ struct StoreFile {
     path: Option<String>,
 }
 
-/// Checks a `towpath.yaml` called `label`: all findings, and the configuration if none of them is
-/// an error.
+/// Checks a `towpath.yaml` called `label`: all findings, and the configuration as far as it can be
+/// read. With an error among the findings it serves only to check flow files against: their
+/// mistakes are then found in one go with these.
 ///
 /// Environment variables and files are named, not read.
 pub fn check(label: &str, text: &str, connectors: &[Connector]) -> (Option<Config>, Vec<Finding>) {
@@ -92,7 +93,6 @@ pub fn check(label: &str, text: &str, connectors: &[Connector]) -> (Option<Confi
         shape::report(&mut source, &root, &schema, "the configuration", shape::KEYS);
         read(&mut source, &root, connectors)
     });
-    let config = config.filter(|_| source.errors() == 0);
     (config, source.into_findings())
 }
 
