@@ -3,7 +3,7 @@
 //! The stories are in `tests/`, one file a subject. [`World`] runs flow files against the
 //! sandbox; [`Board`] scripts a system without a network, for what no vendor does on demand.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // Only tests use this crate.
+#![allow(clippy::unwrap_used, reason = "only tests use this crate")]
 
 mod board;
 mod dying;

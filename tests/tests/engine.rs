@@ -1,5 +1,7 @@
 //! How the engine treats pages, keys, refusals and stops, against a scripted system.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
 //! What a vendor may do wrong: nothing is lost, nothing is swallowed, and the error says where.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use sandbox::{Action, Fault, Options, Vendor};
 use towpath_tests::World;
 
@@ -149,7 +151,7 @@ async fn what_clevertap_refuses_is_kept_with_its_reason_and_the_rest_arrives() {
 async fn a_mapping_that_fails_is_an_error_at_its_place_never_the_unmapped_message() {
     let world = World::with(30).await;
     let broken = FLOW.replace("\"Newsletter\": true", "\"Newsletter\": $number(data.lastName)");
-    let flow = world.flow(&broken.split("\ntests:").next().unwrap());
+    let flow = world.flow(broken.split("\ntests:").next().unwrap());
     let report = world.run(&flow).await;
     let error = report.errors.first().unwrap().to_string();
     assert!(error.contains("maxRejects") && error.contains("21 of 30"), "{error}");

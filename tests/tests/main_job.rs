@@ -1,5 +1,7 @@
 //! The main job: receivers of a CleverReach group become CleverTap profiles, once and again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 
 use connector::Timestamp;

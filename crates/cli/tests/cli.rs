@@ -1,5 +1,7 @@
 //! The binary as a person or a script meets it: what it prints, how it exits, what it leaves.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -239,7 +241,7 @@ fn what_was_refused_can_be_listed_and_shown() {
     let listed = project.run(&["dead-letters", "list", "--json"]).exits(0).last_json();
     assert_eq!((&listed["step"], &listed["code"]), (&json!("profiles"), &json!("515")));
     let id = listed["id"].as_str().unwrap();
-    let shown = project.run(&["dead-letters", "show", &id[..6]]).exits(0);
+    let shown = project.run(&["dead-letters", "show", id.get(..6).unwrap()]).exits(0);
     shown.says("Email is not valid").says("no address at all").says(&broken.id);
     project.run(&["dead-letters", "show", "zzzz"]).exits(4);
 }
