@@ -1,6 +1,7 @@
 //! `cargo xtask bench main-job`: each contender does the job in turn, round by round.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -69,7 +70,8 @@ fn run_round(
         let home = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
         write_config(home.path(), &sandbox.access)?;
         let command = || programs.command(contender, &sandbox.access, home.path());
-        let measured = finish(contender, command())?;
+        let log = home.path().join("log");
+        let measured = finish(contender, command(), &log)?;
         eprintln!(
             "{receivers} receivers, round {round}: {}: {:.3} s CPU, {:.3} s wall",
             contender.name(),
@@ -86,7 +88,7 @@ fn run_round(
             }
         }
         if contender == Contender::Towpath {
-            figures.nothing_new.push(finish(contender, command())?);
+            figures.nothing_new.push(finish(contender, command(), &log)?);
             // Had it sent anything again, there were more by now.
             delivered::check_counts(&sandbox, receivers).context("a second run")?;
         }
@@ -94,11 +96,13 @@ fn run_round(
     Ok(())
 }
 
-fn finish(contender: Contender, mut command: Command) -> Result<Measured> {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+/// Measures a contender; what it said is shown if it fails.
+fn finish(contender: Contender, mut command: Command, log: &Path) -> Result<Measured> {
+    let said = File::create(log)?;
+    command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
     let (measured, status) = measure(&mut command)?;
     if !status.success() {
-        bail!("{} failed ({status})", contender.name());
+        bail!("{} failed ({status}):\n{}", contender.name(), std::fs::read_to_string(log)?);
     }
     Ok(measured)
 }
