@@ -74,6 +74,11 @@ impl Failed {
     pub(crate) fn config(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Config, error: error.into() }
     }
+
+    /// Says where it happened.
+    pub(crate) fn at(self, place: String) -> Self {
+        Self { error: self.error.context(place), ..self }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failed {

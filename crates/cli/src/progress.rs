@@ -1,13 +1,16 @@
 //! What a person or a machine sees of a run while it runs.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector::Want;
 use engine::{Event, Report, Watch};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Shows a run: a bar on a terminal, plain lines elsewhere, JSON lines for machines.
 pub(crate) struct Progress {
@@ -48,6 +51,7 @@ impl Progress {
         if let Look::Bar(bar) = &self.look {
             bar.finish_and_clear();
         }
+        *self.so_far() = 0;
         if let Look::Json = &self.look {
             print_json(&json!({
                 "event": "finished",
@@ -64,6 +68,11 @@ impl Progress {
         for error in &report.errors {
             say(&format!("  error: {error}"));
         }
+    }
+
+    /// How many dead letters this run made.
+    fn so_far(&self) -> MutexGuard<'_, u64> {
+        self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn json(&self, value: &Value) {
@@ -106,7 +115,7 @@ fn bar() -> ProgressBar {
     );
     let bar = ProgressBar::new_spinner();
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar.enable_steady_tick(Duration::from_millis(100));
+    bar.enable_steady_tick(TICK);
     bar
 }
 
@@ -122,6 +131,11 @@ impl Watch for Progress {
                     if partition.is_empty() { String::new() } else { format!(" of {partition}") };
                 let again = if *resumed { ", going on where it was left" } else { "" };
                 if let Look::Bar(bar) = &self.look {
+                    if bar.is_finished() {
+                        // The next run of a schedule begins.
+                        bar.reset();
+                        bar.enable_steady_tick(TICK);
+                    }
                     bar.set_message(format!("{what}{of}{again}"));
                 } else {
                     self.say(&format!("{flow}: reading {what}{of}{again}"));
@@ -149,8 +163,7 @@ impl Watch for Progress {
                 }));
             }
             Event::DeadLetter { place, code } => {
-                let mut so_far =
-                    self.dead_letters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut so_far = self.so_far();
                 *so_far += 1;
                 // A broken mapping refuses hundreds: the first few say enough.
                 if *so_far <= 3 {

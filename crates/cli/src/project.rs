@@ -163,14 +163,19 @@ impl Project {
         &self,
         flows: impl IntoIterator<Item = &'a Flow>,
     ) -> Result<BTreeMap<String, engine::Account>> {
-        let used: BTreeSet<&str> = flows
-            .into_iter()
-            .flat_map(|flow| {
-                let steps = flow.steps.iter().map(|step| step.account.as_str());
-                steps.chain([flow.trigger.account.as_str()])
-            })
-            .collect();
-        used.into_iter().map(|name| Ok((name.to_owned(), self.account(name)?))).collect()
+        let mut accounts = BTreeMap::new();
+        for flow in flows {
+            let trigger = [("trigger".to_owned(), &flow.trigger.account)];
+            let steps = flow.steps.iter().map(|it| (format!("step \"{}\"", it.id), &it.account));
+            for (part, name) in trigger.into_iter().chain(steps) {
+                if !accounts.contains_key(name) {
+                    let place = format!("flow \"{}\", {part}", flow.name);
+                    let account = self.account(name).map_err(|failed| failed.at(place))?;
+                    accounts.insert(name.clone(), account);
+                }
+            }
+        }
+        Ok(accounts)
     }
 
     fn account(&self, name: &str) -> Result<engine::Account> {

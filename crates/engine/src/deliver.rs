@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flow::message::{self, Scope, Unmappable};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use mapping::{Moment, Variables};
+use mapping::Moment;
 use serde_json::{Map, Value, json};
 use store::NewDeadLetter;
 
@@ -75,9 +75,7 @@ impl Page {
         let none: Arc<Value> = Arc::new(Value::Object(Map::new()));
         let mapped = off_the_reactor(&place, move || {
             let trigger = &context.flow.trigger;
-            let variables = Variables::new()
-                .with("flow", context.flow.variables.clone())
-                .with("fields", trigger.fields.clone());
+            let variables = message::variables(&context.flow, &trigger.fields);
             emitted
                 .into_iter()
                 .map(|Emitted { id, key, data, seed }| {
@@ -159,9 +157,7 @@ impl Page {
         let place = self.place(Some(step));
         let mapped = off_the_reactor(&place, move || {
             let Some(taken) = context.steps.get(step) else { return vec![] };
-            let common = Variables::new()
-                .with("flow", context.flow.variables.clone())
-                .with("fields", taken.step.fields.clone());
+            let common = message::variables(&context.flow, &taken.step.fields);
             travellers
                 .into_iter()
                 .map(|traveller| {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use connector::Changes;
-use flow::Flow;
 use flow::message::{self, Scope};
-use mapping::{Moment, Variables};
+use flow::{Flow, Step};
+use mapping::Moment;
 use serde_json::{Value, json};
 
-use crate::detect::{Candidates, Identity, SeenTable};
+use crate::detect::{Candidates, Emitted, Identity, SeenTable};
+use crate::run::Context;
 use crate::snapshot::{ScanState, Snapshot};
 use crate::{Engine, Error, Result, Watch, fetch};
 
@@ -22,62 +23,52 @@ pub struct DryRun<'a> {
     pub limit: usize,
 }
 
+/// How many inputs each step has shown.
+struct Shown<'a> {
+    flow: &'a Flow,
+    limit: usize,
+    by_step: Vec<usize>,
+    refused: usize,
+}
+
 impl DryRun<'_> {
     /// Polls from the stored snapshot and gives the first inputs of each step to `show`, as
     /// `{ step, key, input }`, or `{ step, key, error }` where a message would become a dead
-    /// letter, or `{ step, key, filtered: true }`.
+    /// letter.
     ///
-    /// Nothing is sent, so there are no results: `$steps` is empty in every step.
+    /// Nothing is sent, so there are no results: `$steps` is empty in every step. What a step
+    /// filters out goes no further and is not shown.
     pub async fn run(
         &self,
         watch: Arc<dyn Watch>,
         mut show: impl FnMut(Value) + Send,
     ) -> Result<()> {
         let context = Arc::new(self.engine.context(self.flow, watch)?);
-        let source = self.engine.source(self.flow)?;
         let name = &self.flow.name;
-        let store = self.engine.store();
+        let store = &context.store;
         let failed = |error: store::Error| Error::store(name, &error);
         let head = store.head(name).await.map_err(failed)?;
-        let snapshot = match &head {
-            None => Snapshot::new(source),
-            Some(head) => Snapshot::read(name, &head.snapshot)?,
-        };
-        let committed = head.map_or(0, |head| head.sequence);
+        let committed = head.as_ref().map_or(0, |head| head.sequence);
+        let snapshot = Snapshot::of_head(name, head, self.engine.source(self.flow)?)?;
         let mut seen = SeenTable::load(store.seen(name).await.map_err(failed)?);
-        let trigger = &self.flow.trigger;
-        let compare = trigger.trigger.changes() != Changes::None;
-        let mut shown = 0;
+        let mut shown = Shown {
+            flow: self.flow,
+            limit: self.limit,
+            by_step: vec![0; self.flow.steps.len()],
+            refused: 0,
+        };
         for partition in fetch::partitions(&context).await? {
-            let mut scan = snapshot.partitions.get(&partition).map_or_else(
-                || ScanState::new(None),
-                |part| {
-                    let since = part.last_updated.map(|at| at.minus(trigger.overlap));
-                    part.scan.clone().unwrap_or_else(|| ScanState::new(since))
-                },
-            );
+            let mut scan = start(&snapshot, &partition, self.flow);
             loop {
-                let (id, want) = (Arc::from(&*partition), scan.want());
-                let page = fetch::page(context.clone(), id, want, scan.cursor.clone()).await?;
-                let identity = Identity {
-                    flow: name,
-                    trigger: &trigger.name,
-                    partition: &partition,
-                    generation: snapshot.generation,
-                };
-                let (records, sequence) = (page.records, committed + 1);
-                let candidates =
-                    Candidates { records, want, compare, identity, committed, sequence };
-                for emitted in seen.detect(&**store, candidates).emitted {
-                    if shown == self.limit {
+                let emitted =
+                    page(&context, &snapshot, &partition, &mut scan, &mut seen, committed).await?;
+                let now_ms = context.clock.now().millis();
+                for message in emitted {
+                    shown.one(message, now_ms, &mut show);
+                    if shown.is_enough() {
                         return Ok(());
                     }
-                    shown += 1;
-                    let moment =
-                        Moment { now_ms: self.engine.clock().now().millis(), seed: emitted.seed };
-                    self.one(&emitted.key, emitted.data, moment, &mut show);
                 }
-                scan.cursor = page.next;
                 if scan.cursor.is_none() {
                     break;
                 }
@@ -85,39 +76,85 @@ impl DryRun<'_> {
         }
         Ok(())
     }
+}
 
-    fn one(&self, key: &str, data: Value, moment: Moment, show: &mut impl FnMut(Value)) {
+/// Where a run would begin with a partition.
+fn start(snapshot: &Snapshot, partition: &str, flow: &Flow) -> ScanState {
+    let Some(known) = snapshot.partitions.get(partition) else { return ScanState::new(None) };
+    let since = known.last_updated.map(|at| at.minus(flow.trigger.overlap));
+    known.scan.clone().unwrap_or_else(|| ScanState::new(since))
+}
+
+/// The messages of the next page, and the scan behind it.
+async fn page(
+    context: &Arc<Context>,
+    snapshot: &Snapshot,
+    partition: &str,
+    scan: &mut ScanState,
+    seen: &mut SeenTable,
+    committed: u64,
+) -> Result<Vec<Emitted>> {
+    let want = scan.want();
+    let fetched = fetch::page(context.clone(), partition.into(), want, scan.cursor.take()).await?;
+    scan.cursor = fetched.next;
+    let trigger = &context.flow.trigger;
+    let candidates = Candidates {
+        records: fetched.records,
+        want,
+        compare: trigger.trigger.changes() != Changes::None,
+        identity: Identity {
+            flow: &context.flow.name,
+            trigger: &trigger.name,
+            partition,
+            generation: snapshot.generation,
+        },
+        committed,
+        sequence: committed + 1,
+    };
+    Ok(seen.detect(&*context.store, candidates).emitted)
+}
+
+impl Shown<'_> {
+    fn is_enough(&self) -> bool {
+        self.refused >= self.limit || self.by_step.iter().all(|shown| *shown >= self.limit)
+    }
+
+    fn one(&mut self, emitted: Emitted, now_ms: i64, show: &mut impl FnMut(Value)) {
         let flow = self.flow;
-        let common = Variables::new().with("flow", flow.variables.clone());
-        let variables = common.clone().with("fields", flow.trigger.fields.clone());
+        let (key, moment) = (&*emitted.key, Moment { now_ms, seed: emitted.seed });
+        let variables = message::variables(flow, &flow.trigger.fields);
+        let raw = message::raw(key, emitted.data);
         let scope = Scope { variables: &variables, moment };
-        let raw = message::raw(key, data);
         let message = match message::message(&flow.trigger, &raw, &scope) {
             Ok(message) => Arc::new(message.into_value()),
             Err(problem) => {
+                self.refused += 1;
                 show(json!({ "step": null, "key": key, "error": problem.to_string() }));
                 return;
             }
         };
-        for step in &flow.steps {
-            let variables = common
-                .clone()
-                .with("fields", step.fields.clone())
+        for (step, shown) in flow.steps.iter().zip(&mut self.by_step) {
+            let variables = message::variables(flow, &step.fields)
                 .with("trigger", message.clone())
                 .with("steps", json!({}));
-            let scope = Scope { variables: &variables, moment };
-            let input = message::input(step, &message, &scope);
-            let shown = input.map(|input| input.map(|input| step.action.show(&input)));
-            show(match shown {
-                Ok(None) => json!({ "step": step.id, "key": key, "filtered": true }),
-                Ok(Some(Ok(input))) => json!({ "step": step.id, "key": key, "input": input }),
-                Ok(Some(Err(problem))) => {
-                    json!({ "step": step.id, "key": key, "error": problem })
-                }
-                Err(problem) => {
-                    json!({ "step": step.id, "key": key, "error": problem.to_string() })
-                }
-            });
+            let line = match input(step, &message, &Scope { variables: &variables, moment }) {
+                Ok(None) => return,
+                Ok(Some(input)) => json!({ "step": step.id, "key": key, "input": input }),
+                Err(problem) => json!({ "step": step.id, "key": key, "error": problem }),
+            };
+            if *shown < self.limit {
+                *shown += 1;
+                show(line.clone());
+            }
+            if line.get("error").is_some() {
+                return;
+            }
         }
     }
+}
+
+/// The input as it would be sent; `None` if the step filters the message out.
+fn input(step: &Step, message: &Value, scope: &Scope<'_>) -> Result<Option<Value>, String> {
+    let input = message::input(step, message, scope).map_err(|problem| problem.to_string())?;
+    input.map(|input| step.action.show(&input)).transpose()
 }

@@ -134,16 +134,8 @@ impl Engine {
         let source = self.source(flow)?;
         let failed = |error: store::Error| Error::store(&flow.name, &error);
         let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
-        let (snapshot, sequence) = match lease.head {
-            None => (Snapshot::new(source), 0),
-            Some(head) => {
-                let snapshot = Snapshot::read(&flow.name, &head.snapshot)?;
-                if snapshot.source != source {
-                    return Err(Error::SourceChanged { flow: flow.name.clone() });
-                }
-                (snapshot, head.sequence)
-            }
-        };
+        let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
+        let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
         let seen = self.options.store.seen(&flow.name).await.map_err(failed)?;
         Ok(Run {
             context: Arc::new(context),

@@ -94,7 +94,14 @@ impl Run {
     /// Scans every partition. One that fails does not stop the others, unless what failed would
     /// fail there too.
     pub(crate) async fn all(mut self) -> Report {
-        let listed = match fetch::partitions(&self.context).await {
+        let listed = tokio::select! {
+            listed = fetch::partitions(&self.context) => listed,
+            () = self.stop.wait() => {
+                self.report.stopped = true;
+                return self.report;
+            }
+        };
+        let listed = match listed {
             Ok(listed) => listed,
             Err(error) => {
                 self.report.errors.push(error);

@@ -121,6 +121,19 @@ impl Snapshot {
         Self { format: FORMAT, source, ..Self::default() }
     }
 
+    /// The snapshot that a run of a flow with this source begins with.
+    ///
+    /// One about another source is refused: [`Error::SourceChanged`].
+    pub(crate) fn of_head(flow: &str, head: Option<store::Head>, source: String) -> Result<Self> {
+        let Some(head) = head else { return Ok(Self::new(source)) };
+        let snapshot = Self::read(flow, &head.snapshot)?;
+        if snapshot.source == source {
+            Ok(snapshot)
+        } else {
+            Err(Error::SourceChanged { flow: flow.to_owned() })
+        }
+    }
+
     /// The bytes for the store.
     pub(crate) fn write(&self, flow: &str) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|error| Error::Snapshot {

@@ -18,7 +18,11 @@ const SHOWN: usize = 10;
 pub(crate) async fn run(config: &Path, args: &Run, json: bool) -> Result {
     let project = Project::read(config)?;
     let flow = Arc::new(project.flow(&args.flow)?);
-    let workshop = Workshop::open(&project, [&*flow], args.durability).await?;
+    let workshop = Workshop::open(&project, [&*flow], args.durability).await;
+    let workshop = workshop.map_err(|failed| match failed.exit {
+        Exit::Store => failed.at(format!("flow \"{}\"", flow.name)),
+        _ => failed,
+    })?;
     if args.dry_run {
         return dry_run(&workshop, &flow).await;
     }
