@@ -1,0 +1,189 @@
+//! What an upload's answer says about each record that was sent.
+
+use connector::prelude::*;
+
+/// One record of an upload's `d`, by its position there.
+pub(crate) struct Sent<'a> {
+    /// Its position in the batch.
+    pub(crate) index: usize,
+    /// The name and value of its one identifier.
+    pub(crate) identifier: (&'static str, &'a str),
+}
+
+/// The answer to an upload; HTTP 200 whatever became of the records.
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+    processed: Option<usize>,
+    #[serde(default)]
+    unprocessed: Vec<Refusal>,
+}
+
+/// One record that was refused.
+#[derive(Deserialize)]
+struct Refusal {
+    code: Option<Value>,
+    error: Option<String>,
+    /// The record as it was sent.
+    record: Option<Value>,
+}
+
+/// Sets the outcomes of the records that were sent.
+///
+/// A record is done only when the answer leaves no room for anything else: every refusal belongs
+/// to a record, and what was processed and what was refused add up to what was sent. Otherwise
+/// the records without a refusal of their own stay unset, which is unknown: they are sent again.
+pub(crate) fn settle(answer: &Response, sent: &[Sent<'_>], outcomes: &mut Outcomes) -> Result<()> {
+    let read: Answer = answer.json()?;
+    if !matches!(read.status.as_str(), "success" | "partial" | "fail") {
+        return Err(answer.nonsense("with a status that is none of success, partial and fail"));
+    }
+    let mut certain = read.processed == sent.len().checked_sub(read.unprocessed.len());
+    for refusal in &read.unprocessed {
+        let found = attribute(refusal, sent).filter(|found| outcomes.is_unset(found.index));
+        match found {
+            Some(found) => outcomes.set(found.index, refusal.outcome()),
+            None => certain = false,
+        }
+    }
+    if certain {
+        for Sent { index, identifier: (name, id) } in sent {
+            if outcomes.is_unset(*index) {
+                let value = json!({ (*name): id });
+                let target_key = Some((*id).to_owned());
+                outcomes.set(*index, Outcome::Done { value, target_key });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The record that a refusal is about: the one at its number, unless the record that it echoes
+/// says otherwise; then, or without a number, the only one with the echo's identifier.
+fn attribute<'a, 'b>(refusal: &Refusal, sent: &'a [Sent<'b>]) -> Option<&'a Sent<'b>> {
+    let echoes = |sent: &Sent<'_>| {
+        let (name, id) = sent.identifier;
+        let echoed = refusal.record.as_ref()?.get(name)?;
+        Some(match echoed {
+            Value::String(echoed) => echoed == id,
+            echoed => id.parse().is_ok_and(|id: i64| echoed.as_i64() == Some(id)),
+        })
+    };
+    let numbered = refusal.number().and_then(|number| sent.get(number.checked_sub(1)?));
+    if let Some(numbered) = numbered
+        && echoes(numbered) != Some(false)
+    {
+        return Some(numbered);
+    }
+    let mut same = sent.iter().filter(|sent| echoes(sent) == Some(true));
+    same.next().filter(|_| same.next().is_none())
+}
+
+/// What CleverTap puts between a refusal's reason and the record's number, without a space.
+const SKIPPED: &str = "Skipped record number";
+
+impl Refusal {
+    fn text(&self) -> &str {
+        self.error.as_deref().unwrap_or_default()
+    }
+
+    /// The record's position in `d`, from 1.
+    fn number(&self) -> Option<usize> {
+        let (_, number) = self.text().rsplit_once(SKIPPED)?;
+        number.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok()
+    }
+
+    /// The outcome, without the record's number: it means nothing outside of the call.
+    fn outcome(&self) -> Outcome {
+        let code = match &self.code {
+            Some(Value::String(code)) => code.clone(),
+            Some(Value::Number(code)) => code.to_string(),
+            _ => "refused".to_owned(),
+        };
+        let reason = self.text().rsplit_once(SKIPPED).map_or(self.text(), |(reason, _)| reason);
+        match reason.trim() {
+            "" => Outcome::rejected(code, "CleverTap refuses the record and does not say why"),
+            reason => Outcome::rejected(code, reason),
+        }
+    }
+}
+
+const CHECK: &str = "check the account's projectId, passcode and region";
+
+/// Adds the way out to an error whose cause is likely in the account's settings.
+pub(crate) fn explained(error: Error) -> Error {
+    match error {
+        Error::Unauthorized { reason } => {
+            Error::Unauthorized { reason: format!("{reason}; {CHECK}") }
+        }
+        Error::Config { reason } => Error::Config { reason: format!("{reason}; {CHECK}") },
+        error => error,
+    }
+}
+
+/// What an HTTP 400 means: bad credentials, which some regions answer so, or else a body that
+/// CleverTap cannot read, which a smaller batch narrows down.
+pub(crate) fn bad_request(answer: &Response) -> Error {
+    let said = answer.message();
+    let lower = said.to_lowercase();
+    let reason = format!("POST /1/upload answered 400: {said}");
+    // Recorded for bad credentials: "Failed to process request"; seen elsewhere: "Invalid
+    // Credentials", "Invalid Account Info".
+    let credentials = ["failed to process request", "credential", "account info", "account id"];
+    if credentials.iter().any(|words| lower.contains(words)) {
+        return explained(Error::Unauthorized { reason });
+    }
+    Error::Reject { code: "http400".to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(error: &str, record: Value) -> Refusal {
+        serde_json::from_value(json!({ "code": 515, "error": error, "record": record })).unwrap()
+    }
+
+    fn attributed(error: &str, record: Value, ids: &[&'static str]) -> Option<usize> {
+        let sent: Vec<_> = ids
+            .iter()
+            .enumerate()
+            .map(|(index, id)| Sent { index: index + 10, identifier: ("identity", id) })
+            .collect();
+        attribute(&refusal(error, record), &sent).map(|sent| sent.index)
+    }
+
+    #[test]
+    fn a_refusal_finds_its_record() {
+        let email = "Profile data is incorrect. Email is not valid.";
+        let second = format!("{email}Skipped record number : 2");
+        let ids = ["a", "7", "c", "c"];
+        for (error, record, expected) in [
+            (&*second, json!(null), Some(11)),
+            (&second, json!({ "identity": "7" }), Some(11)),
+            (&second, json!({ "identity": 7 }), Some(11)),
+            // The echo wins over the number.
+            (&second, json!({ "identity": "a" }), Some(10)),
+            (email, json!({ "identity": "a" }), Some(10)),
+            // Nobody's, or one of two.
+            (email, json!({ "identity": "c" }), None),
+            (email, json!(null), None),
+            (&second, json!({ "identity": "x" }), None),
+            ("Skipped record number : 9", json!(null), None),
+            ("Skipped record number : 0", json!(null), None),
+            ("Skipped record number : 4", json!({ "identity": "c" }), Some(13)),
+        ] {
+            assert_eq!(attributed(error, record.clone(), &ids), expected, "{error} {record}");
+        }
+    }
+
+    #[test]
+    fn the_reason_is_the_vendors_without_the_number() {
+        let text =
+            "Timestamp should be present in the Unix Epoch format. Skipped record number : 1";
+        assert_eq!(
+            refusal(text, json!(null)).outcome(),
+            Outcome::rejected("515", "Timestamp should be present in the Unix Epoch format.")
+        );
+    }
+}
