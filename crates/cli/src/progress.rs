@@ -46,12 +46,9 @@ impl Progress {
         }
     }
 
-    /// Ends the display and says what became of the run.
+    /// Says what became of the run, and ends the display.
     pub(crate) fn finish(&self, flow: &str, report: &Report, took: Duration) {
-        if let Look::Bar(bar) = &self.look {
-            bar.finish_and_clear();
-        }
-        *self.so_far() = 0;
+        self.clear();
         if let Look::Json = &self.look {
             print_json(&json!({
                 "event": "finished",
@@ -68,6 +65,14 @@ impl Progress {
         for error in &report.errors {
             say(&format!("  error: {error}"));
         }
+    }
+
+    /// Ends the display of a run.
+    pub(crate) fn clear(&self) {
+        if let Look::Bar(bar) = &self.look {
+            bar.finish_and_clear();
+        }
+        *self.so_far() = 0;
     }
 
     /// How many dead letters this run made.

@@ -36,6 +36,8 @@ pub(crate) fn run(config: &Path, flows: &[PathBuf], json: bool) -> Result {
     Ok(if errors == 0 { Exit::Done } else { Exit::Findings })
 }
 
-pub(crate) fn counted(count: usize, what: &str) -> String {
+/// A number of things, in words.
+pub(crate) fn counted(count: impl TryInto<u64>, what: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

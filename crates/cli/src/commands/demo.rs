@@ -11,6 +11,7 @@ use sandbox::{Options, Sandbox, Touch};
 use store::MasterKey;
 
 use crate::args;
+use crate::commands::check::counted;
 use crate::exit::{Exit, Result};
 use crate::progress::{Progress, print, summary};
 use crate::project::{Project, Workshop};
@@ -46,8 +47,13 @@ pub(crate) async fn run(args: args::Demo, json: bool) -> Result {
         let progress = Arc::new(Progress::new(json));
         let started = Instant::now();
         let report = workshop.engine.run(&flow, stop.clone(), progress.clone()).await;
-        progress.finish(&flow.name, &report, started.elapsed());
-        explain(json, &sandbox, &report, started.elapsed());
+        let took = started.elapsed();
+        if json {
+            progress.finish(&flow.name, &report, took);
+        } else {
+            progress.clear();
+            explain(&sandbox, &report, took);
+        }
         failed = Exit::of_run(&report.errors);
         if failed != Exit::Done || report.stopped {
             break;
@@ -79,18 +85,18 @@ fn say(json: bool, line: &str) {
 }
 
 /// What the two systems saw of a run.
-fn explain(json: bool, sandbox: &Sandbox, report: &Report, took: Duration) {
+fn explain(sandbox: &Sandbox, report: &Report, took: Duration) {
     let stats = sandbox.stats();
-    say(json, &format!("  {}", summary(report, took)));
-    say(
-        json,
-        &format!(
-            "  CleverReach was asked {} times; CleverTap took {} profiles in {} uploads.",
-            stats.cleverreach.total_requests(),
-            HumanCount(stats.clevertap.records_accepted),
-            stats.clevertap.uploads
-        ),
-    );
+    print(&format!("  {}", summary(report, took)));
+    for error in &report.errors {
+        print(&format!("  error: {error}"));
+    }
+    print(&format!(
+        "  CleverReach was asked {}; CleverTap took {} profiles in {}.",
+        counted(stats.cleverreach.total_requests(), "time"),
+        HumanCount(stats.clevertap.records_accepted),
+        counted(stats.clevertap.uploads, "upload")
+    ));
 }
 
 /// The demo's own directory.

@@ -118,14 +118,11 @@ pub(crate) async fn poll(api: &Api, scan: &Scan<Cursor>, size: PageSize) -> Resu
     let group = Group { api, id, size };
     let cursor = scan.cursor.clone();
     let (place, receivers) = match (scan.want, cursor) {
-        (Want::All, cursor) => {
-            let place = cursor.unwrap_or_default();
-            let receivers = group.list(Field::Registered, place.page).await?;
-            (place, receivers)
-        }
         (Want::Changed { since }, None) => group.begin(since).await?,
-        (Want::Changed { since }, Some(place)) => {
-            let receivers = group.go_on(since, &place).await?;
+        (want, cursor) => {
+            let place = cursor.unwrap_or_default();
+            let receivers = group.go_on(want, &place).await?;
+            group.refuse_repeated(want, &place, &receivers).await?;
             (place, receivers)
         }
     };
@@ -148,7 +145,7 @@ impl Group<'_> {
             let asked = remaining(&place.fields);
             if asked.is_empty() {
                 place.pass = 1;
-                let receivers = self.go_on(since, &place).await?;
+                let receivers = self.go_on(Want::Changed { since }, &place).await?;
                 return Ok((place, receivers));
             }
             match self.filter(&asked, since, 0).await? {
@@ -162,8 +159,11 @@ impl Group<'_> {
         }
     }
 
-    /// Asks for a later page of a `Changed` scan.
-    async fn go_on(&self, since: Timestamp, place: &Cursor) -> Result<Vec<Value>> {
+    /// Asks for the page at `place`: of the list, of the filter, or of a refused field's pass.
+    async fn go_on(&self, want: Want, place: &Cursor) -> Result<Vec<Value>> {
+        let Want::Changed { since } = want else {
+            return self.list(Field::Registered, place.page).await;
+        };
         let Some(pass) = place.pass.checked_sub(1) else {
             return match self.filter(&remaining(&place.fields), since, place.page).await? {
                 Filtered::Page(receivers) => Ok(receivers),
@@ -180,6 +180,26 @@ impl Group<'_> {
             ));
         };
         self.list(*field, place.page).await
+    }
+
+    /// Refuses a page that begins like the one before it: what belongs there is missing.
+    ///
+    /// The same beginning is right if a whole page of receivers came in front in between, which
+    /// the page before tells: it begins otherwise now.
+    async fn refuse_repeated(&self, want: Want, place: &Cursor, receivers: &[Value]) -> Result<()> {
+        let Some(before) = place.page.checked_sub(1) else { return Ok(()) };
+        if receivers.len() < 2 || first_id(receivers) != place.began {
+            return Ok(());
+        }
+        let before = Cursor { page: before, ..place.clone() };
+        if first_id(&self.go_on(want, &before).await?) != place.began {
+            return Ok(());
+        }
+        Err(Error::retry(format!(
+            "CleverReach gave page {} of group {} with the beginning of the page before; what \
+             belongs there is missing",
+            place.page, self.id
+        )))
     }
 
     /// One page of the group's list. Only descending order goes with page numbers: a change moves
@@ -233,13 +253,6 @@ impl Group<'_> {
         let records: Vec<Record> =
             receivers.into_iter().map(|receiver| self.record(receiver)).collect::<Result<_>>()?;
         let first = records.first().map(|record| record.key.clone());
-        if records.len() > 1 && place.page > 0 && first == place.began {
-            return Err(Error::retry(format!(
-                "CleverReach gave page {} of group {} with the beginning of the page before; what \
-                 belongs there is missing",
-                place.page, self.id
-            )));
-        }
         let passed = match (want, place.pass.checked_sub(1)) {
             (Want::Changed { since }, Some(pass)) => {
                 let field = place.fields.get(pass);
@@ -282,6 +295,10 @@ impl Group<'_> {
         let version = (newest > 0).then(|| Timestamp::from_secs(newest));
         Ok(Record { key, version, data })
     }
+}
+
+fn first_id(receivers: &[Value]) -> Option<String> {
+    receivers.first()?.get("id").and_then(Id::of).map(|Id(id)| id)
 }
 
 enum Filtered {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use connector::prelude::*;
 use connector::{ErasedTrigger, Services};
-use sandbox::{Action, EmptyGroup, Fault, GroupSeed, Options, Sandbox, Stamp, Touch, Vendor};
+use sandbox::{
+    Action, EmptyGroup, Fault, GroupSeed, Options, Receiver, Sandbox, Stamp, Touch, Vendor,
+};
 
 const NOW: i64 = 1_763_700_000;
 const NEWSLETTER: &str = "1123825";
@@ -368,6 +370,22 @@ async fn a_repeated_page_is_asked_for_again() {
     assert!(matches!(error, Error::Retry { .. }), "{error:?}");
     let second = world.page(Want::All, first.next.clone()).await.unwrap();
     assert!(keys(&[first]).is_disjoint(&keys(&[second])));
+}
+
+#[tokio::test]
+async fn a_whole_page_of_newcomers_in_front_is_no_repeated_page() {
+    let world = World::new(150).await;
+    let first = world.page(Want::All, None).await.unwrap();
+    let some = world.sandbox.receivers().remove(0);
+    for id in 9_000_000..9_000_060 {
+        let email = format!("new{id}@example.com");
+        let (id, registered) = (id.to_string(), NOW);
+        world.sandbox.put_receiver(&Receiver { id, email, registered, ..some.clone() });
+    }
+    let second = world.page(Want::All, first.next.clone()).await.unwrap();
+    assert_eq!(keys(std::slice::from_ref(&second)), keys(&[first]));
+    let third = world.page(Want::All, second.next).await.unwrap();
+    assert_eq!(third.records.len(), 60);
 }
 
 #[tokio::test]
