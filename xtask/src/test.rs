@@ -20,10 +20,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("xtask: needs the Rust toolchain and nothing else; nothing will be installed");
     if !has("nextest") {
         println!("xtask: cargo-nextest is not installed: `cargo test` runs the same tests");
-        return succeed(cargo(["test", "--workspace"]).args(&args.runner));
+        return succeed(cargo(["test", "--workspace", "--no-fail-fast"]).args(&args.runner));
     }
     println!("xtask: cargo-nextest is installed: it runs the tests, all crates at once");
-    succeed(cargo(["nextest", "run", "--workspace"]).args(&args.runner))?;
+    succeed(cargo(["nextest", "run", "--workspace", "--no-fail-fast"]).args(&args.runner))?;
     if !args.runner.is_empty() {
         return Ok(());
     }
