@@ -25,6 +25,7 @@ pub struct Board {
     poll: Mutex<Arc<Poll>>,
     answer: Mutex<Arc<Answer>>,
     delivered: Mutex<Vec<Delivered>>,
+    open: tokio::sync::watch::Sender<bool>,
 }
 
 /// One message that the action was given.
@@ -36,6 +37,20 @@ pub struct Delivered {
     pub key: String,
     /// The input.
     pub input: Value,
+}
+
+/// A clock on which no wait ever ends.
+pub struct Endless;
+
+#[async_trait]
+impl connector::Clock for Endless {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_000_000)
+    }
+
+    async fn sleep(&self, _duration: Duration) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// A record with a version in seconds and a value.
@@ -68,6 +83,7 @@ impl Board {
                 Ok(outcomes)
             })),
             delivered: Mutex::default(),
+            open: tokio::sync::watch::Sender::new(true),
         });
         BOARDS.lock().unwrap().get_or_insert_default().insert(board.id, board.clone());
         board
@@ -87,6 +103,16 @@ impl Board {
         answer: impl Fn(&Batch<Value>) -> Result<Outcomes> + Send + Sync + 'static,
     ) {
         *self.answer.lock().unwrap() = Arc::new(answer);
+    }
+
+    /// Holds every batch back until [`Board::release`].
+    pub fn hold(&self) {
+        self.open.send_replace(false);
+    }
+
+    /// Lets batches go on.
+    pub fn release(&self) {
+        self.open.send_replace(true);
     }
 
     /// What the action was given since the last time, in order.
@@ -109,6 +135,18 @@ impl Board {
 
     /// Runs a flow until it is done or told to stop.
     pub async fn run_until(&self, store: Arc<dyn Store>, flow: &Arc<Flow>, stop: Stop) -> Report {
+        let clock = Arc::new(connector::ManualClock::new(Timestamp::from_secs(1_000_000)));
+        self.run_by(store, flow, stop, clock).await
+    }
+
+    /// Runs a flow by another clock.
+    pub async fn run_by(
+        &self,
+        store: Arc<dyn Store>,
+        flow: &Arc<Flow>,
+        stop: Stop,
+        clock: Arc<dyn connector::Clock>,
+    ) -> Report {
         let connector = connector();
         let account = connector.account("scripted", Some("http://127.0.0.1:9"), BTreeMap::new());
         let account = engine::Account { account: account.unwrap(), limits: BTreeMap::new() };
@@ -116,7 +154,7 @@ impl Board {
             connectors: vec![connector],
             accounts: [("scripted".to_owned(), account)].into(),
             store,
-            clock: Arc::new(connector::ManualClock::new(Timestamp::from_secs(1_000_000))),
+            clock,
         });
         engine.run(flow, stop, Arc::new(Silent)).await
     }
@@ -213,6 +251,7 @@ impl Action for Collect {
             tokio::task::yield_now().await;
         }
         let board = board(self.board);
+        board.open.subscribe().wait_for(|open| *open).await.unwrap();
         let sent = batch.items.iter().map(|item| Delivered {
             id: item.id.to_string(),
             key: item.key.to_string(),

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use connector::prelude::*;
 use engine::{Snapshot, Stop};
 use store::{MasterKey, MemoryStore, Store};
-use towpath_tests::{Board, Dying, Moment, flow_of, record};
+use towpath_tests::{Board, Dying, Endless, Moment, flow_of, record};
 
 fn memory() -> Arc<dyn Store> {
     Arc::new(MemoryStore::new(MasterKey::generate()))
@@ -211,29 +210,97 @@ async fn only_what_was_not_answered_is_sent_again() {
     assert_eq!(delivered.get(1).unwrap().id, delivered.get(4).unwrap().id);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_signal_to_stop_commits_what_was_fetched_and_the_next_run_goes_on() {
+/// Ten pages of ten, and a signal to stop while the fourth is fetched and none is delivered yet.
+fn stopped_in_flight() -> (Arc<Board>, Stop) {
     let pages: Vec<_> = (0..10).map(|n| numbered(n * 10..n * 10 + 10, 100)).collect();
-    let board = Board::with_pages(pages.clone());
+    let board = Board::new();
+    board.hold();
     let (stopper, stop) = Stop::new(Duration::from_secs(30));
     board.on_poll(move |scan| {
         let at = scan.cursor.unwrap_or(0);
-        if at == 4 {
+        if at == 3 {
             stopper.stop();
         }
-        Ok(Page { records: pages[at].clone(), next: Some(at + 1).filter(|next| *next < 10) })
+        let records = pages.get(at).cloned().unwrap_or_default();
+        Ok(Page { records, next: Some(at + 1).filter(|next| *next < 10) })
     });
-    let (store, mut flow) = (memory(), flow_of(&board));
-    flow.window = NonZeroUsize::MIN;
-    let flow = Arc::new(flow);
-    let report = board.run_until(store.clone(), &flow, stop).await;
+    (board, stop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_signal_to_stop_commits_what_was_fetched_and_the_next_run_goes_on() {
+    let (board, stop) = stopped_in_flight();
+    let (store, flow) = (memory(), Arc::new(flow_of(&board)));
+    let (mut signal, releasing) = (stop.clone(), board.clone());
+    let release = tokio::spawn(async move {
+        signal.wait().await;
+        releasing.release();
+    });
+    // The grace never ends: everything that was fetched gets its time.
+    let report = board.run_by(store.clone(), &flow, stop, Arc::new(Endless)).await;
+    release.await.unwrap();
     assert!(report.stopped && report.errors.is_empty());
     let committed = report.counts.delivered;
-    assert!((40..=50).contains(&committed), "{committed}");
+    assert!((30..=40).contains(&committed), "{committed}");
     board.take_delivered();
     let report = board.run(store.clone(), &flow).await;
     assert_eq!(report.counts.delivered, 100 - committed);
     assert_eq!(snapshot(&*store).await.last_updated, Some(Timestamp::from_secs(100)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_grace_what_is_not_delivered_is_left_for_the_next_run() {
+    let (board, stop) = stopped_in_flight();
+    let (store, flow) = (memory(), Arc::new(flow_of(&board)));
+    // Nothing is released, and on this clock the grace is over at once.
+    let report = board.run_until(store.clone(), &flow, stop).await;
+    assert!(report.stopped && report.errors.is_empty());
+    assert_eq!((report.counts.delivered, store.head("scripted").await.unwrap()), (0, None));
+    board.release();
+    assert_eq!(board.run(store.clone(), &flow).await.counts.delivered, 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_down_is_not_tried_for_every_partition() {
+    let board = Board::new();
+    *board.partitions.lock().unwrap() = (0..20).map(|n| n.to_string()).collect();
+    board.on_poll(|scan| {
+        let key = scan.partition.clone().unwrap_or_default();
+        Ok(Page { records: vec![record(&key, 100, 1)], next: None })
+    });
+    board.on_send(|_| Err(Error::Retry { reason: "down".to_owned(), after: None }));
+    let flow = Arc::new(flow_of(&board));
+    let report = board.run(memory(), &flow).await;
+    assert_eq!((report.errors.len(), board.take_delivered().len()), (1, 5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listed_partition_that_is_gone_does_not_stop_the_others() {
+    let board = Board::new();
+    *board.partitions.lock().unwrap() = ["a", "b"].map(str::to_owned).to_vec();
+    board.on_poll(|scan| {
+        let key = scan.partition.clone().unwrap_or_default();
+        if key == "a" {
+            return Err(Error::config("answered 404"));
+        }
+        Ok(Page { records: vec![record(&key, 100, 1)], next: None })
+    });
+    let flow = Arc::new(flow_of(&board));
+    let report = board.run(memory(), &flow).await;
+    assert_eq!((report.errors.len(), report.needs_change), (1, false));
+    assert_eq!(board.take_keys(), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_refused_whatever_is_in_it_does_not_cost_a_call_a_message() {
+    let board = Board::with_pages(vec![numbered(0..100, 100)]);
+    board.on_send(|_| Err(Error::Reject { code: "http400".to_owned(), reason: "no".to_owned() }));
+    let flow = Arc::new(flow_of(&board));
+    let report = board.run(memory(), &flow).await;
+    assert!(report.errors.first().unwrap().to_string().contains("http400"));
+    // 100 messages and their halves would be 199 calls; 20 refusals are allowed.
+    let calls = board.take_delivered().len();
+    assert!(calls < 600, "{calls} messages were sent");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

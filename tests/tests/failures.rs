@@ -113,6 +113,23 @@ async fn wrong_credentials_fail_the_run_at_once_and_are_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_endpoint_that_refuses_in_its_own_way_is_understood() {
+    let token = |action| Fault::new(Vendor::CleverReach, "/oauth/token.php", action).forever();
+    for (action, says) in [
+        (Action::status(401), "credentials"),
+        (Action::status(404), "404"),
+        (Action::body(r#"{"access_token":98765432109876,"token_type":"bearer"}"#), "tried 5 times"),
+    ] {
+        let world = World::with(5).await;
+        world.sandbox.fault(token(action));
+        let error = first_error(&world).await;
+        assert!(error.contains(says) && !error.contains("98765432109876"), "{error}");
+        let asked = world.sandbox.stats().cleverreach.total_requests();
+        assert_eq!(asked, if says.contains("tried") { 5 } else { 1 }, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_is_not_there_or_not_alone_fails_at_once_and_names_what_is() {
     let world = World::with(5).await;
     for (name, says) in [("Newsleter", "Newsletter"), ("Everybody", "Customers")] {
@@ -155,6 +172,7 @@ async fn a_mapping_that_fails_is_an_error_at_its_place_never_the_unmapped_messag
     let report = world.run(&flow).await;
     let error = report.errors.first().unwrap().to_string();
     assert!(error.contains("maxRejects") && error.contains("21 of 30"), "{error}");
+    assert!(error.contains("D3030"), "{error}");
     assert_eq!((world.uploaded(), world.store.dead_letters(None).await.unwrap().len()), (0, 0));
 }
 

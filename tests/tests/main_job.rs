@@ -208,6 +208,27 @@ async fn another_source_is_refused_until_somebody_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeping_the_state_in_the_middle_of_a_scan_loses_nothing() {
+    use sandbox::{Action, Fault, Vendor};
+    let world = World::with(60).await;
+    let flow = world.flow(&in_pages_of(10));
+    let down = Fault::new(Vendor::CleverReach, "/receivers", Action::status(500));
+    world.sandbox.fault(down.after(3).forever());
+    assert!(!world.run(&flow).await.errors.is_empty());
+    assert_eq!(world.uploaded(), 30);
+    world.sandbox.clear_faults();
+    // Another page size is another source: its page numbers mean other receivers.
+    let flow = world.flow(&in_pages_of(50));
+    let handle = engine::Handle::new(world.store.clone());
+    let source = world.engine(world.store.clone()).source(&flow).unwrap();
+    let name = flow.name.clone();
+    handle.ask(engine::Request::Keep { flow: name, source }).await.unwrap();
+    let report = world.run(&flow).await;
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    assert_eq!((world.uploaded(), world.sandbox.profile_count()), (60, 60));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandbox_clock_need_not_be_ours() {
     // The vendor's clock is ten minutes behind: what it dates is not in the future for it.
     let world = World::with(20).await;

@@ -13,9 +13,9 @@ use crate::exit;
 #[derive(Debug, Parser)]
 #[command(name = "towpath", version, after_help = exit::HELP, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The file with accounts, vars and limits.
-    #[arg(long, global = true, value_name = "FILE", default_value = "towpath.yaml")]
-    pub(crate) config: PathBuf,
+    /// The file with accounts, vars and limits [default: towpath.yaml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Prints JSON, one value a line, for machines.
     #[arg(long, global = true)]
     pub(crate) json: bool,

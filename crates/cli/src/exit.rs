@@ -34,7 +34,8 @@ Exit codes:
   5  a system is not there; the next run goes on from the last commit
   6  credentials were refused
   7  a test of a flow file failed
-  8  the store cannot be used: locked, another key, another format, damaged";
+  8  the store cannot be used: locked, another key, another format, damaged
+130  a second signal ended it at once";
 
 impl Exit {
     /// The code of a run's worst error.
@@ -52,8 +53,15 @@ impl Exit {
             }
             Error::Internal { .. } => Self::Unexpected,
         };
-        // What ended the run came last.
-        errors.last().map_or(Self::Done, code)
+        // What needs a person goes before what the next run may find well again.
+        let rank = |exit: &Self| match exit {
+            Self::Unexpected => 5,
+            Self::Store => 4,
+            Self::Unauthorized => 3,
+            Self::Config => 2,
+            _ => 1,
+        };
+        errors.iter().map(code).max_by_key(rank).unwrap_or(Self::Done)
     }
 }
 

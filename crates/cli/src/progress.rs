@@ -47,7 +47,7 @@ impl Progress {
     }
 
     /// Says what became of the run, and ends the display.
-    pub(crate) fn finish(&self, flow: &str, report: &Report, took: Duration) {
+    pub(crate) fn finish(&self, flow: &str, report: &Report) {
         self.clear();
         if let Look::Json = &self.look {
             print_json(&json!({
@@ -56,12 +56,12 @@ impl Progress {
                 "outcome": report.outcome(),
                 "counts": report.counts,
                 "pages": report.pages,
-                "seconds": took.as_secs_f64(),
+                "seconds": report.took.as_secs_f64(),
                 "errors": report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
             }));
             return;
         }
-        say(&format!("{flow}: {}", summary(report, took)));
+        say(&format!("{flow}: {}", summary(report)));
         for error in &report.errors {
             say(&format!("  error: {error}"));
         }
@@ -88,7 +88,7 @@ impl Progress {
 }
 
 /// A run in one line.
-pub(crate) fn summary(report: &Report, took: Duration) -> String {
+pub(crate) fn summary(report: &Report) -> String {
     let counts = report.counts;
     let mut parts = vec![
         format!("{} found", HumanCount(counts.records)),
@@ -103,7 +103,7 @@ pub(crate) fn summary(report: &Report, took: Duration) -> String {
             parts.push(format!("{} {what}", HumanCount(count)));
         }
     }
-    format!("{} in {}: {}", report.outcome(), seconds(took), parts.join(", "))
+    format!("{} in {}: {}", report.outcome(), seconds(report.took), parts.join(", "))
 }
 
 fn seconds(took: Duration) -> String {

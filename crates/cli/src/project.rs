@@ -19,6 +19,8 @@ use crate::keys;
 use crate::progress::say;
 use crate::registry;
 
+/// The configuration, unless another one is named.
+const CONFIG: &str = "towpath.yaml";
 /// Where state is kept unless towpath.yaml says otherwise, beside it.
 const STORE: &str = ".towpath/store";
 
@@ -33,14 +35,15 @@ pub(crate) struct Project {
 
 impl Project {
     /// Reads towpath.yaml; a project without one has no accounts, and its flows can be checked.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
         let (project, checked) = Self::load(path)?;
         checked.report()?;
         Ok(project)
     }
 
-    /// Reads towpath.yaml and gives what is wrong with it.
-    pub(crate) fn load(path: &Path) -> Result<(Self, Checked)> {
+    /// Reads towpath.yaml, or the file that was named, and gives what is wrong with it.
+    pub(crate) fn load(named: Option<&Path>) -> Result<(Self, Checked)> {
+        let path = named.unwrap_or(Path::new(CONFIG));
         let connectors = registry::connectors();
         let root = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let config_path = path.to_owned();
@@ -50,7 +53,7 @@ impl Project {
                     flow::config::check(&path.to_string_lossy(), &text, &connectors);
                 (config, Checked { text, findings })
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
                 (None, Checked::default())
             }
             Err(error) => {
@@ -75,7 +78,7 @@ impl Project {
     pub(crate) fn flow(&self, name: &str) -> Result<Flow> {
         let path = self.flow_file(name).ok_or_else(|| {
             Failed::config(anyhow!(
-                "there is no flow file {name}, and no {name}.yaml in {}",
+                "there is no flow file {name}, and no flow of that name in {}",
                 self.folder().display()
             ))
         })?;
@@ -86,7 +89,8 @@ impl Project {
 
     /// The name of the flow that a file or name means; the flow need not be there any more.
     pub(crate) fn flow_name(&self, name: &str) -> Result<String> {
-        if Path::new(name).is_file() { Ok(self.flow(name)?.name) } else { Ok(name.to_owned()) }
+        let Some(path) = self.flow_file(name) else { return Ok(name.to_owned()) };
+        Ok(self.check(&path)?.0.map_or_else(|| name.to_owned(), |flow| flow.name))
     }
 
     /// The flow files that the arguments mean: files, folders, or without any the project's.
@@ -131,13 +135,30 @@ impl Project {
     }
 
     fn flow_file(&self, name: &str) -> Option<PathBuf> {
-        let named = self.folder().join(format!("{name}.yaml"));
-        [PathBuf::from(name), named].into_iter().find(|path| path.is_file())
+        let folder = self.folder();
+        let named = ["yaml", "yml"].map(|ending| folder.join(format!("{name}.{ending}")));
+        let mut files = [PathBuf::from(name)].into_iter().chain(named);
+        files.find(|path| path.is_file()).or_else(|| {
+            // A file may be called otherwise than the flow in it.
+            let is_it = |path: &PathBuf| {
+                let checked = self.check(path).ok();
+                checked.is_some_and(|(flow, _)| flow.is_some_and(|flow| flow.name == name))
+            };
+            self.flow_files(&[]).ok()?.into_iter().find(is_it)
+        })
     }
 
     fn store_path(&self) -> PathBuf {
         let path = self.config.as_ref().and_then(|config| config.store.clone());
         self.root.join(path.unwrap_or_else(|| PathBuf::from(STORE)))
+    }
+
+    /// Opens the project's store if there is one: who only looks makes none.
+    pub(crate) async fn existing_store(&self) -> Result<Option<Arc<dyn Store>>> {
+        if !SledStore::exists(&self.store_path()) {
+            return Ok(None);
+        }
+        self.store(Durability::Full).await.map(Some)
     }
 
     /// Opens the project's store with the key from the environment or the key file.

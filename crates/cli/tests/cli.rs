@@ -138,6 +138,9 @@ fn a_flow_moves_everything_once_and_then_only_what_changed() {
 #[test]
 fn a_dry_run_shows_the_first_inputs_and_leaves_nothing() {
     let project = Project::with(60);
+    project.run(&["state", "show"]).exits(0).says("nothing has run here yet");
+    project.run(&["dead-letters", "list"]).exits(0).says("nothing has run here yet");
+    assert!(!project.path(".towpath").exists(), "who only looks made a store");
     let shown = project.run(&["run", NAME, "--dry-run"]).exits(0);
     let lines: Vec<Value> =
         shown.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -161,6 +164,9 @@ fn mistakes_are_shown_at_their_line_and_end_the_command() {
     let failed = project.run(&["test", "flows/wrong.yaml"]).exits(7);
     failed.says("FAILED").says("Ada Byron").says("Ada Lovelace");
     project.run(&["run", "nowhere", "--once"]).exits(4).says("no flow file nowhere");
+    project.run(&["--config", "typo.yaml", "check"]).exits(4).says("typo.yaml");
+    project.write("flows/called-otherwise.yml", &FLOW.replace(NAME, "another-name"));
+    project.run(&["run", "another-name", "--dry-run"]).exits(0);
 }
 
 #[test]

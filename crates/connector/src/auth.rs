@@ -14,7 +14,9 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Account, Clock, Error, Result, Secret, Services, Setting, Timestamp, response};
+use crate::{
+    Account, Clock, Error, Redactor, Result, Secret, Services, Setting, Timestamp, response,
+};
 
 /// A token is renewed this long before it ends, so that it does not end on the way.
 const AHEAD: Duration = Duration::from_secs(60);
@@ -224,7 +226,7 @@ impl Session {
         let client = BasicClient::new(ClientId::new(values.get("clientId").to_owned()))
             .set_client_secret(ClientSecret::new(values.get("clientSecret").to_owned()))
             .set_token_uri(TokenUrl::from_url(url));
-        let send = TokenCalls { http, label: &label };
+        let send = TokenCalls { http, label: &label, redactor: self.account.redactor() };
         let answer = match refresh {
             None => client.exchange_client_credentials().request_async(&send).await,
             Some(token) => {
@@ -237,8 +239,9 @@ impl Session {
                 reason: format!("{label}: the credentials were refused ({refusal})"),
             },
             RequestTokenError::Request(error) => error,
-            RequestTokenError::Parse(error, _) => {
-                Error::retry(format!("{label} answered something else than a token: {error}"))
+            // What cannot be read may hold a token: it is not quoted.
+            RequestTokenError::Parse(..) => {
+                Error::retry(format!("{label} answered something else than a token"))
             }
             RequestTokenError::Other(problem) => Error::retry(format!("{label}: {problem}")),
         })?;
@@ -260,6 +263,7 @@ impl Session {
 struct TokenCalls<'a> {
     http: &'a reqwest::Client,
     label: &'a str,
+    redactor: Redactor,
 }
 
 impl<'c> AsyncHttpClient<'c> for TokenCalls<'_> {
@@ -267,29 +271,37 @@ impl<'c> AsyncHttpClient<'c> for TokenCalls<'_> {
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(exchange(self.http, request, self.label))
+        Box::pin(self.exchange(request))
     }
 }
 
-async fn exchange(
-    http: &reqwest::Client,
-    request: HttpRequest,
-    label: &str,
-) -> Result<HttpResponse> {
-    let request = reqwest::Request::try_from(request)
-        .map_err(|error| Error::config(format!("{label}: {error}")))?;
-    let answer = http.execute(request).await;
-    let answer = answer.map_err(|error| response::transport_error(error, label, true))?;
-    let status = answer.status();
-    let retry_after = response::retry_after(answer.headers());
-    let body = response::read_body(answer, TOKEN_BODY, label, true).await?;
-    if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
-        let reason = format!("{label} answered {status}");
-        return Err(Error::Retry { reason, after: retry_after });
+impl TokenCalls<'_> {
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse> {
+        let (http, label) = (self.http, self.label);
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| Error::config(format!("{label}: {error}")))?;
+        let answer = http.execute(request).await;
+        let answer = answer.map_err(|error| response::transport_error(error, label, true))?;
+        let status = answer.status();
+        let retry_after = response::retry_after(answer.headers());
+        let body = response::read_body(answer, TOKEN_BODY, label, true).await?;
+        // Only a refusal in OAuth2's own words is left to the crate, which tells every other one by
+        // its body alone: a 401 of a proxy would be something that is no token.
+        let says_why = serde_json::from_slice::<Value>(&body)
+            .is_ok_and(|body| body.get("error").is_some_and(Value::is_string));
+        let refused = status == http::StatusCode::BAD_REQUEST && says_why;
+        if !status.is_success() && !refused {
+            return Err(response::failure(
+                status,
+                &response::message(&body, &self.redactor),
+                retry_after,
+                label,
+            ));
+        }
+        let mut answer = HttpResponse::new(without_odd_scope(&body).unwrap_or(body.to_vec()));
+        *answer.status_mut() = status;
+        Ok(answer)
     }
-    let mut answer = HttpResponse::new(without_odd_scope(&body).unwrap_or(body.to_vec()));
-    *answer.status_mut() = status;
-    Ok(answer)
 }
 
 /// CleverReach may give `scope` as an array (its PHP SDK reads both), which RFC 6749 does not

@@ -17,15 +17,18 @@ pub(crate) enum Sent {
 /// Sends the messages of one batch; one answer a message, in order.
 ///
 /// What the system did not take is sent again on its own. A batch that is too large, or refused
-/// as a whole, is halved until the messages that are at fault stand alone.
+/// as a whole, is halved until the messages that are at fault stand alone; after more than
+/// `allowed` of them the rest counts as refused too, since the page stops uncommitted anyway.
 pub(crate) async fn send(
     context: &Context,
     step: &StepContext,
     items: &[ErasedItem],
+    allowed: usize,
 ) -> Result<Vec<Sent>> {
     let mut sent: Vec<Option<Sent>> = vec![None; items.len()];
     // The positions still to be sent, in order; the last part is sent next.
     let mut parts: Vec<Vec<usize>> = vec![(0..items.len()).collect()];
+    let mut alone = 0;
     while let Some(part) = parts.pop() {
         let mut open = part;
         let mut tries = Tries::new(step.step.retry, &step.place, &*context.clock, &*context.watch);
@@ -50,6 +53,10 @@ pub(crate) async fn send(
                     None
                 }
                 Err(Call::Reject { code, reason }) => {
+                    alone += 1;
+                    if alone > allowed {
+                        open.extend(parts.drain(..).flatten());
+                    }
                     set(&mut sent, &mut open, &Sent::Rejected { code, reason });
                     None
                 }
@@ -94,7 +101,11 @@ fn sort_out(
             Some(Outcome::Rejected { code, reason }) => Sent::Rejected { code, reason },
             Some(Outcome::Retry { after, reason }) => {
                 left.push(*index);
-                failed = Some(Call::Retry { reason, after });
+                let longest = match failed {
+                    Some(Call::Retry { after: before, .. }) => after.max(before),
+                    _ => after,
+                };
+                failed = Some(Call::Retry { reason, after: longest });
                 continue;
             }
             None => {

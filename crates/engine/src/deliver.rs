@@ -73,24 +73,27 @@ impl Page {
         let (context, now_ms) = (self.context.clone(), self.now_ms);
         let place = self.context.trigger_place.clone();
         let none: Arc<Value> = Arc::new(Value::Object(Map::new()));
-        let mapped = off_the_reactor(&place, move || {
-            let trigger = &context.flow.trigger;
-            let variables = message::variables(&context.flow, &trigger.fields);
-            emitted
-                .into_iter()
-                .map(|Emitted { id, key, data, seed }| {
-                    let scope = Scope { variables: &variables, moment: Moment { now_ms, seed } };
-                    let raw = message::raw(&key, data);
-                    let (message, problem) = match message::message(trigger, &raw, &scope) {
-                        Ok(message) => (message.into_value(), None),
-                        Err(problem) => (raw, Some(problem)),
-                    };
-                    let (message, results) = (Arc::new(message), none.clone());
-                    (Traveller { id, key, message, results, seed }, problem)
-                })
-                .collect::<Vec<_>>()
-        })
-        .await?;
+        let workers = self.context.workers.clone();
+        let mapped = workers
+            .run(&place, move || {
+                let trigger = &context.flow.trigger;
+                let variables = message::variables(&context.flow, &trigger.fields);
+                emitted
+                    .into_iter()
+                    .map(|Emitted { id, key, data, seed }| {
+                        let scope =
+                            Scope { variables: &variables, moment: Moment { now_ms, seed } };
+                        let raw = message::raw(&key, data);
+                        let (message, problem) = match message::message(trigger, &raw, &scope) {
+                            Ok(message) => (message.into_value(), None),
+                            Err(problem) => (raw, Some(problem)),
+                        };
+                        let (message, results) = (Arc::new(message), none.clone());
+                        (Traveller { id, key, message, results, seed }, problem)
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .await?;
         let mut travellers = Vec::with_capacity(mapped.len());
         for (traveller, problem) in mapped {
             match problem {
@@ -122,9 +125,11 @@ impl Page {
         let context = self.context.clone();
         let Some(taken) = context.steps.get(step) else { return Ok(vec![]) };
         let size = taken.step.batch.get().min(taken.step.action.max_batch());
+        let allowed = allowed_rejects(&context.flow.max_rejects, self.messages);
         let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());
         let (travellers, items): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
-        let batches = items.chunks(size.max(1)).map(|items| batch::send(&context, taken, items));
+        let batches =
+            items.chunks(size.max(1)).map(|items| batch::send(&context, taken, items, allowed));
         // Started here and not sooner: what is not yet asked for sends nothing.
         let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
         let mut travellers = travellers.into_iter();
@@ -155,24 +160,26 @@ impl Page {
     ) -> Result<Vec<(Traveller, connector::ErasedItem)>> {
         let (context, now_ms) = (self.context.clone(), self.now_ms);
         let place = self.place(Some(step));
-        let mapped = off_the_reactor(&place, move || {
-            let Some(taken) = context.steps.get(step) else { return vec![] };
-            let common = message::variables(&context.flow, &taken.step.fields);
-            travellers
-                .into_iter()
-                .map(|traveller| {
-                    let variables = common
-                        .clone()
-                        .with("trigger", traveller.message.clone())
-                        .with("steps", traveller.results.clone());
-                    let moment = Moment { now_ms, seed: traveller.seed };
-                    let scope = Scope { variables: &variables, moment };
-                    let input = message::input(&taken.step, &traveller.message, &scope);
-                    (traveller, input)
-                })
-                .collect::<Vec<_>>()
-        })
-        .await?;
+        let workers = self.context.workers.clone();
+        let mapped = workers
+            .run(&place, move || {
+                let Some(taken) = context.steps.get(step) else { return vec![] };
+                let common = message::variables(&context.flow, &taken.step.fields);
+                travellers
+                    .into_iter()
+                    .map(|traveller| {
+                        let variables = common
+                            .clone()
+                            .with("trigger", traveller.message.clone())
+                            .with("steps", traveller.results.clone());
+                        let moment = Moment { now_ms, seed: traveller.seed };
+                        let scope = Scope { variables: &variables, moment };
+                        let input = message::input(&taken.step, &traveller.message, &scope);
+                        (traveller, input)
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .await?;
         let mut ready = Vec::with_capacity(mapped.len());
         for (traveller, input) in mapped {
             match input {
@@ -197,11 +204,9 @@ impl Page {
         let place = self.place(step);
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
         let payload = json!({ "message": *message.message, "steps": *message.results });
-        let first = self.settled.dead_letters.first().map(|letter| letter.reason.clone());
-        let reason = first.unwrap_or_else(|| why.reason.clone());
         self.settled.dead_letters.push(NewDeadLetter {
             message_id: message.id.to_string(),
-            step: place.step.clone(),
+            step: place.step,
             code: why.code,
             reason: why.reason,
             at: self.now_ms,
@@ -210,8 +215,13 @@ impl Page {
         });
         let rejected = self.settled.dead_letters.len();
         if rejected > allowed_rejects(&self.context.flow.max_rejects, self.messages) {
+            let first = self.settled.dead_letters.first();
+            let code = first.map(|letter| letter.code.clone()).unwrap_or_default();
+            let steps = || self.context.steps.iter().map(|step| &step.place);
+            let first = first.and_then(|letter| steps().find(|place| place.step == letter.step));
+            let place = first.unwrap_or(&self.context.trigger_place).clone();
             let messages = self.messages;
-            return Err(Error::TooManyRejects { place, rejected, messages, reason });
+            return Err(Error::TooManyRejects { place, rejected, messages, code });
         }
         Ok(())
     }
@@ -229,17 +239,6 @@ fn with_result(results: &Value, step: &str, value: Value) -> Arc<Value> {
     let mut results = results.as_object().cloned().unwrap_or_default();
     results.insert(step.to_owned(), value);
     Arc::new(Value::Object(results))
-}
-
-/// Mapping is computation: it runs where it cannot hold up requests.
-async fn off_the_reactor<T: Send + 'static>(
-    place: &Place,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal {
-        place: place.clone(),
-        problem: format!("mapping stopped: {error}"),
-    })
 }
 
 #[cfg(test)]

@@ -77,6 +77,9 @@ fn write_object(fields: &Map<String, Value>, skipped: &[&[&str]], out: &mut Vec<
     out.push(b'}');
 }
 
+/// The version of a record whose system tells none.
+const UNVERSIONED: i64 = i64::MIN;
+
 /// What is remembered of a settled record; with its key 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
@@ -155,7 +158,7 @@ fn uuid_like(bytes: &[u8; 16]) -> String {
 }
 
 fn version(record: &Record) -> i64 {
-    record.version.map_or(0, Timestamp::millis)
+    record.version.map_or(UNVERSIONED, Timestamp::millis)
 }
 
 /// A page's records with their fingerprints, to be held against the table.
@@ -224,10 +227,10 @@ impl SeenTable {
 
     /// Removes the entries below `horizon`; gives what is left if anything went.
     ///
-    /// Versions are compared, never a clock.
+    /// Versions are compared, never a clock. What has no version stays: every scan shows it.
     pub(crate) fn prune(&mut self, horizon: Timestamp) -> Option<Vec<Seen>> {
         let before = self.0.len();
-        self.0.retain(|_, entry| entry.version >= horizon.millis());
+        self.0.retain(|_, entry| entry.version == UNVERSIONED || entry.version >= horizon.millis());
         if self.0.len() == before {
             return None;
         }
@@ -347,5 +350,19 @@ mod tests {
         assert_eq!(table.prune(Timestamp::from_secs(40)), None);
         let again = table.detect(&store, page(&store, &records, 40, 2));
         assert!(again.emitted.is_empty() && again.seen.is_empty());
+    }
+
+    #[test]
+    fn a_record_without_a_version_is_remembered_for_good() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let unversioned = || {
+            let mut page = page(&store, &[("a", 10, 1)], 0, 1);
+            page.records.iter_mut().for_each(|(record, _)| record.version = None);
+            page
+        };
+        let mut table = SeenTable::default();
+        assert_eq!(emitted(&table.detect(&store, unversioned())), ["a"]);
+        assert_eq!(table.prune(Timestamp::from_secs(1_000)), None);
+        assert!(table.detect(&store, unversioned()).emitted.is_empty());
     }
 }

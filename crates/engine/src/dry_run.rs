@@ -58,7 +58,9 @@ impl DryRun<'_> {
             refused: 0,
         };
         for partition in fetch::partitions(&context).await? {
-            let mut scan = start(&snapshot, &partition, self.flow);
+            let stored = snapshot.partitions.get(&partition).and_then(|part| part.scan.clone());
+            let mut scan =
+                stored.unwrap_or_else(|| snapshot.next_scan(&partition, &self.flow.trigger));
             loop {
                 let emitted =
                     page(&context, &snapshot, &partition, &mut scan, &mut seen, committed).await?;
@@ -76,13 +78,6 @@ impl DryRun<'_> {
         }
         Ok(())
     }
-}
-
-/// Where a run would begin with a partition.
-fn start(snapshot: &Snapshot, partition: &str, flow: &Flow) -> ScanState {
-    let Some(known) = snapshot.partitions.get(partition) else { return ScanState::new(None) };
-    let since = known.last_updated.map(|at| at.minus(flow.trigger.overlap));
-    known.scan.clone().unwrap_or_else(|| ScanState::new(since))
 }
 
 /// The messages of the next page, and the scan behind it.

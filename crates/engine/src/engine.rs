@@ -13,6 +13,7 @@ use crate::limits::Limits;
 use crate::run::{Context, Report, Run, StepContext};
 use crate::snapshot::Snapshot;
 use crate::tokens::VaultTokens;
+use crate::workers::Workers;
 use crate::{Error, Place, Result, Stop, Watch};
 
 /// What an engine is made of.
@@ -43,6 +44,7 @@ pub struct Engine {
     /// One a name, so that all flows share its token.
     apis: Mutex<HashMap<String, Api>>,
     running: Mutex<HashSet<String>>,
+    workers: Workers,
 }
 
 /// A flow's place among those that run; free again when dropped.
@@ -69,7 +71,13 @@ impl Engine {
             limiter: Arc::new(Limits::new(options.clock.clone())),
             tokens: Arc::new(VaultTokens(options.store.clone())),
         };
-        Self { options, services, apis: Mutex::default(), running: Mutex::default() }
+        Self {
+            options,
+            services,
+            apis: Mutex::default(),
+            running: Mutex::default(),
+            workers: Workers::new(),
+        }
     }
 
     /// Runs a flow once: scans what changed since its snapshot, delivers it, commits.
@@ -85,10 +93,12 @@ impl Engine {
             Ok(run) => run.all().await,
             Err(error) => Report::failed(error),
         };
+        let finished = self.options.clock.now();
+        report.took = finished.since(started);
         let line = RunLine {
             run: format!("{}-{}", flow.name, started.millis()),
             started: started.millis(),
-            finished: self.options.clock.now().millis(),
+            finished: finished.millis(),
             outcome: report.outcome().to_owned(),
             counts: report.counts,
             error: report.errors.first().map(ToString::to_string),
@@ -177,6 +187,7 @@ impl Engine {
             store: self.options.store.clone(),
             clock: self.options.clock.clone(),
             watch,
+            workers: self.workers.clone(),
         })
     }
 

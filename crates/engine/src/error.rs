@@ -1,6 +1,7 @@
 //! Why a run failed: each variant says what the operator may do.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The result of a piece of a run.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -38,6 +39,8 @@ pub enum Error {
         place: Place,
         /// What happened, after how many tries.
         reason: String,
+        /// How long the system asks to wait.
+        after: Option<Duration>,
     },
     /// The credentials were refused.
     #[error("{place}: {reason}; check the account's credentials in towpath.yaml")]
@@ -58,7 +61,8 @@ pub enum Error {
     /// So much of a page was refused that the mapping or the target must be wrong.
     #[error(
         "{place}: {rejected} of {messages} messages of a page were refused, more than `maxRejects` \
-         allows; nothing of the page is committed. The first: {reason}"
+         allows, the first with {code}; nothing of the page is committed. \
+         `towpath run {} --dry-run` shows what would be sent", place.flow
     )]
     TooManyRejects {
         /// Where the first was refused.
@@ -67,8 +71,8 @@ pub enum Error {
         rejected: usize,
         /// The page's messages.
         messages: usize,
-        /// Why the first was refused.
-        reason: String,
+        /// The code of the first refusal; its reason may quote the record and is not shown.
+        code: String,
     },
     /// The flow reads another source than the one that its snapshot is about.
     #[error(
@@ -132,24 +136,42 @@ impl Error {
 
     /// Whether trying again without a change is pointless.
     pub const fn needs_change(&self) -> bool {
-        matches!(self, Self::Config { .. } | Self::SourceChanged { .. } | Self::Snapshot { .. })
+        matches!(
+            self,
+            Self::Config { .. }
+                | Self::SourceChanged { .. }
+                | Self::Snapshot { .. }
+                | Self::NewerSnapshot { .. }
+                | Self::Store { .. }
+        )
     }
 
-    /// Whether the rest of the run is pointless too, in other partitions.
-    pub(crate) const fn ends_run(&self) -> bool {
-        !matches!(self, Self::Unavailable { .. } | Self::TooManyRejects { .. })
+    /// Whether the rest of the run is pointless too, in other partitions: a target that is down
+    /// is down for all of them. `alone` is whether there is one partition.
+    pub(crate) const fn ends_run(&self, alone: bool) -> bool {
+        match self {
+            Self::TooManyRejects { .. } => false,
+            Self::Unavailable { place, .. } => place.step.is_some(),
+            // What was listed a moment ago may be gone: nobody configured it.
+            Self::Config { place, .. } => alone || place.step.is_some(),
+            _ => true,
+        }
     }
 
     /// What a system's final error means to the run.
     pub(crate) fn of_call(place: Place, error: connector::Error, tries: usize) -> Self {
         use connector::Error as Call;
         match error {
-            Call::Retry { reason, .. } | Call::Unknown { reason } => {
+            Call::Retry { .. } | Call::Unknown { .. } => {
+                let (reason, after) = match error {
+                    Call::Retry { reason, after } => (reason, after),
+                    other => (other.to_string(), None),
+                };
                 let reason = match tries {
                     0 | 1 => reason,
                     _ => format!("{reason} (tried {tries} times)"),
                 };
-                Self::Unavailable { place, reason }
+                Self::Unavailable { place, reason, after }
             }
             Call::Unauthorized { reason } => Self::Unauthorized { place, reason },
             Call::Config { reason } | Call::Reject { reason, .. } | Call::TooLarge { reason } => {

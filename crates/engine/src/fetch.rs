@@ -70,7 +70,7 @@ pub(crate) async fn page(
     }
     let hashing = context.clone();
     let records = page.records;
-    let records = tokio::task::spawn_blocking(move || {
+    let hashed = context.workers.run(place, move || {
         let volatile = hashing.flow.trigger.trigger.volatile();
         let mut scratch = vec![];
         records
@@ -82,9 +82,6 @@ pub(crate) async fn page(
             })
             .collect()
     });
-    let records = records.await.map_err(|error| Error::Internal {
-        place: place.clone(),
-        problem: format!("hashing stopped: {error}"),
-    })?;
+    let records = hashed.await?;
     Ok(Fetched { records, next: page.next, date })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Commit, Counts, RunLine, SeenChange, Store};
+use store::{Commit, Counts, Head, RunLine, SeenChange, Store};
 
 use crate::{Error, Result, Snapshot};
 
@@ -140,20 +140,26 @@ impl Handle {
                 Ok(Answer::State { snapshot, counts, runs })
             }
             Request::Keep { flow, source } => {
-                self.change(&flow, SeenChange::Append(vec![]), |bytes| {
-                    let mut snapshot = Snapshot::read(&flow, bytes)?;
+                self.change(&flow, SeenChange::Append(vec![]), |head| {
+                    let mut snapshot = Snapshot::read(&flow, &head.snapshot)?;
                     snapshot.source = source;
+                    // A place inside a scan is one of the old source: the scan begins afresh, and
+                    // what was seen keeps it from sending again.
+                    for partition in snapshot.partitions.values_mut() {
+                        partition.scan = None;
+                    }
                     Ok(snapshot)
                 })
                 .await
             }
             Request::Reset { flow, source } => {
-                self.change(&flow, SeenChange::Replace(vec![]), |bytes| {
+                self.change(&flow, SeenChange::Replace(vec![]), |head| {
                     // What cannot be read is what a reset gets rid of; a newer format is not.
-                    let mut snapshot = match Snapshot::read(&flow, bytes) {
+                    let mut snapshot = match Snapshot::read(&flow, &head.snapshot) {
                         Ok(snapshot) => snapshot,
                         Err(error @ Error::NewerSnapshot { .. }) => return Err(error),
-                        Err(_) => Snapshot::default(),
+                        // No generation so far was higher than the commits that made them.
+                        Err(_) => Snapshot { generation: head.sequence, ..Snapshot::default() },
                     };
                     snapshot.reset(source);
                     Ok(snapshot)
@@ -198,12 +204,12 @@ impl Handle {
         &self,
         flow: &str,
         seen: SeenChange,
-        change: impl FnOnce(&[u8]) -> Result<Snapshot> + Send,
+        change: impl FnOnce(&Head) -> Result<Snapshot> + Send,
     ) -> Result<Answer> {
         let failed = |error: store::Error| Error::store(flow, &error);
         let lease = self.0.lease(flow).await.map_err(failed)?;
         let Some(head) = lease.head else { return Ok(Answer::Done) };
-        let snapshot = change(&head.snapshot)?.write(flow)?;
+        let snapshot = change(&head)?.write(flow)?;
         let commit = Commit { snapshot, seen, dead_letters: vec![], counts: Counts::default() };
         self.0.commit(&lease.fence, head.sequence + 1, commit).await.map_err(failed)?;
         Ok(Answer::Done)

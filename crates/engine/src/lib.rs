@@ -23,6 +23,7 @@ mod snapshot;
 mod stop;
 mod tokens;
 mod watch;
+mod workers;
 
 pub use dry_run::DryRun;
 pub use engine::{Account, Engine, Options};

@@ -1,6 +1,7 @@
 //! Keeps the requests of all flows within the limits of each system.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -96,7 +97,8 @@ impl Limiter for Limits {
         let gate = self.gate(identity, limit);
         let place = loop {
             // Registered before looking, so that a place freed in between is not missed.
-            let freed = gate.freed.notified();
+            let mut freed = pin!(gate.freed.notified());
+            freed.as_mut().enable();
             if let Some(place) = gate.enter() {
                 break place;
             }

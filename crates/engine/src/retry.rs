@@ -18,6 +18,7 @@ pub(crate) struct Tries<'a> {
     clock: &'a dyn Clock,
     watch: &'a dyn Watch,
     waits: backon::ExponentialBackoff,
+    longest: Duration,
     /// How often the call was made.
     pub(crate) made: usize,
 }
@@ -35,7 +36,7 @@ impl<'a> Tries<'a> {
             .with_max_times(retry.attempts.get() - 1)
             .with_jitter()
             .build();
-        Self { place, clock, watch, waits, made: 0 }
+        Self { place, clock, watch, waits, longest: retry.longest, made: 0 }
     }
 
     /// Waits before the next try; gives the error back if there is none.
@@ -47,10 +48,12 @@ impl<'a> Tries<'a> {
             _ => return Err(error),
         };
         let Some(wait) = self.waits.next() else { return Err(error) };
-        let wait = wait.max(after.unwrap_or_default());
-        if wait > LONGEST_ASKED {
+        let asked = after.unwrap_or_default();
+        if asked > LONGEST_ASKED {
             return Err(error);
         }
+        // The jitter comes on top of the library's own longest wait.
+        let wait = wait.min(self.longest).max(asked);
         self.watch.on(&Event::Retrying { place: self.place, tries: self.made, wait, reason });
         self.clock.sleep(wait).await;
         Ok(())
@@ -80,6 +83,22 @@ mod tests {
         // 1 + 2 + 4 + 8 s, each at most doubled by jitter.
         let waited = clock.now().since(Timestamp::default());
         assert!((15..=30).contains(&waited.as_secs()), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn waits_differ_from_call_to_call_and_stay_below_the_longest() {
+        let place = place();
+        let retry = Retry { longest: Duration::from_secs(600), ..Retry::default() };
+        let retry = Retry { first: Duration::from_secs(400), ..retry };
+        let mut waited = std::collections::HashSet::new();
+        for _ in 0..4 {
+            let clock = ManualClock::new(Timestamp::default());
+            let mut tries = Tries::new(retry, &place, &clock, &Silent);
+            tries.again(Error::retry("down")).await.unwrap();
+            assert!((400..=600).contains(&clock.now().secs()), "{}", clock.now());
+            waited.insert(clock.now().millis());
+        }
+        assert!(waited.len() > 1, "{waited:?}");
     }
 
     #[tokio::test]

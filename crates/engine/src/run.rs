@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use connector::{Api, Changes, Clock};
 use flow::{Flow, Step};
@@ -15,6 +16,7 @@ use crate::deliver::{self, Settled};
 use crate::detect::{Candidates, Detected, Emitted, Identity, SeenTable};
 use crate::fetch::{self, Fetched};
 use crate::snapshot::{ScanState, Snapshot};
+use crate::workers::Workers;
 use crate::{Error, Event, Place, Result, Stop, Watch};
 
 /// What every part of a run shares.
@@ -26,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) watch: Arc<dyn Watch>,
+    pub(crate) workers: Workers,
 }
 
 /// A step with its access to its system.
@@ -46,11 +49,24 @@ pub struct Report {
     pub stopped: bool,
     /// What failed; empty after a good run.
     pub errors: Vec<Error>,
+    /// Whether it failed for a reason that only a change of settings or files takes away.
+    pub needs_change: bool,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Report {
     pub(crate) fn failed(error: Error) -> Self {
-        Self { errors: vec![error], ..Self::default() }
+        Self { needs_change: error.needs_change(), errors: vec![error], ..Self::default() }
+    }
+
+    /// How long the systems that failed ask to wait.
+    pub(crate) fn asks_to_wait(&self) -> Option<Duration> {
+        let asked = self.errors.iter().filter_map(|error| match error {
+            Error::Unavailable { after, .. } => *after,
+            _ => None,
+        });
+        asked.max()
     }
 
     /// One word for the run's line.
@@ -103,11 +119,9 @@ impl Run {
         };
         let listed = match listed {
             Ok(listed) => listed,
-            Err(error) => {
-                self.report.errors.push(error);
-                return self.report;
-            }
+            Err(error) => return Report::failed(error),
         };
+        let alone = listed.len() == 1;
         for partition in &listed {
             if self.stop.is_set() {
                 self.report.stopped = true;
@@ -120,7 +134,8 @@ impl Run {
                     break;
                 }
                 Err(error) => {
-                    let ends_run = error.ends_run();
+                    let ends_run = error.ends_run(alone);
+                    self.report.needs_change |= ends_run && error.needs_change();
                     self.context.watch.on(&Event::Failed { error: &error });
                     self.report.errors.push(error);
                     if ends_run {
@@ -141,16 +156,11 @@ impl Run {
         {
             return Ok(End::Stopped);
         }
-        let trigger = &self.context.flow.trigger;
-        let since = match trigger.trigger.changes() {
-            Changes::Timestamps | Changes::Both => {
-                let known = self.snapshot.partitions.get(partition);
-                let last_updated = known.and_then(|partition| partition.last_updated);
-                last_updated.map(|last_updated| last_updated.minus(trigger.overlap))
-            }
-            Changes::Content | Changes::None => None,
-        };
-        self.scan(partition, listed, ScanState::new(since), false).await
+        if self.stop.is_set() {
+            return Ok(End::Stopped);
+        }
+        let fresh = self.snapshot.next_scan(partition, &self.context.flow.trigger);
+        self.scan(partition, listed, fresh, false).await
     }
 
     async fn scan(
@@ -226,7 +236,7 @@ impl Run {
                                 deliveries.push_back(self.deliver(emitted));
                             }
                         }
-                        Err(error) if error.ends_run() => break Err(error),
+                        Err(error) if error.ends_run(listed.len() == 1) => break Err(error),
                         Err(error) => failed = Some(error),
                     }
                 }

@@ -44,8 +44,9 @@ impl Schedule {
             failures = if report.errors.is_empty() { 0 } else { failures + 1 };
             let every = back_off(self.every, failures);
             // The first run is at once; jitter moves the beat of all that follow.
+            let asked = report.asks_to_wait().unwrap_or_default();
             due = next_tick(due, clock.now(), every);
-            let at = due.plus(jitter);
+            let at = due.plus(jitter).max(clock.now().plus(asked));
             if !on_run(report, at) {
                 return;
             }
@@ -59,8 +60,10 @@ impl Schedule {
 }
 
 /// The first tick after `now` on the beat that `due` was on; the ticks in between are skipped.
+/// After a clock that was set back, a new beat begins.
 pub fn next_tick(due: Timestamp, now: Timestamp, every: Duration) -> Timestamp {
     let every = every.max(Duration::from_millis(1));
+    let due = if due > now.plus(every) { now } else { due };
     let missed = now.since(due).as_millis() / every.as_millis();
     let missed = u32::try_from(missed).unwrap_or(u32::MAX);
     due.plus(every.saturating_mul(missed.saturating_add(1)))
@@ -96,7 +99,9 @@ mod tests {
             (0, 299, 300),
             (0, 300, 600),
             (0, 1000, 1200),
-            (600, 5, 900),
+            (300, 5, 600),
+            // The clock was set back.
+            (600, 5, 305),
         ] {
             assert_eq!(next_tick(at(due), at(now), every), at(expected), "{due} {now}");
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector::{Timestamp, Want};
+use connector::{Changes, Timestamp, Want};
+use flow::Trigger;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -106,7 +107,12 @@ impl Snapshot {
             Some(found) if found > u64::from(FORMAT) => {
                 return Err(Error::NewerSnapshot { flow: flow.to_owned(), found, known: FORMAT });
             }
-            _ => return Err(problem("the stored snapshot names no format".to_owned())),
+            _ => {
+                return Err(problem(format!(
+                    "the stored snapshot names no format; restore a backup of the store, or \
+                     `towpath state reset {flow}` reads everything again"
+                )));
+            }
         }
         serde_json::from_value(value).map_err(|error| {
             problem(format!(
@@ -132,6 +138,14 @@ impl Snapshot {
         } else {
             Err(Error::SourceChanged { flow: flow.to_owned() })
         }
+    }
+
+    /// A new scan of a partition: of what changed since it was read whole, or of everything.
+    pub(crate) fn next_scan(&self, partition: &str, trigger: &Trigger) -> ScanState {
+        let by_time = matches!(trigger.trigger.changes(), Changes::Timestamps | Changes::Both);
+        let known = self.partitions.get(partition).filter(|_| by_time);
+        let last_updated = known.and_then(|partition| partition.last_updated);
+        ScanState::new(last_updated.map(|last_updated| last_updated.minus(trigger.overlap)))
     }
 
     /// The bytes for the store.

@@ -43,9 +43,16 @@ impl Unmappable {
     }
 }
 
-impl From<mapping::Error> for Unmappable {
-    fn from(error: mapping::Error) -> Self {
-        Self { code: error.code.clone(), reason: error.to_string() }
+impl Unmappable {
+    /// A failure of an expression, with its place in it.
+    fn of(mapping: &mapping::Mapping, error: &mapping::Error) -> Self {
+        let before = error.position.and_then(|at| mapping.source().get(..at));
+        let place = before.map_or_else(String::new, |before| {
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
+            format!(", at line {line} column {column} of the expression")
+        });
+        Self { code: error.code.clone(), reason: format!("{error}{place}") }
     }
 }
 
@@ -113,7 +120,9 @@ pub fn input(
 ) -> Result<Option<Prepared>, Unmappable> {
     let limits = Limits::default();
     if let Some(when) = &step.when
-        && !when.is_true(message, scope.variables, &scope.moment, &limits)?
+        && !when
+            .is_true(message, scope.variables, &scope.moment, &limits)
+            .map_err(|error| Unmappable::of(when, &error))?
     {
         return Ok(None);
     }
@@ -142,7 +151,8 @@ fn evaluate(
     scope: &Scope<'_>,
 ) -> Result<Value, Unmappable> {
     let limits = Limits::default();
-    match mapping.evaluate(input, scope.variables, &scope.moment, &limits)? {
+    let result = mapping.evaluate(input, scope.variables, &scope.moment, &limits);
+    match result.map_err(|error| Unmappable::of(mapping, &error))? {
         None | Some(Value::Null) => {
             Err(Unmappable::new("mapping.nothing", "the mapping gave nothing"))
         }

@@ -145,6 +145,7 @@ pub struct Seen {
 
 /// What became of a flow's records, summed over its commits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Records that the trigger found.
     pub records: u64,

@@ -7,9 +7,16 @@ use crate::exit::{Exit, Result};
 use crate::progress::{print, print_json};
 use crate::project::{Checked, Project};
 
-pub(crate) fn run(config: &Path, flows: &[PathBuf], json: bool) -> Result {
+pub(crate) fn run(config: Option<&Path>, flows: &[PathBuf], json: bool) -> Result {
     let (project, checked) = Project::load(config)?;
-    let files = project.flow_files(flows)?;
+    let files = match project.flow_files(flows) {
+        // What is wrong with the configuration is said even if there is no flow to check.
+        Err(failed) => {
+            checked.report()?;
+            return Err(failed);
+        }
+        Ok(files) => files,
+    };
     let mut all = vec![checked];
     for file in &files {
         all.push(project.check(file)?.1);

@@ -6,15 +6,21 @@ use comfy_table::{Table, presets};
 use engine::{Answer, Handle, Request};
 use serde_json::json;
 
-use crate::args::{DeadLetters, Durability};
+use crate::args::DeadLetters;
 use crate::commands::state::ask;
 use crate::exit::{Exit, Failed, Result};
 use crate::progress::{print, print_json};
 use crate::project::Project;
 
-pub(crate) async fn run(config: &Path, command: DeadLetters, json: bool) -> Result {
+pub(crate) async fn run(config: Option<&Path>, command: DeadLetters, json: bool) -> Result {
     let project = Project::read(config)?;
-    let handle = Handle::new(project.store(Durability::Full).await?);
+    let Some(store) = project.existing_store().await? else {
+        if !json {
+            print("nothing has run here yet, so there are no dead letters");
+        }
+        return Ok(Exit::Done);
+    };
+    let handle = Handle::new(store);
     match command {
         DeadLetters::List { flow } => {
             let flow = flow.map(|flow| project.flow_name(&flow)).transpose()?;

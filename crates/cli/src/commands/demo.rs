@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use engine::{Handle, Report, Request};
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: args::Demo, json: bool) -> Result {
     let sandbox =
         Sandbox::start(Options { receivers: args.receivers, ..Options::default() }).await?;
     let home = Home::make(&sandbox)?;
-    let project = Project::read(&home.path.join("towpath.yaml"))?;
+    let project = Project::read(Some(&home.path.join("towpath.yaml")))?;
     let flow = Arc::new(project.flow(&home.path.join(FLOW_FILE).to_string_lossy())?);
     let workshop = Workshop::with_key(&project, [&*flow], home.key).await?;
     let stop = signals::stop_on_signal(Duration::from_secs(30));
@@ -45,14 +45,12 @@ pub(crate) async fn run(args: args::Demo, json: bool) -> Result {
         say(json, what);
         sandbox.reset_stats();
         let progress = Arc::new(Progress::new(json));
-        let started = Instant::now();
         let report = workshop.engine.run(&flow, stop.clone(), progress.clone()).await;
-        let took = started.elapsed();
         if json {
-            progress.finish(&flow.name, &report, took);
+            progress.finish(&flow.name, &report);
         } else {
             progress.clear();
-            explain(&sandbox, &report, took);
+            explain(&sandbox, &report);
         }
         failed = Exit::of_run(&report.errors);
         if failed != Exit::Done || report.stopped {
@@ -85,9 +83,9 @@ fn say(json: bool, line: &str) {
 }
 
 /// What the two systems saw of a run.
-fn explain(sandbox: &Sandbox, report: &Report, took: Duration) {
+fn explain(sandbox: &Sandbox, report: &Report) {
     let stats = sandbox.stats();
-    print(&format!("  {}", summary(report, took)));
+    print(&format!("  {}", summary(report)));
     for error in &report.errors {
         print(&format!("  error: {error}"));
     }

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use engine::{DryRun, Error, Schedule};
+use engine::{DryRun, Schedule};
 
 use crate::args::Run;
 use crate::exit::{Exit, Failed, Result};
@@ -15,7 +14,7 @@ use crate::signals;
 /// A dry run shows so many messages.
 const SHOWN: usize = 10;
 
-pub(crate) async fn run(config: &Path, args: &Run, json: bool) -> Result {
+pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result {
     let project = Project::read(config)?;
     let flow = Arc::new(project.flow(&args.flow)?);
     let workshop = Workshop::open(&project, [&*flow], args.durability).await;
@@ -29,9 +28,8 @@ pub(crate) async fn run(config: &Path, args: &Run, json: bool) -> Result {
     let stop = signals::stop_on_signal(args.grace);
     if args.once {
         let progress = Arc::new(Progress::new(json));
-        let started = Instant::now();
         let report = workshop.engine.run(&flow, stop, progress.clone()).await;
-        progress.finish(&flow.name, &report, started.elapsed());
+        progress.finish(&flow.name, &report);
         return Ok(Exit::of_run(&report.errors));
     }
     let Some(every) = flow.trigger.every else {
@@ -43,11 +41,9 @@ pub(crate) async fn run(config: &Path, args: &Run, json: bool) -> Result {
     let progress = Arc::new(Progress::new(json));
     let mut exit = Exit::Done;
     let schedule = Schedule::new(workshop.engine.clone(), flow.clone(), every);
-    let mut started = Instant::now();
     let on_run = |report: engine::Report, next| {
-        progress.finish(&flow.name, &report, started.elapsed());
-        started = Instant::now();
-        if report.errors.iter().any(Error::needs_change) {
+        progress.finish(&flow.name, &report);
+        if report.needs_change {
             exit = Exit::of_run(&report.errors);
             return false;
         }

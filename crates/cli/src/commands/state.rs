@@ -12,11 +12,23 @@ use crate::exit::{Exit, Failed, Result};
 use crate::progress::{print, print_json};
 use crate::project::{Project, Workshop};
 
-pub(crate) async fn run(config: &Path, command: State, json: bool) -> Result {
+pub(crate) async fn run(config: Option<&Path>, command: State, json: bool) -> Result {
     let project = Project::read(config)?;
     match command {
-        State::Show { flow: None } => {
-            let handle = Handle::new(project.store(Durability::Full).await?);
+        State::Show { flow } => {
+            let Some(store) = project.existing_store().await? else {
+                if !json {
+                    print("nothing has run here yet, so nothing is remembered");
+                }
+                return Ok(Exit::Done);
+            };
+            let handle = Handle::new(store);
+            if let Some(name) = flow {
+                let name = project.flow_name(&name)?;
+                let answer = ask(&handle, Request::State { flow: name.clone() }).await?;
+                show(&name, answer, json);
+                return Ok(Exit::Done);
+            }
             if let Answer::Flows { flows } = ask(&handle, Request::Flows).await? {
                 if json {
                     print_json(&json!(flows));
@@ -27,24 +39,40 @@ pub(crate) async fn run(config: &Path, command: State, json: bool) -> Result {
                 }
             }
         }
-        State::Show { flow: Some(name) } => {
-            let name = project.flow_name(&name)?;
-            let handle = Handle::new(project.store(Durability::Full).await?);
-            let answer = ask(&handle, Request::State { flow: name.clone() }).await?;
-            show(&name, answer, json);
-        }
         State::Keep { flow } => {
             let (handle, flow, source) = with_source(&project, &flow).await?;
-            ask(&handle, Request::Keep { flow: flow.clone(), source }).await?;
-            print(&format!("{flow}: the next run goes on from the stored snapshot"));
+            let request = Request::Keep { flow: flow.clone(), source };
+            change(&handle, &flow, request, "goes on from the stored snapshot", json).await?;
         }
         State::Reset { flow } => {
             let (handle, flow, source) = with_source(&project, &flow).await?;
-            ask(&handle, Request::Reset { flow: flow.clone(), source }).await?;
-            print(&format!("{flow}: the next run reads and sends everything"));
+            let request = Request::Reset { flow: flow.clone(), source };
+            change(&handle, &flow, request, "reads and sends everything", json).await?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// Changes what a flow remembers, and says what its next run does then.
+async fn change(
+    handle: &Handle,
+    flow: &str,
+    request: Request,
+    next: &str,
+    json: bool,
+) -> Result<()> {
+    let known = matches!(
+        ask(handle, Request::State { flow: flow.to_owned() }).await?,
+        Answer::State { snapshot: Some(_), .. }
+    );
+    ask(handle, request).await?;
+    let next = if known { next } else { "is its first: there was nothing to change" };
+    if json {
+        print_json(&json!({ "flow": flow, "changed": known, "next": next }));
+    } else {
+        print(&format!("{flow}: the next run {next}"));
+    }
+    Ok(())
 }
 
 /// The flow's name, and the fingerprint of what it reads now.

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Result};
 use crate::progress::{print, print_json};
 use crate::project::Project;
 
-pub(crate) fn run(config: &Path, flows: &[PathBuf], json: bool) -> Result {
+pub(crate) fn run(config: Option<&Path>, flows: &[PathBuf], json: bool) -> Result {
     let project = Project::read(config)?;
     let (mut passed, mut failed, mut broken) = (0, 0, false);
     for file in project.flow_files(flows)? {
