@@ -17,11 +17,6 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Cli, Command};
 use crate::exit::{Failed, Result};
 
-/// Records are parsed on one thread and freed on another, many small pieces each: the system's
-/// allocator spent a fifth of the main job on that, and held on to more memory.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Mappings run on blocking threads, where deep data needs room.
 const STACK: usize = 8 * 1024 * 1024;
 
