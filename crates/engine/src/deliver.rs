@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use mapping::Moment;
 use serde_json::{Map, Value, json};
 use store::NewDeadLetter;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::batch::{self, Sent};
 use crate::detect::Emitted;
@@ -40,8 +41,13 @@ struct Page {
     settled: Settled,
 }
 
-/// Delivers a page's messages. An error leaves the whole page unsettled.
-pub(crate) async fn page(context: Arc<Context>, emitted: Vec<Emitted>) -> Result<Settled> {
+/// Delivers a page's messages. An error leaves the whole page unsettled. `unmapped` is given back
+/// once there are no raw records any more.
+pub(crate) async fn page(
+    context: Arc<Context>,
+    emitted: Vec<Emitted>,
+    unmapped: OwnedSemaphorePermit,
+) -> Result<Settled> {
     let now_ms = context.clock.now().millis();
     let messages = emitted.len();
     let mut page = Page { context, now_ms, messages, settled: Settled::default() };
@@ -49,6 +55,7 @@ pub(crate) async fn page(context: Arc<Context>, emitted: Vec<Emitted>) -> Result
         return Ok(page.settled);
     }
     let travellers = page.map(emitted).await?;
+    drop(unmapped);
     for round in rounds(travellers) {
         page.take_steps(round).await?;
     }

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::run::{Context, Report, Run, StepContext};
 use crate::snapshot::Snapshot;
 use crate::tokens::VaultTokens;
-use crate::workers::Workers;
+use crate::workers::{Unmapped, Workers};
 use crate::{Error, Place, Result, Stop, Watch};
 
 /// What an engine is made of.
@@ -188,6 +188,7 @@ impl Engine {
             clock: self.options.clock.clone(),
             watch,
             workers: self.workers.clone(),
+            unmapped: Unmapped::new(),
         })
     }
 

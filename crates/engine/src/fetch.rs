@@ -5,6 +5,7 @@ use std::sync::Arc;
 use connector::{Record, Scan, Timestamp, Want};
 use flow::Retry;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::detect::Fingerprint;
 use crate::retry::Tries;
@@ -18,6 +19,8 @@ pub(crate) struct Fetched {
     pub(crate) next: Option<Value>,
     /// The system's own time at the first answer, or ours if it tells none.
     pub(crate) date: Timestamp,
+    /// Held until the records are mapped: raw records are what takes memory.
+    pub(crate) unmapped: OwnedSemaphorePermit,
 }
 
 /// Lists the partitions; a trigger without any has one, called "".
@@ -52,6 +55,7 @@ pub(crate) async fn page(
     let place = &context.trigger_place;
     let scan =
         Scan { want, partition: Some(partition.to_string()).filter(|id| !id.is_empty()), cursor };
+    let unmapped = context.unmapped.page(place).await?;
     let mut tries = Tries::new(Retry::default(), place, &*context.clock, &*context.watch);
     let (page, date) = loop {
         let asked = context.clock.now();
@@ -83,5 +87,5 @@ pub(crate) async fn page(
             .collect()
     });
     let records = hashed.await?;
-    Ok(Fetched { records, next: page.next, date })
+    Ok(Fetched { records, next: page.next, date, unmapped })
 }

@@ -10,13 +10,14 @@ use connector::{Api, Changes, Clock};
 use flow::{Flow, Step};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use store::{Counts, Fence, Store};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::deliver::{self, Settled};
 use crate::detect::{Candidates, Detected, Emitted, Identity, SeenTable};
 use crate::fetch::{self, Fetched};
 use crate::snapshot::{ScanState, Snapshot};
-use crate::workers::Workers;
+use crate::workers::{Unmapped, Workers};
 use crate::{Error, Event, Place, Result, Stop, Watch};
 
 /// What every part of a run shares.
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) watch: Arc<dyn Watch>,
     pub(crate) workers: Workers,
+    pub(crate) unmapped: Unmapped,
 }
 
 /// A step with its access to its system.
@@ -106,6 +108,12 @@ pub(crate) struct InFlight {
     pub(crate) scan: ScanState,
 }
 
+/// A page's messages that are still to be delivered.
+struct Waiting {
+    emitted: Vec<Emitted>,
+    unmapped: OwnedSemaphorePermit,
+}
+
 impl Run {
     /// Scans every partition. One that fails does not stop the others, unless what failed would
     /// fail there too.
@@ -181,7 +189,7 @@ impl Run {
         };
         let mut pages: VecDeque<InFlight> = VecDeque::new();
         let mut deliveries = FuturesOrdered::new();
-        let mut held: Option<Vec<Emitted>> = None;
+        let mut held: Option<Waiting> = None;
         let mut fetching = Some(fetch(&ahead));
         let mut more = true;
         let mut failed = None;
@@ -190,8 +198,8 @@ impl Run {
         let mut grace_over: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(std::future::pending());
         let end = loop {
-            if let Some(emitted) = held.take_if(|_| deliveries.is_empty()) {
-                deliveries.push_back(self.deliver(emitted));
+            if let Some(waiting) = held.take_if(|_| deliveries.is_empty()) {
+                deliveries.push_back(self.deliver(waiting));
             }
             let room = held.is_none() && pages.len() < window;
             if fetching.is_none() && more && room && !stopping && failed.is_none() {
@@ -226,14 +234,14 @@ impl Run {
                         Ok(fetched) => {
                             more = fetched.next.is_some();
                             let sequence = self.sequence + 1 + pages.len() as u64;
-                            let (page, emitted) =
+                            let (page, waiting) =
                                 self.detect(partition, &mut ahead, fetched, sequence);
                             let waits = page.detected.follows_in_flight;
                             pages.push_back(page);
                             if waits {
-                                held = Some(emitted);
+                                held = Some(waiting);
                             } else {
-                                deliveries.push_back(self.deliver(emitted));
+                                deliveries.push_back(self.deliver(waiting));
                             }
                         }
                         Err(error) if error.ends_run(listed.len() == 1) => break Err(error),
@@ -265,7 +273,7 @@ impl Run {
         ahead: &mut ScanState,
         fetched: Fetched,
         sequence: u64,
-    ) -> (InFlight, Vec<Emitted>) {
+    ) -> (InFlight, Waiting) {
         let context = &self.context;
         let trigger = &context.flow.trigger;
         let mut detected = self.seen.detect(
@@ -288,12 +296,14 @@ impl Run {
         ahead.cap = ahead.cap.or(Some(fetched.date));
         ahead.cursor = fetched.next;
         let emitted = std::mem::take(&mut detected.emitted);
-        (InFlight { detected, scan: ahead.clone() }, emitted)
+        let waiting = Waiting { emitted, unmapped: fetched.unmapped };
+        (InFlight { detected, scan: ahead.clone() }, waiting)
     }
 
-    fn deliver(&self, emitted: Vec<Emitted>) -> Delivery {
+    fn deliver(&self, Waiting { emitted, unmapped }: Waiting) -> Delivery {
         let place = self.context.trigger_place.clone();
-        Delivery { task: tokio::spawn(deliver::page(self.context.clone(), emitted)), place }
+        let page = deliver::page(self.context.clone(), emitted, unmapped);
+        Delivery { task: tokio::spawn(page), place }
     }
 
     fn lost(&self) -> Error {

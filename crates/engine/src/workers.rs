@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Error, Place, Result};
 
@@ -15,26 +15,50 @@ pub(crate) struct Workers(Arc<Semaphore>);
 
 impl Workers {
     pub(crate) fn new() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(cores)))
+        Self(Arc::new(Semaphore::new(cores())))
     }
 
+    /// Runs a computation to its end.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         place: &Place,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let stopped = |problem: String| Error::Internal {
-            place: place.clone(),
-            problem: format!("a computation stopped: {problem}"),
-        };
-        let permit = self.0.clone().acquire_owned().await;
-        let permit = permit.map_err(|error| stopped(error.to_string()))?;
+        let permit = permit(&self.0, place).await?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(permit);
             done
         });
-        done.await.map_err(|error| stopped(error.to_string()))
+        done.await.map_err(|error| stopped(place, &error.to_string()))
     }
+}
+
+/// Bounds the pages of raw records that one run holds, fetched or being fetched: what takes
+/// memory is a record before its mapping. One a core, and at least one that is fetched while
+/// another is mapped.
+#[derive(Debug)]
+pub(crate) struct Unmapped(Arc<Semaphore>);
+
+impl Unmapped {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(cores().max(2))))
+    }
+
+    /// Waits until there is room for one more page; it counts until dropped.
+    pub(crate) async fn page(&self, place: &Place) -> Result<OwnedSemaphorePermit> {
+        permit(&self.0, place).await
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+async fn permit(of: &Arc<Semaphore>, place: &Place) -> Result<OwnedSemaphorePermit> {
+    of.clone().acquire_owned().await.map_err(|error| stopped(place, &error.to_string()))
+}
+
+fn stopped(place: &Place, problem: &str) -> Error {
+    Error::Internal { place: place.clone(), problem: format!("a computation stopped: {problem}") }
 }
