@@ -4,7 +4,7 @@ use jlens_core::reads::Reads;
 use jlens_core::{Bindings, Expression, Options, Severity};
 use serde_json::Value;
 
-use crate::{Error, Limits, Moment, Variables};
+use crate::{Error, Limits, Moment, Variables, functions};
 
 /// A compiled expression and which variables it reads.
 pub(crate) struct Compiled {
@@ -42,13 +42,16 @@ impl Compiled {
             .now(at.now_ms)
             .seed(at.seed);
         self.expression
-            .evaluate_with(input, &self.bindings(variables), &options)
+            .evaluate_with(input, &self.bindings(variables, at), &options)
             .map_err(|error| convert(self.source(), &error))
     }
 
     /// Copies what the expression reads of the variables, because the engine wants to own them.
-    fn bindings(&self, variables: &Variables) -> Bindings {
+    fn bindings(&self, variables: &Variables, at: &Moment) -> Bindings {
         let mut bindings = Bindings::new();
+        if let Some(function) = functions::to_millis(self.source(), at.now_ms) {
+            bindings = bindings.function("toMillis", function);
+        }
         for (name, value) in variables.iter() {
             if self.reads.every_binding() {
                 bindings = bindings.var(name, value.clone());

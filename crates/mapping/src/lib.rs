@@ -8,6 +8,7 @@
 //! seed of `$random()` are arguments, so the same call gives the same bytes.
 
 mod error;
+mod functions;
 mod jlens;
 mod limits;
 mod mapping;
