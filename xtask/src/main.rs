@@ -5,7 +5,7 @@
 //! at the finished programs, as anybody could.
 
 // A tool for the terminal: printing is what it is for.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a terminal")]
 
 mod bench;
 mod cargo;

@@ -2,7 +2,7 @@
 //! that the sandbox has, and with nothing kept that would survive a stop.
 
 // A program for the terminal.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "a program of its own")]
 
 use std::error::Error;
 

@@ -19,12 +19,3 @@ pub struct Error {
     /// The token or function involved, if one is.
     pub token: Option<String>,
 }
-
-impl Error {
-    /// Returns whether the evaluation met one of its limits rather than failing by itself.
-    #[must_use]
-    pub fn is_limit(&self) -> bool {
-        matches!(self.code.as_str(), "D1011" | "D1012" | "D2014" | "D2015" | "D2016")
-            || matches!(self.code.as_str(), "U1001" | "U1006")
-    }
-}

@@ -227,12 +227,12 @@ fn median(runs: &[Measured]) -> Option<Measured> {
     })
 }
 
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
 fn bytes(bytes: u64) -> f64 {
     bytes as f64
 }
 
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
 fn count(receivers: usize) -> f64 {
     receivers as f64
 }

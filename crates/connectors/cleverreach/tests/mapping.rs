@@ -1,5 +1,5 @@
 //! The default mapping from a receiver to the contact model, as a table.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use connector::contact::Contact;
 use connector::prelude::*;

@@ -1,5 +1,5 @@
 //! Both triggers against the sandbox: which group, which receivers, which pages, which failures.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! The default mapping from the contact model to a profile, as a table.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use connector::prelude::*;
 use mapping::{Limits, Mapping, Moment, Variables};

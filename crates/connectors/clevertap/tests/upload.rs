@@ -1,5 +1,5 @@
 //! `uploadProfiles` against the sandbox: which record was taken, which refused, which is unknown.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
