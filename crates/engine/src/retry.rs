@@ -30,9 +30,11 @@ impl<'a> Tries<'a> {
         clock: &'a dyn Clock,
         watch: &'a dyn Watch,
     ) -> Self {
+        // Jitter up to doubles a wait: half of the longest leaves room for it, so that callers do
+        // not meet again at the cap.
         let waits = ExponentialBuilder::default()
             .with_min_delay(retry.first)
-            .with_max_delay(retry.longest)
+            .with_max_delay((retry.longest / 2).max(retry.first))
             .with_max_times(retry.attempts.get() - 1)
             .with_jitter()
             .build();
@@ -52,7 +54,6 @@ impl<'a> Tries<'a> {
         if asked > LONGEST_ASKED {
             return Err(error);
         }
-        // The jitter comes on top of the library's own longest wait.
         let wait = wait.min(self.longest).max(asked);
         self.watch.on(&Event::Retrying { place: self.place, tries: self.made, wait, reason });
         self.clock.sleep(wait).await;
@@ -88,17 +89,26 @@ mod tests {
     #[tokio::test]
     async fn waits_differ_from_call_to_call_and_stay_below_the_longest() {
         let place = place();
-        let retry = Retry { longest: Duration::from_secs(600), ..Retry::default() };
-        let retry = Retry { first: Duration::from_secs(400), ..retry };
-        let mut waited = std::collections::HashSet::new();
+        let retry = Retry {
+            first: Duration::from_secs(100),
+            longest: Duration::from_secs(600),
+            ..Retry::default()
+        };
+        let mut last_waits = std::collections::HashSet::new();
         for _ in 0..4 {
             let clock = ManualClock::new(Timestamp::default());
             let mut tries = Tries::new(retry, &place, &clock, &Silent);
-            tries.again(Error::retry("down")).await.unwrap();
-            assert!((400..=600).contains(&clock.now().secs()), "{}", clock.now());
-            waited.insert(clock.now().millis());
+            let mut wait = Duration::ZERO;
+            for _ in 0..4 {
+                let before = clock.now();
+                tries.again(Error::retry("down")).await.unwrap();
+                wait = clock.now().since(before);
+                assert!((100..=600).contains(&wait.as_secs()), "{wait:?}");
+            }
+            last_waits.insert(wait);
         }
-        assert!(waited.len() > 1, "{waited:?}");
+        // By then the waits are at their longest, where callers must not meet either.
+        assert!(last_waits.len() > 1, "{last_waits:?}");
     }
 
     #[tokio::test]
