@@ -90,10 +90,14 @@ impl Page {
                     .map(|Emitted { id, key, data, seed }| {
                         let scope =
                             Scope { variables: &variables, moment: Moment { now_ms, seed } };
-                        let raw = message::raw(&key, data);
-                        let (message, problem) = match message::message(trigger, &raw, &scope) {
+                        let metadata = message::metadata(&key);
+                        let mapped =
+                            message::message(trigger, metadata.clone(), data.get(), &scope);
+                        let (message, problem) = match mapped {
                             Ok(message) => (message.into_value(), None),
-                            Err(problem) => (raw, Some(problem)),
+                            Err(problem) => {
+                                (message::unmapped(metadata, data.get()), Some(problem))
+                            }
                         };
                         let (message, results) = (Arc::new(message), none.clone());
                         (Traveller { id, key, message, results, seed }, problem)

@@ -118,9 +118,13 @@ impl Shown<'_> {
         let flow = self.flow;
         let (key, moment) = (&*emitted.key, Moment { now_ms, seed: emitted.seed });
         let variables = message::variables(flow, &flow.trigger.fields);
-        let raw = message::raw(key, emitted.data);
         let scope = Scope { variables: &variables, moment };
-        let message = match message::message(&flow.trigger, &raw, &scope) {
+        let message = match message::message(
+            &flow.trigger,
+            message::metadata(key),
+            emitted.data.get(),
+            &scope,
+        ) {
             Ok(message) => Arc::new(message.into_value()),
             Err(problem) => {
                 self.refused += 1;

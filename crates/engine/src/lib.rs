@@ -7,6 +7,7 @@
 //! moves in `settle` alone, after the last message of its page is settled.
 
 mod batch;
+mod canonical;
 mod deliver;
 mod detect;
 mod dry_run;

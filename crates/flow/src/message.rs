@@ -72,27 +72,31 @@ pub fn variables(flow: &Flow, fields: &Arc<Value>) -> Variables {
     Variables::new().with("flow", flow.variables.clone()).with("fields", fields.clone())
 }
 
-/// The raw record as a trigger's mapping sees it: `{ metadata: { recordUid }, data: record }`.
-pub fn raw(key: &str, record: Value) -> Value {
-    let mut metadata = Map::new();
-    metadata.insert("recordUid".to_owned(), Value::from(key));
-    Message { metadata, data: record }.into_value()
+/// The metadata of a record that no mapping has seen: `recordUid` is its key.
+pub fn metadata(key: &str) -> Map<String, Value> {
+    Map::from_iter([("recordUid".to_owned(), Value::from(key))])
 }
 
-/// Makes a message of what [`raw`] gives, by the trigger's mapping.
+/// Makes a message of a record, which is JSON text, by the trigger's mapping. The mapping sees
+/// `{ metadata, data: record }`.
 ///
 /// A result that is an object with `data`, at most `metadata` beside it, is a message; anything
-/// else is the data. `metadata.recordUid` is the record's key unless the mapping sets it.
-pub fn message(trigger: &Trigger, raw: &Value, scope: &Scope<'_>) -> Result<Message, Unmappable> {
-    let mut metadata = match raw.get("metadata") {
-        Some(Value::Object(metadata)) => metadata.clone(),
-        _ => Map::new(),
-    };
+/// else is the data. What the mapping does not set of `metadata` stays.
+pub fn message(
+    trigger: &Trigger,
+    mut metadata: Map<String, Value>,
+    record: &str,
+    scope: &Scope<'_>,
+) -> Result<Message, Unmappable> {
     let Some(mapping) = trigger.mapping.mapping() else {
-        let data = raw.get("data").cloned().unwrap_or_default();
+        let data = serde_json::from_str(record).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let place = format!("at line {line} column {column} of its text");
+            Unmappable::new("record.unreadable", format!("the record cannot be read, {place}"))
+        })?;
         return Ok(Message { metadata, data });
     };
-    match evaluate(mapping, raw, scope)? {
+    match evaluate_record(mapping, &metadata, record, scope)? {
         Value::Object(mut object) if is_message(&object) => {
             let data = object.remove("data").unwrap_or_default();
             match object.remove("metadata") {
@@ -109,6 +113,13 @@ pub fn message(trigger: &Trigger, raw: &Value, scope: &Scope<'_>) -> Result<Mess
         }
         data => Ok(Message { metadata, data }),
     }
+}
+
+/// A record that no message could be made of, as `{ metadata, data }`; what cannot be read stays
+/// text.
+pub fn unmapped(metadata: Map<String, Value>, record: &str) -> Value {
+    let data = serde_json::from_str(record).unwrap_or_else(|_| Value::from(record));
+    Message { metadata, data }.into_value()
 }
 
 /// Makes a step's input of a message, or `None` where its `when` filters the message out;
@@ -145,13 +156,33 @@ fn is_message(object: &Map<String, Value>) -> bool {
     object.contains_key("data") && object.keys().all(|key| key == "data" || key == "metadata")
 }
 
+fn evaluate_record(
+    mapping: &mapping::Mapping,
+    metadata: &Map<String, Value>,
+    record: &str,
+    scope: &Scope<'_>,
+) -> Result<Value, Unmappable> {
+    // Writing a map of JSON values as text cannot fail.
+    let metadata = serde_json::to_string(metadata).unwrap_or_default();
+    let input = format!(r#"{{"metadata":{metadata},"data":{record}}}"#);
+    let limits = Limits::default();
+    one(mapping, mapping.evaluate_text(&input, scope.variables, &scope.moment, &limits))
+}
+
 fn evaluate(
     mapping: &mapping::Mapping,
     input: &Value,
     scope: &Scope<'_>,
 ) -> Result<Value, Unmappable> {
     let limits = Limits::default();
-    let result = mapping.evaluate(input, scope.variables, &scope.moment, &limits);
+    one(mapping, mapping.evaluate(input, scope.variables, &scope.moment, &limits))
+}
+
+/// The one value that a mapping is meant to give.
+fn one(
+    mapping: &mapping::Mapping,
+    result: Result<Option<Value>, mapping::Error>,
+) -> Result<Value, Unmappable> {
     match result.map_err(|error| Unmappable::of(mapping, &error))? {
         None | Some(Value::Null) => {
             Err(Unmappable::new("mapping.nothing", "the mapping gave nothing"))

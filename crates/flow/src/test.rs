@@ -104,10 +104,9 @@ impl Flow {
         let message = match given {
             Given::Message(message) => message.clone(),
             Given::Record { metadata, data } => {
-                let raw = Message { metadata: metadata.clone(), data: data.clone() }.into_value();
                 let variables = message::variables(self, &self.trigger.fields);
                 let scope = Scope { variables: &variables, moment: MOMENT };
-                message::message(&self.trigger, &raw, &scope)?
+                message::message(&self.trigger, metadata.clone(), &data.to_string(), &scope)?
             }
         };
         Ok(Arc::new(message.into_value()))

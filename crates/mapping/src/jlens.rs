@@ -1,7 +1,7 @@
 //! The engine jlens-core: how its types become ours.
 
 use jlens_core::reads::Reads;
-use jlens_core::{Bindings, Expression, Options, Severity};
+use jlens_core::{Bindings, Document, Expression, Options, Severity};
 use serde_json::Value;
 
 use crate::{Error, Limits, Moment, Variables, functions};
@@ -32,17 +32,25 @@ impl Compiled {
         at: &Moment,
         limits: &Limits,
     ) -> Result<Option<Value>, Error> {
-        let options = Options::new()
-            .timeout(limits.time)
-            .max_steps(limits.steps)
-            .max_depth(limits.depth)
-            .max_array_length(limits.array)
-            .max_string_length(limits.string)
-            .max_result_size(limits.result)
-            .now(at.now_ms)
-            .seed(at.seed);
         self.expression
-            .evaluate_with(input, &self.bindings(variables, at), &options)
+            .evaluate_with(input, &self.bindings(variables, at), &options(at, limits))
+            .map_err(|error| convert(self.source(), &error))
+    }
+
+    pub(crate) fn evaluate_text(
+        &self,
+        input: &str,
+        variables: &Variables,
+        at: &Moment,
+        limits: &Limits,
+    ) -> Result<Option<Value>, Error> {
+        let document = match self.reads.input() {
+            Some(read) => Document::parse_cut(input, read),
+            None => Document::parse("null"),
+        };
+        let document = document.map_err(|error| unreadable(&error))?;
+        self.expression
+            .evaluate_document(&document, &self.bindings(variables, at), &options(at, limits))
             .map_err(|error| convert(self.source(), &error))
     }
 
@@ -60,6 +68,33 @@ impl Compiled {
             }
         }
         bindings
+    }
+}
+
+fn options(at: &Moment, limits: &Limits) -> Options {
+    Options::new()
+        .timeout(limits.time)
+        .max_steps(limits.steps)
+        .max_depth(limits.depth)
+        .max_array_length(limits.array)
+        .max_string_length(limits.string)
+        .max_result_size(limits.result)
+        .now(at.now_ms)
+        .seed(at.seed)
+}
+
+/// The message of serde_json may quote the value; the position is enough.
+fn unreadable(error: &serde_json::Error) -> Error {
+    Error {
+        code: "U1004".to_owned(),
+        message: format!(
+            "the record is not JSON that can be read, at line {} column {} of its text",
+            error.line(),
+            error.column()
+        ),
+        position: None,
+        length: 0,
+        token: None,
     }
 }
 

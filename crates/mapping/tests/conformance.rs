@@ -68,11 +68,15 @@ fn check(case: &Case) -> Result<(), String> {
     });
     let moment = Moment { now_ms: 1_700_000_000_000, seed: 7 };
     let result = Mapping::compile(&case.expr).and_then(|mapping| {
-        if case.has_data {
-            mapping.evaluate(&case.data, &variables, &moment, &limits)
-        } else {
-            mapping.evaluate_alone(&variables, &moment, &limits)
+        if !case.has_data {
+            return mapping.evaluate_alone(&variables, &moment, &limits);
         }
+        let text = case.data.to_string();
+        let of_text = mapping.evaluate_text(&text, &variables, &moment, &limits);
+        let result = mapping.evaluate(&case.data, &variables, &moment, &limits);
+        let code = |result: &Result<_, towpath_mapping::Error>| result.clone().map_err(|error| error.code);
+        assert_eq!(code(&of_text), code(&result), "{}: from text", case.id);
+        result
     });
     match (case.exp.k.as_str(), result) {
         ("undef", Ok(None)) => Ok(()),
