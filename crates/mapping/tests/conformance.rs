@@ -71,12 +71,7 @@ fn check(case: &Case) -> Result<(), String> {
         if !case.has_data {
             return mapping.evaluate_alone(&variables, &moment, &limits);
         }
-        let text = case.data.to_string();
-        let of_text = mapping.evaluate_text(&text, &variables, &moment, &limits);
-        let result = mapping.evaluate(&case.data, &variables, &moment, &limits);
-        let code = |result: &Result<_, towpath_mapping::Error>| result.clone().map_err(|error| error.code);
-        assert_eq!(code(&of_text), code(&result), "{}: from text", case.id);
-        result
+        mapping.evaluate(&case.data.to_string(), &variables, &moment, &limits)
     });
     match (case.exp.k.as_str(), result) {
         ("undef", Ok(None)) => Ok(()),
