@@ -7,4 +7,5 @@ mod crm;
 mod findings;
 mod pages;
 mod right;
+mod schedule;
 mod schema;
