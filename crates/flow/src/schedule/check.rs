@@ -20,7 +20,7 @@ pub(crate) fn check(
     let zone = file.timezone.as_ref().map(|timezone| zone(source, timezone));
     let Some(written) = &file.cron else {
         if let Some(timezone) = &file.timezone {
-            let message = "`timezone` is there without `cron`: an interval is the same everywhere";
+            let message = "`timezone` says nothing without `cron`";
             let hint = "write `cron: \"30 6 * * *\"` for a time of day, or leave `timezone` out";
             source.error(code::SCHEDULE, timezone.span.clone(), message, hint.to_owned());
         }
@@ -33,11 +33,14 @@ pub(crate) fn check(
     }
     let calendar = match expression::read(&written.value) {
         Ok(calendar) => calendar,
-        Err(problem) => {
-            let span = scalar::locate(source.text(), &written.span, &written.value, problem.span);
-            let code = if problem.never { code::NEVER } else { code::CRON };
-            let message = shown(&written.value, problem.message, "this is no cron expression");
-            source.error(code, span, message, problem.hint);
+        Err(problems) => {
+            for problem in problems {
+                let Spanned { value, span } = written;
+                let span = scalar::locate(source.text(), span, value, problem.span);
+                let code = if problem.never { code::NEVER } else { code::CRON };
+                let message = shown(value, problem.message, "this is no cron expression");
+                source.error(code, span, message, problem.hint);
+            }
             return None;
         }
     };
@@ -61,7 +64,8 @@ fn similar(name: &str) -> String {
     let city = |zone: &str| zone.rsplit('/').next().unwrap_or(zone).to_lowercase();
     let wanted = name.trim().replace(' ', "_").to_lowercase();
     let mut same_city = names().filter(|zone| zone.contains('/') && city(zone) == wanted);
-    let found = same_city.next().or_else(|| {
+    let same = names().find(|zone| zone.to_lowercase() == wanted);
+    let found = same.or_else(|| same_city.next()).or_else(|| {
         let known: Vec<&str> = names().collect();
         suggest::nearest(&wanted, &known)
     });

@@ -32,7 +32,10 @@ impl Cron {
     /// Reads an expression of five fields and the IANA name of its time zone; the error says
     /// what is wrong.
     pub fn parse(expression: &str, timezone: &str) -> Result<Self, String> {
-        let calendar = expression::read(expression).map_err(|problem| problem.message)?;
+        let calendar = expression::read(expression).map_err(|problems| {
+            let messages = problems.into_iter().map(|problem| problem.message);
+            messages.collect::<Vec<_>>().join(", ")
+        })?;
         let zone = zone(timezone).ok_or_else(|| format!("there is no time zone `{timezone}`"))?;
         Ok(Self::new(expression, calendar, zone))
     }
@@ -134,7 +137,7 @@ impl Cron {
 fn next_minute(at: &DateTime<Tz>) -> Option<DateTime<Tz>> {
     let into = TimeDelta::seconds(at.second().into())
         + TimeDelta::nanoseconds((at.nanosecond() % 1_000_000_000).into());
-    at.clone().checked_add_signed(TimeDelta::minutes(1) - into)
+    (*at).checked_add_signed(TimeDelta::minutes(1) - into)
 }
 
 /// The time zone of that name, in its exact spelling.

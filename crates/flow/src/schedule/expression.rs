@@ -25,9 +25,31 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
+/// What a field is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Minute,
+    Hour,
+    Day,
+    Month,
+    Weekday,
+}
+
+impl Name {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day of a month",
+            Self::Month => "month",
+            Self::Weekday => "weekday",
+        }
+    }
+}
+
 /// A field of an expression: its numbers, what they are called, and how it is written.
 struct Field {
-    name: &'static str,
+    name: Name,
     least: u32,
     most: u32,
     /// From `least` on.
@@ -37,21 +59,21 @@ struct Field {
 
 const FIELDS: [Field; 5] = [
     Field {
-        name: "minute",
+        name: Name::Minute,
         least: 0,
         most: 59,
         names: &[],
         hint: "minutes are 0 to 59: `30`, `0,30`, `0-29`, `*/5`",
     },
     Field {
-        name: "hour",
+        name: Name::Hour,
         least: 0,
         most: 23,
         names: &[],
         hint: "hours are 0 to 23: `6`, `6,18`, `8-17`, `*/2`",
     },
     Field {
-        name: "day of a month",
+        name: Name::Day,
         least: 1,
         most: 31,
         names: &[],
@@ -59,7 +81,7 @@ const FIELDS: [Field; 5] = [
                `LW` (the last working day)",
     },
     Field {
-        name: "month",
+        name: Name::Month,
         least: 1,
         most: 12,
         names: &[
@@ -68,7 +90,7 @@ const FIELDS: [Field; 5] = [
         hint: "months are 1 to 12 or JAN to DEC",
     },
     Field {
-        name: "weekday",
+        name: Name::Weekday,
         least: 0,
         most: 7,
         names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
@@ -80,11 +102,12 @@ const FIELDS: [Field; 5] = [
 const SHAPE: &str = "the fields are minute, hour, day, month, weekday: `30 6 * * 1-5` is 6:30 from \
                      Monday to Friday; seconds are for `every: 30s`";
 
-/// Reads an expression.
-pub(super) fn read(text: &str) -> Result<Calendar, Problem> {
+/// Reads an expression, or finds everything that is wrong with it.
+pub(super) fn read(text: &str) -> Result<Calendar, Vec<Problem>> {
     let whole = trimmed(text);
-    let problem =
-        |span, message: String, hint: String| Err(Problem { span, message, hint, never: false });
+    let problem = |span, message: String, hint: String| {
+        Err(vec![Problem { span, message, hint, never: false }])
+    };
     let written = text.get(whole.clone()).unwrap_or("");
     if written.starts_with('@') {
         let lower = written.to_lowercase();
@@ -97,52 +120,54 @@ pub(super) fn read(text: &str) -> Result<Calendar, Problem> {
             }
         };
     }
-    let fields = words(text);
-    let [minute, hour, day, month, weekday] = fields.as_slice() else {
-        let count = match fields.len() {
-            0 => "this one is empty".to_owned(),
-            1 => "this one has one".to_owned(),
-            count => format!("this one has {count}"),
+    let words = words(text);
+    let [minute, hour, day, _, weekday] = words.as_slice() else {
+        let message = match words.len() {
+            0 => "a cron expression has five fields, this one is empty".to_owned(),
+            count => format!("a cron expression has five fields, this one has {count}"),
         };
-        let message = format!("a cron expression has five fields, {count}");
-        // Too many: those after the fifth are too much.
-        let span = fields.get(5).map_or(whole.start, |sixth| sixth.start)..whole.end;
+        // Those after the fifth are too many.
+        let span = words.get(5).map_or(whole.start, |sixth| sixth.start)..whole.end;
         return problem(span, message, SHAPE.to_owned());
     };
-    let star =
-        |span: &Range<usize>| text.get(span.clone()).is_some_and(|it| it.starts_with(['*', '?']));
+    let begins_with_star =
+        |word: &Range<usize>| text.get(word.clone()).is_some_and(|it| it.starts_with(['*', '?']));
     let mut calendar = Calendar {
-        interval: star(minute) || star(hour),
-        both: star(day) || star(weekday),
+        interval: begins_with_star(minute) || begins_with_star(hour),
+        both: begins_with_star(day) || begins_with_star(weekday),
         ..Calendar::default()
     };
-    let [minutes, hours, days, months, weekdays] = &FIELDS;
-    for part in parts(text, minute) {
-        calendar.minutes |= numbers(text, &part, minutes)?;
+    let mut problems = vec![];
+    for (word, field) in words.iter().zip(&FIELDS) {
+        let read = parts(text, word).into_iter().map(|part| calendar.read(text, &part, field));
+        problems.extend(read.filter_map(Result::err));
     }
-    for part in parts(text, hour) {
-        calendar.hours |= narrow::<u32>(numbers(text, &part, hours)?);
+    if problems.is_empty() && !calendar.fires() {
+        let message = "this expression never fires: no month that it names has such a day";
+        let hint = "the longest months have 31 days, February 28 or 29; `L` is the last day of any";
+        problems.push(Problem {
+            span: day.start..weekday.end,
+            message: message.to_owned(),
+            hint: hint.to_owned(),
+            never: true,
+        });
     }
-    for part in parts(text, day) {
-        calendar.days.read(text, &part, days)?;
+    if problems.is_empty() { Ok(calendar) } else { Err(problems) }
+}
+
+impl Calendar {
+    /// Adds what one item of a field's list names.
+    fn read(&mut self, text: &str, part: &Range<usize>, field: &Field) -> Result<(), Problem> {
+        let set = || numbers(text, part, field);
+        match field.name {
+            Name::Minute => self.minutes |= set()?,
+            Name::Hour => self.hours |= narrow::<u32>(set()?),
+            Name::Day => self.days.read(text, part, field)?,
+            Name::Month => self.months |= narrow::<u16>(set()?),
+            Name::Weekday => self.weekdays.read(text, part, field)?,
+        }
+        Ok(())
     }
-    for part in parts(text, month) {
-        calendar.months |= narrow::<u16>(numbers(text, &part, months)?);
-    }
-    for part in parts(text, weekday) {
-        calendar.weekdays.read(text, &part, weekdays)?;
-    }
-    if calendar.fires() {
-        return Ok(calendar);
-    }
-    let message = "this expression never fires: no month that it names has such a day";
-    let hint = "the longest months have 31 days, February 28 or 29; `L` is the last day of any";
-    Err(Problem {
-        span: day.start..weekday.end,
-        message: message.to_owned(),
-        hint: hint.to_owned(),
-        never: true,
-    })
 }
 
 impl Days {
@@ -205,7 +230,7 @@ fn numbers(text: &str, part: &Range<usize>, field: &Field) -> Result<u64, Proble
         let bounds = number(first, field).zip(number(last, field));
         let (first, last) = bounds.ok_or_else(|| bad(part, written, field))?;
         // In `SAT-SUN` Sunday is the end of the week, not its beginning.
-        let sunday = *most == 7 && last == 0 && first > 0 && !range.ends_with('0');
+        let sunday = *name == Name::Weekday && last == 0 && first > 0 && !range.ends_with('0');
         (first, if sunday { 7 } else { last })
     } else {
         let first = number(range, field).ok_or_else(|| bad(part, written, field))?;
@@ -223,9 +248,9 @@ fn numbers(text: &str, part: &Range<usize>, field: &Field) -> Result<u64, Proble
         None => 1,
         Some((_, Some(step))) if (1..=*most).contains(&step) => step,
         Some((step, _)) => {
-            let message = format!("`{step}` is no step: a {name} has steps from 1 to {most}");
+            let message = format!("`{step}` is no step: steps are 1 to {most} here");
             let hint = match *name {
-                "minute" => "longer steps are for the hour, or for an interval: `every: 90m`",
+                Name::Minute => "longer steps are for the hour, or for an interval: `every: 90m`",
                 _ => field.hint,
             };
             return problem(message, hint.to_owned());
@@ -262,8 +287,8 @@ fn whole_number(written: &str) -> Option<u32> {
 
 fn bad(part: &Range<usize>, written: &str, field: &Field) -> Problem {
     let message = match written {
-        "" => format!("a {} is missing in the list", field.name),
-        written => format!("`{written}` is no {}", field.name),
+        "" => "an item of the list is empty".to_owned(),
+        written => format!("`{written}` is no {}", field.name.text()),
     };
     Problem { span: part.clone(), message, hint: field.hint.to_owned(), never: false }
 }
