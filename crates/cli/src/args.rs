@@ -82,7 +82,7 @@ pub(crate) struct Files {
 const SCHEDULES: &str = "\
 Schedules are in the flow files:
   every: 5m                     so long after a run began the next one does
-  cron: \"30 6 * * MON-FRI\"     minute, hour, day, month, weekday
+  cron: \"30 6 * * MON-FRI\"      minute, hour, day, month, weekday
   timezone: Europe/Berlin       of cron; UTC without it
 
 Where clocks change, a fixed time that is left out runs once, right after the gap, and one that

@@ -1,7 +1,7 @@
 //! `towpath schedule`: when flows run next.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use connector::{Clock, SystemClock, Timestamp};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::args;
 use crate::commands::check::counted;
 use crate::exit::{Exit, Result};
-use crate::progress::{print, print_json};
+use crate::progress::{print, print_json, say};
 use crate::project::{Checked, Project};
 
 /// A flow and its next ticks; a flow without a schedule has none.
@@ -33,7 +33,7 @@ pub(crate) fn run(config: Option<&Path>, args: &args::Schedule, json: bool) -> R
         }
         Ok(files) => files,
     };
-    let from = args.from.unwrap_or_else(|| SystemClock.now());
+    let from = args.from.unwrap_or_else(|| Timestamp::from_secs(SystemClock.now().secs()));
     let mut all = vec![checked];
     let mut lines = vec![];
     for file in &files {
@@ -41,7 +41,7 @@ pub(crate) fn run(config: Option<&Path>, args: &args::Schedule, json: bool) -> R
         lines.extend(flow.map(|flow| Line::of(flow, from, args.next.into())));
         all.push(checked);
     }
-    // Flows without a schedule come last.
+    // Flows without a schedule come last, those with the same tick stay in the order of files.
     lines.sort_by_key(|line| (line.ticks.is_empty(), line.ticks.first().copied()));
     if json {
         for line in &lines {
@@ -52,14 +52,14 @@ pub(crate) fn run(config: Option<&Path>, args: &args::Schedule, json: bool) -> R
     }
     // What is wrong with one file does not keep the others from being shown.
     let errors: usize = all.iter().map(Checked::errors).sum();
-    for checked in &all {
-        drop(checked.report());
+    for checked in all.iter().filter(|checked| !checked.findings.is_empty()) {
+        say(&checked.render(std::io::stderr().is_terminal()));
     }
-    if errors > 0 {
-        crate::progress::say(&format!("error: {}", counted(errors, "mistake")));
-        return Ok(Exit::Findings);
+    if errors == 0 {
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    say(&format!("error: {}", counted(errors, "mistake")));
+    Ok(Exit::Findings)
 }
 
 impl Line {
@@ -69,10 +69,19 @@ impl Line {
         Self { flow: flow.name, ticks, schedule }
     }
 
+    /// How long after a tick the run begins; that of an interval's first one begins at once.
+    fn jitter(&self, schedule: &flow::Schedule, tick: Timestamp) -> f64 {
+        let every = matches!(schedule, flow::Schedule::Every(_));
+        if every && self.ticks.first() == Some(&tick) {
+            return 0.0;
+        }
+        engine::jitter(&self.flow, schedule, tick).as_secs_f64()
+    }
+
     fn json(&self) -> Value {
         let next = |schedule: &flow::Schedule| {
             let tick = |tick: &Timestamp| {
-                let jitter = engine::jitter(&self.flow, schedule, *tick).as_secs_f64();
+                let jitter = self.jitter(schedule, *tick);
                 json!({ "at": tick, "local": schedule.local(*tick), "jitterSeconds": jitter })
             };
             self.ticks.iter().map(tick).collect::<Vec<_>>()
@@ -105,13 +114,9 @@ impl Line {
             schedule.timezone().to_owned(),
             column(&|tick| schedule.local(tick)),
             column(&|tick| tick.to_string()),
-            column(&|tick| seconds(engine::jitter(&self.flow, schedule, tick))),
+            column(&|tick| format!("+{:.1} s", self.jitter(schedule, tick))),
         ]
     }
-}
-
-fn seconds(jitter: Duration) -> String {
-    format!("+{:.1} s", jitter.as_secs_f64())
 }
 
 fn table(lines: &[Line]) {
@@ -122,6 +127,6 @@ fn table(lines: &[Line]) {
     print(&table.to_string());
     let every = |line: &Line| matches!(line.schedule, Some(flow::Schedule::Every(_)));
     if lines.iter().any(every) {
-        print("`every` counts from the start of a run: shown as if the flow were started then.");
+        print("`every` counts from the first run: shown as if it began at the first moment.");
     }
 }
