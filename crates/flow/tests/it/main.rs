@@ -8,4 +8,5 @@ mod findings;
 mod pages;
 mod right;
 mod schedule;
+mod schedule_findings;
 mod schema;
