@@ -56,7 +56,7 @@ impl connector::Clock for Endless {
 /// A record with a version in seconds and a value.
 pub fn record(key: &str, seconds: i64, value: i64) -> Record {
     let data = json!({ "value": value });
-    Record { key: key.to_owned(), version: Some(Timestamp::from_secs(seconds)), data }
+    Record::new(key, Some(Timestamp::from_secs(seconds)), &data).unwrap()
 }
 
 impl Board {

@@ -44,5 +44,5 @@ pub mod prelude {
     pub use http::{Method, StatusCode};
     pub use schemars::{self, JsonSchema};
     pub use serde::{self, Deserialize, Serialize, de::DeserializeOwned};
-    pub use serde_json::{self, Value, json};
+    pub use serde_json::{self, Value, json, value::RawValue};
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flow::message::{self, Scope, Unmappable};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use mapping::Moment;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use store::NewDeadLetter;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -28,7 +28,8 @@ pub(crate) struct Settled {
 struct Traveller {
     id: Arc<str>,
     key: Arc<str>,
-    message: Arc<Value>,
+    /// JSON text.
+    message: Arc<str>,
     results: Arc<Value>,
     seed: u64,
 }
@@ -90,12 +91,15 @@ impl Page {
                     .map(|Emitted { id, key, data, seed }| {
                         let scope =
                             Scope { variables: &variables, moment: Moment { now_ms, seed } };
-                        let raw = message::raw(&key, data);
-                        let (message, problem) = match message::message(trigger, &raw, &scope) {
-                            Ok(message) => (message.into_value(), None),
-                            Err(problem) => (raw, Some(problem)),
+                        let metadata = message::metadata(&key);
+                        let mapped = message::message(trigger, &metadata, data.get(), &scope);
+                        let (message, problem) = match mapped {
+                            Ok(message) => (message, None),
+                            Err(problem) => {
+                                (message::unmapped(&metadata, data.get()), Some(problem))
+                            }
                         };
-                        let (message, results) = (Arc::new(message), none.clone());
+                        let (message, results) = (message.into(), none.clone());
                         (Traveller { id, key, message, results, seed }, problem)
                     })
                     .collect::<Vec<_>>()
@@ -177,7 +181,7 @@ impl Page {
                     .map(|traveller| {
                         let variables = common
                             .clone()
-                            .with("trigger", traveller.message.clone())
+                            .with_text("trigger", traveller.message.clone())
                             .with("steps", traveller.results.clone());
                         let moment = Moment { now_ms, seed: traveller.seed };
                         let scope = Scope { variables: &variables, moment };
@@ -210,14 +214,14 @@ impl Page {
     fn refuse(&mut self, step: Option<usize>, message: &Traveller, why: Unmappable) -> Result<()> {
         let place = self.place(step);
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
-        let payload = json!({ "message": *message.message, "steps": *message.results });
+        let payload = format!(r#"{{"message":{},"steps":{}}}"#, message.message, message.results);
         self.settled.dead_letters.push(NewDeadLetter {
             message_id: message.id.to_string(),
             step: place.step,
             code: why.code,
             reason: why.reason,
             at: self.now_ms,
-            payload: payload.to_string().into_bytes(),
+            payload: payload.into_bytes(),
             record_key: message.key.to_string(),
         });
         let rejected = self.settled.dead_letters.len();
@@ -257,7 +261,7 @@ mod tests {
         let traveller = |(index, key): (usize, &&str)| Traveller {
             id: index.to_string().into(),
             key: (*key).into(),
-            message: Arc::default(),
+            message: "{}".into(),
             results: Arc::default(),
             seed: 0,
         };

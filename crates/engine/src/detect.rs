@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector::{Record, Timestamp, Want};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use store::{Seen, Store};
+
+use crate::canonical;
 
 /// Which key and content a record has, as keyed hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl Fingerprint {
         let skipped: Vec<Vec<&str>> =
             volatile.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
         let skipped: Vec<&[&str]> = skipped.iter().map(Vec::as_slice).collect();
-        write_canonical(&record.data, &skipped, scratch);
+        canonical::write(record.data.get(), &skipped, scratch);
         let key = store.keyed_hash("seen.key", &[partition.as_bytes(), record.key.as_bytes()]);
         let content = store.keyed_hash("seen.content", &[scratch]);
         Self { key: first(&key), content: first(&content) }
@@ -36,45 +38,6 @@ impl Fingerprint {
 
 fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
     std::array::from_fn(|index| hash.get(index).copied().unwrap_or_default())
-}
-
-/// Writes JSON with sorted keys, less what is skipped: the same content gives the same bytes.
-fn write_canonical(value: &Value, skipped: &[&[&str]], out: &mut Vec<u8>) {
-    match value {
-        Value::Object(fields) => write_object(fields, skipped, out),
-        Value::Array(items) => {
-            out.push(b'[');
-            for item in items {
-                write_canonical(item, &[], out);
-                out.push(b',');
-            }
-            out.push(b']');
-        }
-        // Writing a scalar into memory cannot fail.
-        scalar => drop(serde_json::to_writer(out, scalar)),
-    }
-}
-
-fn write_object(fields: &Map<String, Value>, skipped: &[&[&str]], out: &mut Vec<u8>) {
-    let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
-    sorted.sort_unstable_by_key(|(key, _)| *key);
-    out.push(b'{');
-    for (key, value) in sorted {
-        let below: Vec<&[&str]> = skipped
-            .iter()
-            .filter_map(|path| path.split_first())
-            .filter(|(head, _)| *head == key)
-            .map(|(_, rest)| rest)
-            .collect();
-        if below.iter().any(|rest| rest.is_empty()) {
-            continue;
-        }
-        drop(serde_json::to_writer(&mut *out, key));
-        out.push(b':');
-        write_canonical(value, &below, out);
-        out.push(b',');
-    }
-    out.push(b'}');
 }
 
 /// The version of a record whose system tells none.
@@ -97,7 +60,7 @@ pub(crate) struct SeenTable(HashMap<[u8; 16], Entry>);
 pub(crate) struct Emitted {
     pub(crate) id: Arc<str>,
     pub(crate) key: Arc<str>,
-    pub(crate) data: Value,
+    pub(crate) data: Box<RawValue>,
     /// Fixes `$random()`: the same message gets the same numbers when it is sent again.
     pub(crate) seed: u64,
 }
@@ -259,23 +222,6 @@ mod tests {
 
     use super::*;
 
-    fn canonical(value: &Value, skipped: &[&[&str]]) -> String {
-        let mut out = vec![];
-        write_canonical(value, skipped, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn content_is_key_sorted_and_without_the_volatile_paths() {
-        let value = json!({"b": {"y": 1, "x": [1, "2"]}, "a": null, "last_ip": "1.2.3.4"});
-        assert_eq!(
-            canonical(&value, &[&["last_ip"], &["b", "y"]]),
-            r#"{"a":null,"b":{"x":[1,"2",],},}"#
-        );
-        let other = json!({"last_ip": "", "a": null, "b": {"x": [1, "2"], "y": 1}});
-        assert_eq!(canonical(&value, &[&["last_ip"]]), canonical(&other, &[&["last_ip"]]));
-    }
-
     fn page(
         store: &dyn Store,
         records: &[(&str, i64, i64)],
@@ -283,11 +229,8 @@ mod tests {
         sequence: u64,
     ) -> Candidates<'static> {
         let records = records.iter().map(|(key, seconds, value)| {
-            let record = Record {
-                key: (*key).to_owned(),
-                version: Some(Timestamp::from_secs(*seconds)),
-                data: json!({ "v": value }),
-            };
+            let version = Some(Timestamp::from_secs(*seconds));
+            let record = Record::new(*key, version, &json!({ "v": value })).unwrap();
             let found = Fingerprint::of(store, "", &record, &[], &mut vec![]);
             (record, found)
         });

@@ -118,10 +118,14 @@ impl Shown<'_> {
         let flow = self.flow;
         let (key, moment) = (&*emitted.key, Moment { now_ms, seed: emitted.seed });
         let variables = message::variables(flow, &flow.trigger.fields);
-        let raw = message::raw(key, emitted.data);
         let scope = Scope { variables: &variables, moment };
-        let message = match message::message(&flow.trigger, &raw, &scope) {
-            Ok(message) => Arc::new(message.into_value()),
+        let message = match message::message(
+            &flow.trigger,
+            &message::metadata(key),
+            emitted.data.get(),
+            &scope,
+        ) {
+            Ok(message) => Arc::<str>::from(message),
             Err(problem) => {
                 self.refused += 1;
                 show(json!({ "step": null, "key": key, "error": problem.to_string() }));
@@ -130,7 +134,7 @@ impl Shown<'_> {
         };
         for (step, shown) in flow.steps.iter().zip(&mut self.by_step) {
             let variables = message::variables(flow, &step.fields)
-                .with("trigger", message.clone())
+                .with_text("trigger", message.clone())
                 .with("steps", json!({}));
             let line = match input(step, &message, &Scope { variables: &variables, moment }) {
                 Ok(None) => return,
@@ -149,7 +153,7 @@ impl Shown<'_> {
 }
 
 /// The input as it would be sent; `None` if the step filters the message out.
-fn input(step: &Step, message: &Value, scope: &Scope<'_>) -> Result<Option<Value>, String> {
+fn input(step: &Step, message: &str, scope: &Scope<'_>) -> Result<Option<Value>, String> {
     let input = message::input(step, message, scope).map_err(|problem| problem.to_string())?;
     input.map(|input| step.action.show(&input)).transpose()
 }

@@ -8,6 +8,7 @@
 
 mod batch;
 mod beat;
+mod canonical;
 mod deliver;
 mod detect;
 mod dry_run;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use connector::{ErasedAction, Prepared};
 use mapping::{Limits, Moment, Variables};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{Flow, Step, Transformation, Trigger};
@@ -18,13 +19,17 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message as expressions see it: `{ metadata, data }`.
-    pub fn into_value(self) -> Value {
-        let mut object = Map::new();
-        object.insert("metadata".to_owned(), Value::Object(self.metadata));
-        object.insert("data".to_owned(), self.data);
-        Value::Object(object)
+    /// The message as expressions see it: `{ metadata, data }`, as JSON text. Messages travel as
+    /// text, since a page of parsed ones takes ten times the memory.
+    pub fn to_text(&self) -> String {
+        text(&self.metadata, &self.data.to_string())
     }
+}
+
+fn text(metadata: &Map<String, Value>, data: &str) -> String {
+    // Writing a map of JSON values as text cannot fail.
+    let metadata = serde_json::to_string(metadata).unwrap_or_default();
+    format!(r#"{{"metadata":{metadata},"data":{data}}}"#)
 }
 
 /// Why a message cannot go on: it becomes a dead letter with this code and reason.
@@ -72,50 +77,52 @@ pub fn variables(flow: &Flow, fields: &Arc<Value>) -> Variables {
     Variables::new().with("flow", flow.variables.clone()).with("fields", fields.clone())
 }
 
-/// The raw record as a trigger's mapping sees it: `{ metadata: { recordUid }, data: record }`.
-pub fn raw(key: &str, record: Value) -> Value {
-    let mut metadata = Map::new();
-    metadata.insert("recordUid".to_owned(), Value::from(key));
-    Message { metadata, data: record }.into_value()
+/// The metadata of a record that no mapping has seen: `recordUid` is its key.
+pub fn metadata(key: &str) -> Map<String, Value> {
+    Map::from_iter([("recordUid".to_owned(), Value::from(key))])
 }
 
-/// Makes a message of what [`raw`] gives, by the trigger's mapping.
+/// Makes a message of a record by the trigger's mapping, which sees `{ metadata, data: record }`;
+/// both are JSON text, the message as in [`Message::to_text`].
 ///
 /// A result that is an object with `data`, at most `metadata` beside it, is a message; anything
-/// else is the data. `metadata.recordUid` is the record's key unless the mapping sets it.
-pub fn message(trigger: &Trigger, raw: &Value, scope: &Scope<'_>) -> Result<Message, Unmappable> {
-    let mut metadata = match raw.get("metadata") {
-        Some(Value::Object(metadata)) => metadata.clone(),
-        _ => Map::new(),
-    };
-    let Some(mapping) = trigger.mapping.mapping() else {
-        let data = raw.get("data").cloned().unwrap_or_default();
-        return Ok(Message { metadata, data });
-    };
-    match evaluate(mapping, raw, scope)? {
-        Value::Object(mut object) if is_message(&object) => {
-            let data = object.remove("data").unwrap_or_default();
-            match object.remove("metadata") {
-                None => {}
-                Some(Value::Object(given)) => metadata.extend(given),
-                Some(_) => {
-                    return Err(Unmappable::new(
-                        "mapping.metadata",
-                        "the mapping's `metadata` is not an object",
-                    ));
-                }
-            }
-            Ok(Message { metadata, data })
-        }
-        data => Ok(Message { metadata, data }),
+/// else is the data. What the mapping does not set of `metadata` stays.
+pub fn message(
+    trigger: &Trigger,
+    metadata: &Map<String, Value>,
+    record: &str,
+    scope: &Scope<'_>,
+) -> Result<String, Unmappable> {
+    let raw = unmapped(metadata, record);
+    let Some(mapping) = trigger.mapping.mapping() else { return Ok(raw) };
+    let result = evaluate(mapping, &raw, scope)?;
+    let Value::Object(mut object) = result else { return Ok(text(metadata, &result.to_string())) };
+    if !is_message(&object) {
+        return Ok(text(metadata, &Value::Object(object).to_string()));
     }
+    let mut metadata = metadata.clone();
+    match object.remove("metadata") {
+        None => {}
+        Some(Value::Object(given)) => metadata.extend(given),
+        Some(_) => {
+            let problem = "the mapping's `metadata` is not an object";
+            return Err(Unmappable::new("mapping.metadata", problem));
+        }
+    }
+    let data = object.remove("data").unwrap_or_default();
+    Ok(Message { metadata, data }.to_text())
+}
+
+/// A record that no message was made of, as a mapping would see it.
+pub fn unmapped(metadata: &Map<String, Value>, record: &str) -> String {
+    text(metadata, record)
 }
 
 /// Makes a step's input of a message, or `None` where its `when` filters the message out;
-/// `message` is what [`Message::into_value`] gives.
+/// `message` is what [`message`] gives.
 pub fn input(
     step: &Step,
-    message: &Value,
+    message: &str,
     scope: &Scope<'_>,
 ) -> Result<Option<Prepared>, Unmappable> {
     let limits = Limits::default();
@@ -127,7 +134,7 @@ pub fn input(
         return Ok(None);
     }
     let input = match &step.mapping {
-        Transformation::Skip => message.get("data").cloned().unwrap_or_default(),
+        Transformation::Skip => data(message)?,
         Transformation::Custom(mapping) | Transformation::Default(mapping) => {
             evaluate(mapping, message, scope)?
         }
@@ -145,9 +152,23 @@ fn is_message(object: &Map<String, Value>) -> bool {
     object.contains_key("data") && object.keys().all(|key| key == "data" || key == "metadata")
 }
 
+/// The data of a message that a step takes as it is.
+fn data(message: &str) -> Result<Value, Unmappable> {
+    #[derive(Deserialize)]
+    struct Parts {
+        data: Value,
+    }
+    let parts = serde_json::from_str::<Parts>(message).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let place = format!("at line {line} column {column} of its text");
+        Unmappable::new("input.unreadable", format!("the message cannot be read, {place}"))
+    })?;
+    Ok(parts.data)
+}
+
 fn evaluate(
     mapping: &mapping::Mapping,
-    input: &Value,
+    input: &str,
     scope: &Scope<'_>,
 ) -> Result<Value, Unmappable> {
     let limits = Limits::default();

@@ -100,20 +100,19 @@ impl Flow {
         TestResult { name: test.name.clone(), place: test.place.clone(), failures }
     }
 
-    fn start(&self, given: &Given) -> Result<Arc<Value>, message::Unmappable> {
+    fn start(&self, given: &Given) -> Result<Arc<str>, message::Unmappable> {
         let message = match given {
-            Given::Message(message) => message.clone(),
+            Given::Message(message) => message.to_text(),
             Given::Record { metadata, data } => {
-                let raw = Message { metadata: metadata.clone(), data: data.clone() }.into_value();
                 let variables = message::variables(self, &self.trigger.fields);
                 let scope = Scope { variables: &variables, moment: MOMENT };
-                message::message(&self.trigger, &raw, &scope)?
+                message::message(&self.trigger, metadata, &data.to_string(), &scope)?
             }
         };
-        Ok(Arc::new(message.into_value()))
+        Ok(message.into())
     }
 
-    fn run_steps(&self, test: &Test, message: &Arc<Value>, failures: &mut Vec<TestFailure>) {
+    fn run_steps(&self, test: &Test, message: &Arc<str>, failures: &mut Vec<TestFailure>) {
         let mut filtered = false;
         for step in &self.steps {
             let expected = test.expect.iter().find(|expected| expected.step == step.id);
@@ -133,9 +132,9 @@ impl Flow {
         }
     }
 
-    fn input(&self, step: &Step, message: &Arc<Value>) -> Result<Option<Value>, String> {
+    fn input(&self, step: &Step, message: &Arc<str>) -> Result<Option<Value>, String> {
         let variables: Variables = message::variables(self, &step.fields)
-            .with("trigger", message.clone())
+            .with_text("trigger", message.clone())
             .with("steps", json!({}));
         let scope = Scope { variables: &variables, moment: MOMENT };
         let input = message::input(step, message, &scope).map_err(|problem| problem.to_string())?;

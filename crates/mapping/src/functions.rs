@@ -163,7 +163,8 @@ mod tests {
         let input = serde_json::json!({ "day": "tomorrow" });
         let moment = crate::Moment { now_ms: 0, seed: 0 };
         let limits = crate::Limits::default();
-        let error = mapping.evaluate(&input, &crate::Variables::new(), &moment, &limits);
+        let error =
+            mapping.evaluate(&input.to_string(), &crate::Variables::new(), &moment, &limits);
         let error = error.unwrap_err();
         assert_eq!((error.code.as_str(), error.position), ("D3110", Some(7)), "{error}");
     }

@@ -1,9 +1,10 @@
 //! The engine jlens-core: how its types become ours.
 
 use jlens_core::reads::Reads;
-use jlens_core::{Bindings, Expression, Options, Severity};
+use jlens_core::{Bindings, Document, Expression, Options, Severity};
 use serde_json::Value;
 
+use crate::variables::Bound;
 use crate::{Error, Limits, Moment, Variables, functions};
 
 /// A compiled expression and which variables it reads.
@@ -23,43 +24,75 @@ impl Compiled {
         self.expression.source()
     }
 
-    // The input stays a `serde_json::Value` that the engine reads lazily, a level at a time.
-    // Turning it into the engine's own document first was slower for records of one use.
     pub(crate) fn evaluate(
         &self,
-        input: Option<&Value>,
+        input: Option<&str>,
         variables: &Variables,
         at: &Moment,
         limits: &Limits,
     ) -> Result<Option<Value>, Error> {
-        let options = Options::new()
-            .timeout(limits.time)
-            .max_steps(limits.steps)
-            .max_depth(limits.depth)
-            .max_array_length(limits.array)
-            .max_string_length(limits.string)
-            .max_result_size(limits.result)
-            .now(at.now_ms)
-            .seed(at.seed);
-        self.expression
-            .evaluate_with(input, &self.bindings(variables, at), &options)
-            .map_err(|error| convert(self.source(), &error))
+        let bindings = self.bindings(variables, at)?;
+        let options = options(at, limits);
+        let result = match input {
+            None => self.expression.evaluate_with(None, &bindings, &options),
+            Some(text) => {
+                let document = match self.reads.input() {
+                    Some(read) => Document::parse_cut(text, read),
+                    None => Document::parse("null"),
+                };
+                let document = document.map_err(|error| unreadable(&error))?;
+                self.expression.evaluate_document(&document, &bindings, &options)
+            }
+        };
+        result.map_err(|error| convert(self.source(), &error))
     }
 
     /// Copies what the expression reads of the variables, because the engine wants to own them.
-    fn bindings(&self, variables: &Variables, at: &Moment) -> Bindings {
+    fn bindings(&self, variables: &Variables, at: &Moment) -> Result<Bindings, Error> {
         let mut bindings = Bindings::new();
         if let Some(function) = functions::to_millis(self.source(), at.now_ms) {
             bindings = bindings.function("toMillis", function);
         }
-        for (name, value) in variables.iter() {
-            if self.reads.every_binding() {
-                bindings = bindings.var(name, value.clone());
-            } else if let Some(read) = self.reads.binding(name) {
-                bindings = bindings.var(name, read.cut(value));
-            }
+        for (name, bound) in variables.iter() {
+            let all = self.reads.every_binding();
+            let value = match (bound, self.reads.binding(name)) {
+                (_, None) if !all => continue,
+                (Bound::Value(value), Some(read)) if !all => read.cut(value),
+                (Bound::Value(value), _) => Value::clone(value),
+                (Bound::Text(text), _) => {
+                    serde_json::from_str(text).map_err(|error| unreadable(&error))?
+                }
+            };
+            bindings = bindings.var(name, value);
         }
-        bindings
+        Ok(bindings)
+    }
+}
+
+fn options(at: &Moment, limits: &Limits) -> Options {
+    Options::new()
+        .timeout(limits.time)
+        .max_steps(limits.steps)
+        .max_depth(limits.depth)
+        .max_array_length(limits.array)
+        .max_string_length(limits.string)
+        .max_result_size(limits.result)
+        .now(at.now_ms)
+        .seed(at.seed)
+}
+
+/// The message of serde_json may quote the value; the position is enough.
+fn unreadable(error: &serde_json::Error) -> Error {
+    Error {
+        code: "U1004".to_owned(),
+        message: format!(
+            "the value is not JSON that can be read, at line {} column {} of its text",
+            error.line(),
+            error.column()
+        ),
+        position: None,
+        length: 0,
+        token: None,
     }
 }
 

@@ -34,13 +34,14 @@ impl Mapping {
         self.compiled.source()
     }
 
-    /// Evaluates the expression on `input`; `None` is JSONata's *undefined*.
+    /// Evaluates the expression on `input`, which is JSON text, and reads only the parts of it
+    /// that the expression names; `None` is JSONata's *undefined*.
     ///
     /// All numbers are 64-bit floats: an integer beyond 2^53 loses digits and must travel as a
-    /// string.
+    /// string. Text that cannot be read is an error with the code `U1004`.
     pub fn evaluate(
         &self,
-        input: &Value,
+        input: &str,
         variables: &Variables,
         at: &Moment,
         limits: &Limits,
@@ -62,7 +63,7 @@ impl Mapping {
     /// *undefined* as false.
     pub fn is_true(
         &self,
-        input: &Value,
+        input: &str,
         variables: &Variables,
         at: &Moment,
         limits: &Limits,

@@ -12,7 +12,14 @@ use serde_json::Value;
 /// be bound for every message.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
-    entries: Vec<(&'static str, Arc<Value>)>,
+    entries: Vec<(&'static str, Bound)>,
+}
+
+/// A value, or the JSON text of one, which is parsed only if an expression reads it.
+#[derive(Debug, Clone)]
+pub(crate) enum Bound {
+    Value(Arc<Value>),
+    Text(Arc<str>),
 }
 
 impl Variables {
@@ -24,23 +31,26 @@ impl Variables {
 
     /// Binds one more value.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<Arc<Value>>) -> Self {
-        let value = value.into();
+    pub fn with(self, name: &'static str, value: impl Into<Arc<Value>>) -> Self {
+        self.bind(name, Bound::Value(value.into()))
+    }
+
+    /// Binds one more value, which is JSON text.
+    #[must_use]
+    pub fn with_text(self, name: &'static str, text: impl Into<Arc<str>>) -> Self {
+        self.bind(name, Bound::Text(text.into()))
+    }
+
+    fn bind(mut self, name: &'static str, bound: Bound) -> Self {
         match self.entries.iter_mut().find(|(known, _)| *known == name) {
-            Some(entry) => entry.1 = value,
-            None => self.entries.push((name, value)),
+            Some(entry) => entry.1 = bound,
+            None => self.entries.push((name, bound)),
         }
         self
     }
 
-    /// Returns the value bound to `name`.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.entries.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
-    }
-
     /// Iterates over the names and their values.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.entries.iter().map(|(name, value)| (*name, &**value))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Bound)> {
+        self.entries.iter().map(|(name, bound)| (*name, bound))
     }
 }

@@ -68,11 +68,10 @@ fn check(case: &Case) -> Result<(), String> {
     });
     let moment = Moment { now_ms: 1_700_000_000_000, seed: 7 };
     let result = Mapping::compile(&case.expr).and_then(|mapping| {
-        if case.has_data {
-            mapping.evaluate(&case.data, &variables, &moment, &limits)
-        } else {
-            mapping.evaluate_alone(&variables, &moment, &limits)
+        if !case.has_data {
+            return mapping.evaluate_alone(&variables, &moment, &limits);
         }
+        mapping.evaluate(&case.data.to_string(), &variables, &moment, &limits)
     });
     match (case.exp.k.as_str(), result) {
         ("undef", Ok(None)) => Ok(()),

@@ -9,7 +9,12 @@ use towpath_mapping::{Error, Limits, Mapping, Moment, Variables};
 const AT: Moment = Moment { now_ms: 1_700_000_000_000, seed: 7 };
 
 fn evaluate(source: &str, input: &Value) -> Result<Option<Value>, Error> {
-    Mapping::compile(source)?.evaluate(input, &Variables::new(), &AT, &Limits::default())
+    Mapping::compile(source)?.evaluate(
+        &input.to_string(),
+        &Variables::new(),
+        &AT,
+        &Limits::default(),
+    )
 }
 
 #[test]
@@ -23,7 +28,7 @@ fn results_undefined_and_variables() {
         .with("flow", json!({"name": "g"}));
     let run = |source: &str| {
         let mapping = Mapping::compile(source).unwrap();
-        mapping.evaluate(&json!({}), &variables, &AT, &Limits::default()).unwrap()
+        mapping.evaluate("{}", &variables, &AT, &Limits::default()).unwrap()
     };
     assert_eq!(run("$flow.name & $steps.one.id"), Some(json!("g4")));
     assert_eq!(run("$steps"), Some(json!({"one": {"id": 4, "other": 5}})));
@@ -47,7 +52,8 @@ fn conditions_follow_boolean() {
         ("null", false),
     ] {
         let mapping = Mapping::compile(source).unwrap();
-        let result = mapping.is_true(&input, &Variables::new(), &AT, &Limits::default());
+        let result =
+            mapping.is_true(&input.to_string(), &Variables::new(), &AT, &Limits::default());
         assert_eq!(result.unwrap(), expected, "{source}");
         let boolean = evaluate(&format!("$boolean({source})"), &input).unwrap();
         assert_eq!(boolean.unwrap_or(json!(false)), json!(expected), "$boolean({source})");
@@ -60,7 +66,7 @@ fn a_moment_fixes_clock_and_chance() {
     let at = |seed| {
         let moment = Moment { seed, ..AT };
         let variables = Variables::new();
-        mapping.evaluate(&json!(null), &variables, &moment, &Limits::default()).unwrap().unwrap()
+        mapping.evaluate("null", &variables, &moment, &Limits::default()).unwrap().unwrap()
     };
     assert_eq!(at(1), at(1));
     assert_eq!(at(1)[0], json!("2023-11-14T22:13:20.000Z"));
@@ -90,22 +96,18 @@ fn errors_carry_code_and_byte_position() {
 #[test]
 fn hostile_expressions_end_in_an_error() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-    let mut nested = json!(1);
-    for _ in 0..100_000 {
-        nested = Value::Array(vec![nested]);
-    }
     let cases = [
-        ("[1..1e7]", &json!(null)),
-        ("[1..10000000].{'a': $}", &json!(null)),
-        ("$pad('x', 100000000)", &json!(null)),
-        ("($f := function($n){ 1 + $f($n) }; $f(1))", &json!(null)),
-        ("($f := function($n){ $f($n + 1) }; $f(1))", &json!(null)),
-        ("$match('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!', /^(a+)+$/)", &json!(null)),
-        ("$reduce([1..99999], function($a, $b){ $a & $a & 'x' })", &json!(null)),
-        ("($x := [1..1000]; $x.($x.($x)))", &json!(null)),
-        ("$string($eval('[1..1e7]'))", &json!(null)),
-        ("$", &nested),
-        (&deep, &json!(null)),
+        ("[1..1e7]", "null"),
+        ("[1..10000000].{'a': $}", "null"),
+        ("$pad('x', 100000000)", "null"),
+        ("($f := function($n){ 1 + $f($n) }; $f(1))", "null"),
+        ("($f := function($n){ $f($n + 1) }; $f(1))", "null"),
+        ("$match('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!', /^(a+)+$/)", "null"),
+        ("$reduce([1..99999], function($a, $b){ $a & $a & 'x' })", "null"),
+        ("($x := [1..1000]; $x.($x.($x)))", "null"),
+        ("$string($eval('[1..1e7]'))", "null"),
+        ("$", &deep),
+        (&deep, "null"),
     ];
     for (source, input) in cases {
         let shown: String = source.chars().take(60).collect();
@@ -115,10 +117,6 @@ fn hostile_expressions_end_in_an_error() {
             .and_then(|mapping| mapping.evaluate(input, &Variables::new(), &AT, &limits));
         assert!(result.is_err(), "{shown}: no error");
         assert!(started.elapsed() < Duration::from_secs(20), "{shown}: hung");
-    }
-    // `Value` drops itself recursively; take the deep one apart from the outside.
-    while let Value::Array(mut items) = nested {
-        nested = items.pop().unwrap_or_default();
     }
 }
 
@@ -130,7 +128,7 @@ fn one_mapping_serves_many_threads() {
             let mapping = mapping.clone();
             scope.spawn(move || {
                 let result = mapping.evaluate(
-                    &json!({ "n": n }),
+                    &json!({ "n": n }).to_string(),
                     &Variables::new(),
                     &AT,
                     &Limits::default(),
@@ -166,7 +164,7 @@ proptest! {
         prop_assert_eq!(compiled.is_ok(), Mapping::problems(&source).is_empty(), "{}", source);
         if let Ok(mapping) = compiled {
             let limits = Limits { steps: 10_000, ..Limits::default() };
-            drop(mapping.evaluate(&json!({"a": [1, {"b": "x"}]}), &Variables::new(), &AT, &limits));
+            drop(mapping.evaluate(r#"{"a":[1,{"b":"x"}]}"#, &Variables::new(), &AT, &limits));
         }
     }
 }

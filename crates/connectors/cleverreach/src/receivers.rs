@@ -139,7 +139,7 @@ struct Group<'a> {
 impl Group<'_> {
     /// Asks for the first page of a `Changed` scan, and so learns which fields the filter refuses:
     /// those named in a refusal, or all if it names none that was asked for.
-    async fn begin(&self, since: Timestamp) -> Result<(Cursor, Vec<Value>)> {
+    async fn begin(&self, since: Timestamp) -> Result<(Cursor, Vec<Box<RawValue>>)> {
         let mut place = Cursor::default();
         loop {
             let asked = remaining(&place.fields);
@@ -160,7 +160,7 @@ impl Group<'_> {
     }
 
     /// Asks for the page at `place`: of the list, of the filter, or of a refused field's pass.
-    async fn go_on(&self, want: Want, place: &Cursor) -> Result<Vec<Value>> {
+    async fn go_on(&self, want: Want, place: &Cursor) -> Result<Vec<Box<RawValue>>> {
         let Want::Changed { since } = want else {
             return self.list(Field::Registered, place.page).await;
         };
@@ -186,7 +186,12 @@ impl Group<'_> {
     ///
     /// The same beginning is right if a whole page of receivers came in front in between, which
     /// the page before tells: it begins otherwise now.
-    async fn refuse_repeated(&self, want: Want, place: &Cursor, receivers: &[Value]) -> Result<()> {
+    async fn refuse_repeated(
+        &self,
+        want: Want,
+        place: &Cursor,
+        receivers: &[Box<RawValue>],
+    ) -> Result<()> {
         let Some(before) = place.page.checked_sub(1) else { return Ok(()) };
         if receivers.len() < 2 || first_id(receivers) != place.began {
             return Ok(());
@@ -204,7 +209,7 @@ impl Group<'_> {
 
     /// One page of the group's list. Only descending order goes with page numbers: a change moves
     /// a receiver to the front, so that the others repeat and none is jumped over.
-    async fn list(&self, field: Field, page: u32) -> Result<Vec<Value>> {
+    async fn list(&self, field: Field, page: u32) -> Result<Vec<Box<RawValue>>> {
         let request = self.api.get(["groups.json", self.id, "receivers"]);
         let request = request
             .query("pagesize", self.size.0)
@@ -249,7 +254,12 @@ impl Group<'_> {
     }
 
     /// Makes a page of what one request gave, and says where the next begins.
-    fn page(&self, want: Want, mut place: Cursor, receivers: Vec<Value>) -> Result<Page<Cursor>> {
+    fn page(
+        &self,
+        want: Want,
+        mut place: Cursor,
+        receivers: Vec<Box<RawValue>>,
+    ) -> Result<Page<Cursor>> {
         let records: Vec<Record> =
             receivers.into_iter().map(|receiver| self.record(receiver)).collect::<Result<_>>()?;
         let first = records.first().map(|record| record.key.clone());
@@ -259,7 +269,8 @@ impl Group<'_> {
                 let last = records.last().zip(field);
                 last.is_some_and(|(record, field)| {
                     // Those that are equal go on: the next page may hold more of that second.
-                    stamp(&record.data, *field).is_some_and(|stamp| stamp < since.secs())
+                    let stamp = Known::of(&record.data).and_then(|known| known.stamp(*field));
+                    stamp.is_some_and(|stamp| stamp < since.secs())
                 })
             }
             _ => false,
@@ -277,16 +288,18 @@ impl Group<'_> {
         Ok(Page { records, next })
     }
 
-    fn record(&self, data: Value) -> Result<Record> {
+    fn record(&self, data: Box<RawValue>) -> Result<Record> {
         let nonsense = |what: &str| {
             Error::retry(format!("CleverReach gave a receiver of group {} {what}", self.id))
         };
-        let Some(Id(key)) = data.get("id").and_then(Id::of) else {
+        let known = Known::of(&data);
+        let Some((Id(key), known)) = known.and_then(|known| Some((Id::of(&known.id)?, known)))
+        else {
             return Err(nonsense("without an id; no receiver is left out for that"));
         };
         let mut newest = 0;
         for field in Field::ALL {
-            let stamp = stamp(&data, field).ok_or_else(|| {
+            let stamp = known.stamp(field).ok_or_else(|| {
                 let name = field.name();
                 nonsense(&format!("(id {key}) whose `{name}` is not a number of epoch seconds"))
             })?;
@@ -297,12 +310,12 @@ impl Group<'_> {
     }
 }
 
-fn first_id(receivers: &[Value]) -> Option<String> {
-    receivers.first()?.get("id").and_then(Id::of).map(|Id(id)| id)
+fn first_id(receivers: &[Box<RawValue>]) -> Option<String> {
+    Known::of(receivers.first()?).and_then(|known| Id::of(&known.id)).map(|Id(id)| id)
 }
 
 enum Filtered {
-    Page(Vec<Value>),
+    Page(Vec<Box<RawValue>>),
     Refused(String),
 }
 
@@ -312,7 +325,7 @@ fn remaining(refused: &[Field]) -> Vec<Field> {
 
 /// An empty group may be answered with 204. An empty body with any other status is no answer: an
 /// outage must not look like an empty page.
-fn receivers(answer: &Response) -> Result<Vec<Value>> {
+fn receivers(answer: &Response) -> Result<Vec<Box<RawValue>>> {
     if answer.status() == StatusCode::NO_CONTENT { Ok(vec![]) } else { answer.json() }
 }
 
@@ -322,15 +335,39 @@ fn mentions(text: &str, field: &str) -> bool {
     words.any(|word| word.eq_ignore_ascii_case(field))
 }
 
-/// A stamp in epoch seconds, from a number or a string of one; 0 if it never happened, `None` if
-/// it is neither.
-fn stamp(receiver: &Value, field: Field) -> Option<i64> {
-    match receiver.get(field.name()) {
-        None | Some(Value::Null) => Some(0),
-        Some(Value::Number(number)) => number.as_i64(),
-        Some(Value::String(text)) if text.trim().is_empty() => Some(0),
-        Some(Value::String(text)) => text.trim().parse().ok(),
-        Some(_) => None,
+/// What of a receiver tells which one it is and when it changed; the rest stays text.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Known {
+    id: Value,
+    registered: Value,
+    activated: Value,
+    deactivated: Value,
+    bounced: Value,
+}
+
+impl Known {
+    /// `None` if the receiver is no object.
+    fn of(receiver: &RawValue) -> Option<Self> {
+        serde_json::from_str(receiver.get()).ok()
+    }
+
+    /// A stamp in epoch seconds, from a number or a string of one; 0 if it never happened, `None`
+    /// if it is neither.
+    fn stamp(&self, field: Field) -> Option<i64> {
+        let stamp = match field {
+            Field::Registered => &self.registered,
+            Field::Activated => &self.activated,
+            Field::Deactivated => &self.deactivated,
+            Field::Bounced => &self.bounced,
+        };
+        match stamp {
+            Value::Null => Some(0),
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) if text.trim().is_empty() => Some(0),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        }
     }
 }
 
@@ -340,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_stamp_is_a_number_or_a_string_of_one() {
-        let stamp = |value: Value| stamp(&json!({ "bounced": value }), Field::Bounced);
+        let stamp = |bounced: Value| Known { bounced, ..Known::default() }.stamp(Field::Bounced);
         assert_eq!(stamp(json!(1_627_283_954)), Some(1_627_283_954));
         assert_eq!(stamp(json!("1627283954")), Some(1_627_283_954));
         for never in [json!(null), json!(0), json!("0"), json!("")] {

@@ -12,7 +12,8 @@ fn contact(receiver: Value) -> Value {
     let input = json!({ "metadata": { "recordUid": "279" }, "data": receiver });
     let variables = Variables::new().with("fields", json!({}));
     let at = Moment { now_ms: 1_763_700_000_000, seed: 1 };
-    let result = mapping.evaluate(&input, &variables, &at, &Limits::default()).unwrap().unwrap();
+    let result =
+        mapping.evaluate(&input.to_string(), &variables, &at, &Limits::default()).unwrap().unwrap();
     assert_eq!(empties(&result), 0, "{result}");
     serde_json::from_value::<Contact>(result.clone()).unwrap();
     result

@@ -10,7 +10,10 @@ fn input(message: &Value, fields: Value) -> Value {
     let mapping = Mapping::compile(action.mapping).unwrap();
     let variables = Variables::new().with("fields", fields.clone());
     let at = Moment { now_ms: 1_763_700_000_000, seed: 1 };
-    let result = mapping.evaluate(message, &variables, &at, &Limits::default()).unwrap().unwrap();
+    let result = mapping
+        .evaluate(&message.to_string(), &variables, &at, &Limits::default())
+        .unwrap()
+        .unwrap();
     let action = (action.configure)(fields).unwrap();
     action.show(&action.prepare(result).unwrap()).unwrap()
 }
