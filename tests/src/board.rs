@@ -147,16 +147,20 @@ impl Board {
         stop: Stop,
         clock: Arc<dyn connector::Clock>,
     ) -> Report {
+        self.engine(store, clock).run(flow, stop, Arc::new(Silent)).await
+    }
+
+    /// An engine that knows this board.
+    pub fn engine(&self, store: Arc<dyn Store>, clock: Arc<dyn connector::Clock>) -> Engine {
         let connector = connector();
         let account = connector.account("scripted", Some("http://127.0.0.1:9"), BTreeMap::new());
         let account = engine::Account { account: account.unwrap(), limits: BTreeMap::new() };
-        let engine = Engine::new(Options {
+        Engine::new(Options {
             connectors: vec![connector],
             accounts: [("scripted".to_owned(), account)].into(),
             store,
             clock,
-        });
-        engine.run(flow, stop, Arc::new(Silent)).await
+        })
     }
 }
 
@@ -173,7 +177,7 @@ pub fn flow_of(board: &Board) -> Flow {
             connector: "scripted".to_owned(),
             name: "pages".to_owned(),
             account: "scripted".to_owned(),
-            every: None,
+            schedule: None,
             overlap: Duration::from_secs(60),
             fields: Arc::new(fields.clone()),
             mapping: Transformation::Skip,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use connector::Timestamp;
 
 use crate::exit;
 
@@ -35,6 +36,13 @@ pub(crate) enum Command {
     Check(Files),
     /// Runs the tests in flow files: what would be sent for which record. Reads files only.
     Test(Files),
+    /// Shows when flows run next, in their time zone and in UTC. Reads files only.
+    ///
+    /// A flow's run begins a little after its tick, by its jitter: always the same for the same
+    /// flow, so that flows with the same schedule spread over time. After failures and where a
+    /// system asks to wait, ticks are skipped.
+    #[command(after_help = SCHEDULES)]
+    Schedule(Schedule),
     /// Runs a flow, once or on its schedule.
     ///
     /// The first signal (ctrl-c) lets it finish and commit what it fetched; a second one ends it
@@ -69,6 +77,29 @@ pub(crate) struct Files {
     /// Flow files or folders of them; without any, the folder `flows` or this one.
     #[arg(value_name = "FLOW")]
     pub(crate) flows: Vec<PathBuf>,
+}
+
+const SCHEDULES: &str = "\
+Schedules are in the flow files:
+  every: 5m                     so long after a run began the next one does
+  cron: \"30 6 * * MON-FRI\"      minute, hour, day, month, weekday
+  timezone: Europe/Berlin       of cron; UTC without it
+
+Where clocks change, a fixed time that is left out runs once, right after the gap, and one that
+comes twice runs the first time. Where minute or hour begins with `*`, runs go on in real time.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Schedule {
+    /// Flow files, folders of them, or names of flows in `flows`; without any, the folder `flows`
+    /// or this one.
+    #[arg(value_name = "FLOW")]
+    pub(crate) flows: Vec<PathBuf>,
+    /// How many ticks of each flow are shown.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) next: u16,
+    /// Shows the ticks after this moment instead of now, such as 2026-03-28T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) from: Option<Timestamp>,
 }
 
 #[derive(Debug, Args)]
@@ -162,4 +193,8 @@ pub(crate) enum Schema {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: u64 = text.parse().map_err(|_| "a whole number of seconds".to_owned())?;
     Ok(Duration::from_secs(seconds))
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "a time such as 2026-03-28T12:00:00Z".to_owned())
 }

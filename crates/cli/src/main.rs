@@ -50,6 +50,7 @@ async fn run(cli: Cli) -> Result {
         Command::Demo(args) => commands::demo::run(args, json).await,
         Command::Check(files) => commands::check::run(config, &files.flows, json),
         Command::Test(files) => commands::test::run(config, &files.flows, json),
+        Command::Schedule(args) => commands::schedule::run(config, &args, json),
         Command::Run(args) => commands::run::run(config, &args, json).await,
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,

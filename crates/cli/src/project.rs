@@ -134,7 +134,8 @@ impl Project {
         }
     }
 
-    fn flow_file(&self, name: &str) -> Option<PathBuf> {
+    /// The file that a path or the name of a flow means.
+    pub(crate) fn flow_file(&self, name: &str) -> Option<PathBuf> {
         let folder = self.folder();
         let named = ["yaml", "yml"].map(|ending| folder.join(format!("{name}.{ending}")));
         let mut files = [PathBuf::from(name)].into_iter().chain(named);

@@ -284,6 +284,60 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+#[test]
+fn the_next_ticks_of_every_flow_are_shown_in_their_order() {
+    let project = Project::with(1);
+    let flow = |name: &str, schedule: &str| {
+        let text = FLOW.replace(NAME, name).replace("  every: 5m\n", schedule);
+        assert!(text.contains(schedule), "{text}");
+        project.write(&format!("flows/{name}.yaml"), &text);
+    };
+    flow("nightly", "  cron: \"30 2 * * *\"\n  timezone: America/New_York\n");
+    flow("often", "  cron: '*/20 * * * *'\n");
+    flow("by-hand", "");
+    let args = ["schedule", "--from", "2026-03-08T06:39:00Z", "--next", "2"];
+    let shown = project.run(&args).exits(0);
+    assert!(!project.path(".towpath").exists(), "who only looks made a store");
+    let places: Vec<_> = [NAME, "often", "nightly", "by-hand"]
+        .map(|flow| shown.out.find(&format!("\n {flow} ")).unwrap())
+        .into();
+    assert!(places.is_sorted(), "{}", shown.out);
+    let shown = shown.says("every 5m").says("cron 30 2 * * *").says("America/New_York");
+    shown.says("2026-03-08T03:00:00-04:00").says("2026-03-09T06:30:00Z").says("--once");
+
+    let listed = project.run(&[&args[..], &["--json", "nightly", "flows/by-hand.yaml"]].concat());
+    let listed = listed.exits(0);
+    let lines: Vec<Value> =
+        listed.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [nightly, by_hand] = lines.as_slice() else { panic!("{}", listed.out) };
+    assert_eq!(nightly["timezone"], "America/New_York");
+    assert_eq!(nightly["next"][0]["at"], "2026-03-08T07:00:00Z");
+    assert_eq!(nightly["next"][1]["local"], "2026-03-09T02:30:00-04:00");
+    assert!(nightly["next"][0]["jitterSeconds"].as_f64().unwrap() < 30.0);
+    assert_eq!((&by_hand["schedule"], &by_hand["next"]), (&Value::Null, &json!([])));
+
+    project.run(&["run", "by-hand"]).exits(4).says("`every` or `cron`");
+    flow("wrong", "  cron: 0 25 * * *\n");
+    let wrong = project.run(&args).exits(3);
+    wrong.says("`25` is no hour").says("nightly");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_flow_on_a_cron_expression_waits_for_its_tick() {
+    let project = Project::with(3);
+    project.write(&format!("flows/{NAME}.yaml"), &FLOW.replace("every: 5m", "cron: 0 0 29 2 *"));
+    let mut child = project.command(&["run", NAME]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = lines.by_ref().map(Result::unwrap).find(|line| line.contains("next run at"));
+    assert!(said.unwrap().contains("-02-29T00:00:"));
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let left: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{left:?}");
+    assert_eq!(project.sandbox.stats().clevertap.total_requests(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_a_scheduled_run_in_good_order() {

@@ -7,6 +7,7 @@
 //! moves in `settle` alone, after the last message of its page is settled.
 
 mod batch;
+mod beat;
 mod canonical;
 mod deliver;
 mod detect;
@@ -26,13 +27,14 @@ mod tokens;
 mod watch;
 mod workers;
 
+pub use beat::{Beat, jitter};
 pub use dry_run::DryRun;
 pub use engine::{Account, Engine, Options};
 pub use error::{Error, Place, Result};
 pub use handle::{Answer, DeadLetter, DeadLetterLine, Handle, Request};
 pub use limits::Limits;
 pub use run::Report;
-pub use schedule::{Schedule, next_tick};
+pub use schedule::Schedule;
 pub use snapshot::{Partition, ScanState, Snapshot};
 pub use stop::{Stop, Stopper};
 pub use watch::{Event, Silent, Watch};

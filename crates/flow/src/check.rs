@@ -16,7 +16,7 @@ use crate::file::{After, FlowFile, MaxRejectsFile, RetryFile, Spanned, StepFile,
 use crate::finding::{Finding, code};
 use crate::source::Source;
 use crate::{Flow, MaxRejects, Retry, Step, Trigger};
-use crate::{examples, secret, shape, suggest, yaml};
+use crate::{examples, schedule, secret, shape, suggest, yaml};
 
 /// What a flow file is checked against.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +96,7 @@ impl<'a> Checker<'_, '_, 'a> {
         let connector = found.map(|(connector, _)| connector);
         self.account(file.account.as_ref(), connector);
         let every = self.duration(file.every.as_ref(), Duration::from_secs(1));
+        let schedule = schedule::check(self.source, file, every);
         let overlap = self.duration(file.overlap.as_ref(), Duration::ZERO);
         let (connector, trigger) = found?;
         let checked = fields::check(
@@ -113,7 +114,7 @@ impl<'a> Checker<'_, '_, 'a> {
             connector: connector.name().to_owned(),
             name: trigger.name.to_owned(),
             account: file.account.as_ref()?.value.clone(),
-            every,
+            schedule,
             overlap: overlap.unwrap_or(Duration::from_secs(60)),
             fields: checked.fields,
             mapping: checked.mapping,

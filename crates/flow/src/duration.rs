@@ -30,9 +30,26 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("`{text}` is longer than a year"))
 }
 
+/// Writes a duration in the largest unit that it is a whole number of.
+pub(crate) fn written(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
+    let unit = units.iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
+    let (length, unit) = unit.unwrap_or(&(1, 's'));
+    format!("{}{unit}", seconds / length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writes_what_it_reads() {
+        for text in ["30s", "5m", "1h", "1d", "90s", "0s", "25h"] {
+            assert_eq!(parse(text).map(written).as_deref(), Ok(text));
+        }
+        assert_eq!(parse("60m").map(written).as_deref(), Ok("1h"));
+    }
 
     #[test]
     fn reads_number_and_unit() {

@@ -62,6 +62,8 @@ pub(crate) struct FlowFile {
 /// What finds the records.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Trigger", rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = { "timezone": ["cron"] }))]
+#[schemars(extend("dependentSchemas" = { "cron": { "properties": { "every": false } } }))]
 pub(crate) struct TriggerFile {
     /// The connector and its trigger: `connector.trigger`.
     #[schemars(required, rename = "use")]
@@ -69,9 +71,18 @@ pub(crate) struct TriggerFile {
     /// The name of an account in `towpath.yaml`.
     #[schemars(required)]
     pub(crate) account: Option<Spanned<String>>,
-    /// How often to poll. Without it the flow runs only when asked to, by `towpath run --once`.
+    /// How often to poll: so long after a run began the next one does. Without `every` and `cron`
+    /// the flow runs only when asked to, by `towpath run --once`.
     #[schemars(regex(pattern = duration::PATTERN), example = &"5m")]
     pub(crate) every: Option<Spanned<String>>,
+    /// When to poll, instead of `every`: minute, hour, day, month and weekday, in quotes. At a
+    /// change to daylight saving, fixed times that are left out run once right after it, and those
+    /// that come twice run the first time; intervals (minute or hour begins with `*`) go on.
+    #[schemars(example = &"*/5 * * * *", example = &"30 6 * * MON-FRI")]
+    pub(crate) cron: Option<Spanned<String>>,
+    /// The time zone of `cron`, by its IANA name.
+    #[schemars(example = &"Europe/Berlin", extend("default" = "UTC"))]
+    pub(crate) timezone: Option<Spanned<String>>,
     /// How far before the last known change a poll looks, for changes that became visible late.
     #[schemars(regex(pattern = duration::PATTERN), extend("default" = "60s"))]
     pub(crate) overlap: Option<Spanned<String>>,
@@ -207,6 +218,8 @@ impl TriggerFile {
             uses: text(node, "use"),
             account: text(node, "account"),
             every: text(node, "every"),
+            cron: text(node, "cron"),
+            timezone: text(node, "timezone"),
             overlap: text(node, "overlap"),
             fields: node.get("fields").cloned(),
             span: node.span.clone(),

@@ -104,4 +104,8 @@ codes! {
     MISSING_SETTING "TP0171" "An account setting is missing"
     BAD_SETTING "TP0172" "An account setting has a bad value"
     LIMIT "TP0173" "Unknown limit"
+    CRON "TP0180" "Bad cron expression"
+    NEVER "TP0181" "A cron expression never fires"
+    TIMEZONE "TP0182" "Unknown time zone"
+    SCHEDULE "TP0183" "The parts of a schedule do not fit together"
 }

@@ -10,7 +10,7 @@ use connector::{ErasedAction, ErasedTrigger};
 use mapping::Mapping;
 use serde_json::Value;
 
-use crate::Test;
+use crate::{Schedule, Test};
 
 /// A flow: a trigger and the steps that its messages take, in order.
 #[derive(Clone, Debug)]
@@ -42,8 +42,8 @@ pub struct Trigger {
     pub name: String,
     /// The account's name.
     pub account: String,
-    /// How long after a run began the next one does; `None` runs only when asked to.
-    pub every: Option<Duration>,
+    /// When the flow runs; `None` runs only when asked to.
+    pub schedule: Option<Schedule>,
     /// How far before the last known change the next poll looks.
     pub overlap: Duration,
     /// The fields as written, without `skipTransformation` and `customMapping`.

@@ -11,7 +11,8 @@ pub(crate) fn hint<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) 
     (!names.is_empty()).then(|| format!("known: {}{more}", names.join(", ")))
 }
 
-fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The nearest of `known`, if it is near.
+pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     // Names are short; a long text is no misspelled name, and comparing it would cost.
     let length = written.chars().count();
     if length == 0 || length > 80 {

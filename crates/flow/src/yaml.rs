@@ -127,7 +127,12 @@ pub(crate) fn read(source: &mut Source<'_>) -> Option<Node> {
             }
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or_default();
-                let hint = "indent with spaces, and put quotes around text with `: ` or ` #` in it";
+                let star = text.get(at..).is_some_and(|rest| rest.starts_with('*'));
+                let hint = if star {
+                    "put quotes around text that begins with `*`: YAML takes it for an alias"
+                } else {
+                    "indent with spaces, and put quotes around text with `: ` or ` #` in it"
+                };
                 reader.source.error(code::SYNTAX, at..at + 1, error.info(), hint.to_owned());
                 return None;
             }

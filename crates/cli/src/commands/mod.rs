@@ -5,6 +5,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod run;
 pub(crate) mod sandbox;
+pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod state;
 pub(crate) mod test;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{DryRun, Schedule};
+use engine::{Beat, DryRun, Schedule};
 
 use crate::args::Run;
 use crate::exit::{Exit, Failed, Result};
@@ -32,15 +32,21 @@ pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result
         progress.finish(&flow.name, &report);
         return Ok(Exit::of_run(&report.errors));
     }
-    let Some(every) = flow.trigger.every else {
+    let Some(schedule) = flow.trigger.schedule.clone() else {
         return Err(Failed::config(anyhow::anyhow!(
-            "flow \"{}\" has no `every`: run it with --once, or give its trigger an interval",
+            "flow \"{}\" has no schedule: run it with --once, or give its trigger `every` or `cron`",
             flow.name
         )));
     };
     let progress = Arc::new(Progress::new(json));
     let mut exit = Exit::Done;
-    let schedule = Schedule::new(workshop.engine.clone(), flow.clone(), every);
+    let now = workshop.engine.clock().now();
+    let beat = Beat::new(&flow.name, schedule, now);
+    if beat.at() > now {
+        // A cron expression waits for its first tick.
+        progress.say(&format!("{}: next run at {}", flow.name, beat.at()));
+    }
+    let schedule = Schedule::new(workshop.engine.clone(), flow.clone(), beat);
     let on_run = |report: engine::Report, next| {
         progress.finish(&flow.name, &report);
         if report.needs_change {

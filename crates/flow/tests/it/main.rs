@@ -7,4 +7,6 @@ mod crm;
 mod findings;
 mod pages;
 mod right;
+mod schedule;
+mod schedule_findings;
 mod schema;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow::Transformation;
+use flow::{Schedule, Transformation};
 use proptest::prelude::*;
 
 use crate::crm::{RIGHT, check, connectors, shown};
@@ -12,7 +12,7 @@ fn a_right_file_becomes_a_flow() {
     assert_eq!(shown(RIGHT), "");
     let flow = check(RIGHT).0.unwrap();
     assert_eq!(flow.name, "contacts-to-crm");
-    assert_eq!(flow.trigger.every, Some(Duration::from_secs(300)));
+    assert_eq!(flow.trigger.schedule, Some(Schedule::Every(Duration::from_secs(300))));
     assert_eq!(flow.trigger.overlap, Duration::ZERO);
     assert!(matches!(flow.trigger.mapping, Transformation::Default(_)));
     assert_eq!(*flow.trigger.fields, serde_json::json!({"list": "Newsletter", "kind": "active"}));
