@@ -634,10 +634,10 @@ fn what_an_action_warns_of_keeps_no_flow_from_running() {
     TP0135
 
       ⚠ `mail` is on: every contact gets a mail
-        ╭─[a.yaml:27:22]
+        ╭─[a.yaml:27:23]
      26 │         }
      27 │   - { id: again, use: example-crm.upsertContact, account: sales, fields: { skipTransformation: true, mail: true } }
-        ·                      ─────────────────────────
+        ·                       ─────────────────────────
      28 │ 
         ╰────
     ");

@@ -151,7 +151,7 @@ mod tests {
         let emails: Vec<&str> = emails.iter().map(String::as_str).collect();
         let parts = parts(&emails);
         assert_eq!(parts.concat(), emails);
-        assert_eq!(parts.len(), 4);
+        assert_eq!(parts.len(), 3);
         assert!(parts.iter().all(|part| part.join("%2C").replace('@', "%40").len() <= 5000));
     }
 
