@@ -265,8 +265,8 @@ impl Directory {
             return Arc::clone(rows);
         }
         let mut rows = Vec::new();
-        for (entry, slot) in self.entries.iter().zip(0_u32..) {
-            let Some(entry) = entry.as_ref().filter(|entry| query.admits(entry)) else {
+        for slot in self.candidates(query) {
+            let Some(entry) = self.stored(slot).filter(|entry| query.admits(entry)) else {
                 continue;
             };
             let shown = entry.groups.iter();
@@ -280,6 +280,20 @@ impl Directory {
         }
         self.remembered.insert(query.clone(), Arc::clone(&rows));
         rows
+    }
+
+    /// Gives the places that a list has to look at: all, or those of the addresses it names.
+    fn candidates(&self, query: &Query) -> Vec<u32> {
+        match &query.emails {
+            Some(emails) => {
+                let mut named: Vec<u32> =
+                    emails.iter().flat_map(|email| self.slots(email)).copied().collect();
+                named.sort_unstable();
+                named.dedup();
+                named
+            }
+            None => (0_u32..).take(self.entries.len()).collect(),
+        }
     }
 
     /// Sorts rows; ties stay in the order of their ids whichever the direction.

@@ -155,7 +155,9 @@ fn upsert(
         }
         None => directory.push(entry)?,
     };
-    share(directory, &row.email, slot, &globals);
+    if !row.global_attributes.is_empty() {
+        share(directory, &row.email, slot, &globals);
+    }
     Some(slot)
 }
 
@@ -206,6 +208,9 @@ fn share(directory: &mut Directory, email: &str, changed: u32, globals: &Map<Str
         let Some(entry) = directory.stored(slot) else { continue };
         let mut receiver = entry.to_receiver();
         let id = entry.id;
+        if receiver.global_attributes == *globals {
+            continue;
+        }
         receiver.global_attributes.clone_from(globals);
         directory.replace(slot, Entry::from_receiver(&receiver, id));
     }
