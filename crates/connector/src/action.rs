@@ -26,6 +26,12 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Says what the fields leave open that somebody may not mean, a sentence each: they work, and
+    /// `check` warns.
+    fn warnings(&self) -> Vec<String> {
+        vec![]
+    }
+
     /// Whether sending a message again changes nothing.
     fn idempotent(&self) -> bool;
 
@@ -91,6 +97,8 @@ pub struct ErasedItem {
 pub trait ErasedAction: Send + Sync {
     /// [`Action::MAX_BATCH`].
     fn max_batch(&self) -> usize;
+    /// [`Action::warnings`].
+    fn warnings(&self) -> Vec<String>;
     /// [`Action::idempotent`].
     fn idempotent(&self) -> bool;
     /// Checks what a mapping yielded; the error says what does not fit.
@@ -111,6 +119,10 @@ fn typed<I: Send + Sync + 'static>(input: &Prepared) -> Result<Arc<I>, Error> {
 impl<A: Action> ErasedAction for Erased<A> {
     fn max_batch(&self) -> usize {
         A::MAX_BATCH.max(1)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.0.warnings()
     }
 
     fn idempotent(&self) -> bool {

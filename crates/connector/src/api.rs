@@ -66,6 +66,7 @@ struct Inner {
     session: Session,
     limits: Vec<Limit>,
     limiter: Arc<dyn Limiter>,
+    clock: Arc<dyn Clock>,
     failure: Option<FindFailure>,
     redactor: Redactor,
 }
@@ -107,6 +108,7 @@ impl Api {
             session: Session::new(account.clone(), identity, &services),
             limits: limits.collect(),
             limiter: services.limiter,
+            clock: services.clock,
             failure: connector.failure(),
             redactor: account.redactor(),
             account,
@@ -123,6 +125,12 @@ impl Api {
     /// The account in use.
     pub fn account(&self) -> &Account {
         &self.inner.account
+    }
+
+    /// The time here. What a system stores as its own time is better taken from its answers
+    /// ([`Observed::date`]): the two clocks may differ.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 
     /// A GET of the path below the base URL; each segment is escaped. One that no escape keeps a

@@ -196,6 +196,10 @@ impl<'a> Checker<'_, '_, 'a> {
                 configure: action.configure,
             },
         )?;
+        for warning in checked.configured.warnings() {
+            let span = at(file.uses.as_ref(), &file.span);
+            self.source.warning(code::FIELDS_DOUBTFUL, span, warning, None);
+        }
         Some(Step {
             id: file.id.as_ref()?.value.clone(),
             connector: connector.name().to_owned(),

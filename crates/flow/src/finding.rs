@@ -93,6 +93,7 @@ codes! {
     FIELD_TYPE "TP0132" "A field has the wrong type"
     FIELD_CHOICE "TP0133" "A field has a value that is not among its choices"
     FIELDS_REFUSED "TP0134" "The fields do not fit together"
+    FIELDS_DOUBTFUL "TP0135" "The fields leave something open"
     EXPRESSION "TP0140" "Bad JSONata expression"
     SKIP_TYPE "TP0141" "`skipTransformation` is not true or false"
     CUSTOM_TYPE "TP0142" "`customMapping` is not text"

@@ -8,7 +8,9 @@
 //! | `receivers` | GET `?offset&limit`, POST `{"seed": n}`, PUT a receiver |
 //! | `receivers/{id}` | GET, DELETE |
 //! | `groups` | PUT `{"id", "name", "every"}` |
-//! | `touch` | POST `{"count"` or `"ids", "field", "at", "attributes"}` |
+//! | `attributes` | PUT `{"group", "name"}`; account-wide without a group |
+//! | `touch` | POST `{"count"` or `"ids", "what", "field", "at", "attributes", "tags"}` |
+//! | `mails` | GET |
 //! | `delivered` | GET `?offset&limit`, DELETE (forget) |
 //! | `profiles/{identity}` | GET |
 //! | `faults` | GET, POST a fault, DELETE (all) |
@@ -33,6 +35,13 @@ const DEFAULT_LIMIT: usize = 100;
 enum SetClock {
     Now(i64),
     Advance(i64),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Define {
+    group: Option<u64>,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +75,9 @@ pub(crate) fn answer(state: &State, call: &Call, body: &[u8]) -> Answer {
             state.set_switches(switches);
             Answer::json(200, &*state.switches())
         }),
-        (_, ["receivers", ..] | ["touch" | "groups"]) => receivers(state, call, body, rest),
+        (_, ["receivers", ..] | ["touch" | "groups" | "attributes" | "mails"]) => {
+            receivers(state, call, body, rest)
+        }
         ("GET", ["delivered"]) => {
             let (offset, limit) = range(call);
             let page = state.clevertap.delivered(offset, limit);
@@ -118,6 +129,11 @@ fn receivers(state: &State, call: &Call, body: &[u8], rest: &[&str]) -> Answer {
             data.add_group(group, state.clock.now());
             Answer::nothing()
         }),
+        (&Method::PUT, ["attributes"]) => with(body, |Define { group, name }| {
+            data.define(group.unwrap_or(0), &name);
+            Answer::nothing()
+        }),
+        (&Method::GET, ["mails"]) => Answer::json(200, &data.mails()),
         (&Method::POST, ["touch"]) => with(body, |touch: Touch| {
             Answer::json(200, &json!({ "ids": data.touch(&touch, state.clock.now()) }))
         }),

@@ -24,12 +24,12 @@ mod sandbox;
 mod server;
 mod stats;
 
-pub use cleverreach::{Receiver, Stamp, Touch};
+pub use cleverreach::{Mail, Receiver, Stamp, Touch, What};
 pub use clevertap::{Delivered, Refused};
 pub use fault::{Action, Fault, FaultState, Times};
 pub use options::{
     BadCredentials, Credentials, EmptyGroup, GroupSeed, MissingProfile, Options, OversizedPage,
-    Switches,
+    Switches, UnknownAttribute, UpsertTags,
 };
 pub use sandbox::{Error, Sandbox};
 pub use stats::{Stats, Vendor, VendorStats};

@@ -17,6 +17,8 @@ pub struct Options {
     pub clevertap_port: u16,
     /// The groups and who is in them.
     pub groups: Vec<GroupSeed>,
+    /// The ids of the forms that CleverReach sends confirmation mails for.
+    pub forms: Vec<u64>,
     /// Whether answers carry the `Date` header.
     pub date_header: bool,
     /// Whether CleverTap keeps what it received; without it `delivered`, `refused`, `profiles`
@@ -40,6 +42,7 @@ impl Default for Options {
                 GroupSeed::new(1_123_825, "Newsletter", 1),
                 GroupSeed::new(1_123_826, "Customers", 50),
             ],
+            forms: vec![135_790],
             date_header: true,
             keep_delivered: true,
             expires_in: 31_536_000,
@@ -112,6 +115,19 @@ pub struct Switches {
     pub client_credentials_refresh: bool,
     /// The token answer of CleverReach shows its scopes as an array instead of a string.
     pub scope_as_array: bool,
+    /// How many receivers one upsert of CleverReach may hold; more is answered 413. Clients name
+    /// 1,000, the vendor's own start with 250.
+    pub upsert_rows: usize,
+    /// How many bytes one upsert of CleverReach may hold; more is answered 413.
+    pub upsert_bytes: usize,
+    /// What an upsert of CleverReach does with an attribute that is not defined.
+    pub unknown_attribute: UnknownAttribute,
+    /// Whether the tags of an upsert are added to those of a known receiver or replace them.
+    pub upsert_tags: UpsertTags,
+    /// Addresses that an upsert of CleverReach refuses as invalid, beside those that are.
+    pub refused_addresses: Vec<String>,
+    /// CleverReach refuses to send a confirmation mail without all of `doidata`.
+    pub doidata_needed: bool,
     /// What CleverTap answers to wrong credentials; sources name 400, 401 and 403.
     pub bad_credentials: BadCredentials,
     /// What CleverTap answers for a profile that it does not know.
@@ -138,6 +154,12 @@ impl Default for Switches {
             refused_filter_fields: Vec::new(),
             client_credentials_refresh: false,
             scope_as_array: false,
+            upsert_rows: 1_000,
+            upsert_bytes: 8 * 1024 * 1024,
+            unknown_attribute: UnknownAttribute::Ignore,
+            upsert_tags: UpsertTags::Add,
+            refused_addresses: Vec::new(),
+            doidata_needed: false,
             bad_credentials: BadCredentials::Unauthorized,
             missing_profile: MissingProfile::Fail,
             strict_properties: true,
@@ -166,6 +188,26 @@ pub enum EmptyGroup {
     EmptyList,
     /// 204 without a body.
     NoContent,
+}
+
+/// What becomes of an attribute that is not defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownAttribute {
+    /// It is left out.
+    Ignore,
+    /// The whole call is refused with 400.
+    Refuse,
+}
+
+/// What becomes of the tags that a known receiver has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UpsertTags {
+    /// They stay.
+    Add,
+    /// They go, if there are others.
+    Replace,
 }
 
 /// What wrong credentials are answered with.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::cleverreach::{CleverReach, Receiver, Touch};
+use crate::cleverreach::{CleverReach, Mail, Receiver, Touch};
 use crate::clevertap::{CleverTap, Delivered, Refused};
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultState, Faults};
@@ -162,7 +162,12 @@ impl Sandbox {
         self.state.cleverreach.add_group(group, self.now());
     }
 
-    /// Sets a stamp of several receivers, changes an attribute of each and gives their ids.
+    /// Defines an attribute of a group, or account-wide without one; a known one stays.
+    pub fn define_attribute(&self, group: Option<u64>, name: &str) {
+        self.state.cleverreach.define(group.unwrap_or(0), name);
+    }
+
+    /// Changes several receivers as told and gives their ids.
     pub fn touch(&self, touch: &Touch) -> Vec<String> {
         self.state.cleverreach.touch(touch, self.now())
     }
@@ -180,6 +185,17 @@ impl Sandbox {
     /// Gives one receiver.
     pub fn receiver(&self, id: &str) -> Option<Receiver> {
         self.state.cleverreach.receiver(id)
+    }
+
+    /// Gives the receiver with this address as a group has it; attributes and times are the
+    /// group's where the address joined it by an upsert.
+    pub fn member(&self, group: &str, email: &str) -> Option<Receiver> {
+        self.state.cleverreach.member(email, group)
+    }
+
+    /// Gives the confirmation mails in the order in which they were sent.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.state.cleverreach.mails()
     }
 
     /// Gives all receivers in the order in which they were added.

@@ -201,6 +201,9 @@ fn process(
             state.counters.update(Vendor::CleverReach, |stats| {
                 stats.tokens_issued += tally.tokens_issued;
                 stats.receivers_listed += tally.receivers_listed;
+                stats.receivers_upserted += tally.receivers_upserted;
+                stats.receivers_refused += tally.receivers_refused;
+                stats.mails_sent += tally.mails_sent;
             });
             answer
         }

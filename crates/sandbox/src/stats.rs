@@ -37,6 +37,12 @@ pub struct VendorStats {
     pub tokens_issued: u64,
     /// Receivers in the pages of lists and filters.
     pub receivers_listed: u64,
+    /// Receivers that upserts took.
+    pub receivers_upserted: u64,
+    /// Receivers that upserts refused.
+    pub receivers_refused: u64,
+    /// Confirmation mails that were sent.
+    pub mails_sent: u64,
     /// Uploads that were processed, dry runs excluded.
     pub uploads: u64,
     /// Uploads with `dryRun=1` that were validated.

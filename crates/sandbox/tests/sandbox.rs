@@ -6,7 +6,7 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use towpath_sandbox::{
     Action, EmptyGroup, Fault, GroupSeed, Options, OversizedPage, Receiver, Sandbox, Stamp,
-    Switches, Touch, Vendor,
+    Switches, Touch, Vendor, What,
 };
 
 const NOW: i64 = 1_790_000_000;
@@ -207,6 +207,106 @@ async fn the_filter_finds_what_changed_and_refuses_fields() {
     let (status, answer) = world.filter(body).await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!(400)));
     assert!(answer["error"]["message"].as_str().unwrap().contains("'bounced'"));
+}
+
+#[tokio::test]
+async fn a_touch_without_a_stamp_shows_in_lists_and_filters_alike() {
+    let world = World::new(3, Switches::default()).await;
+    let id = world.sandbox.receivers()[1].id.clone();
+    let path = format!("/groups/1123825/receivers?detail=5&id_list={id}");
+    let body = json!({ "groups": ["1123825"], "detail": 5, "orderby": "registered desc",
+        "rules": [{ "field": "id", "logic": "eq", "condition": id }] });
+    let mut before = world.get(&path).await.1[0].clone();
+    let opened = [
+        "last_ip",
+        "last_location",
+        "last_client",
+        "points",
+        "stars",
+        "conversion_rate",
+        "open_rate",
+        "click_rate",
+        "events",
+    ];
+    for (touch, moved) in [
+        (Touch::ids([&id]).only(What::Attributes), &["attributes", "global_attributes"][..]),
+        (Touch::ids([&id]).only(What::Tags), &["tags"]),
+        (Touch::ids([&id]).only(What::Opens), &opened),
+    ] {
+        world.sandbox.advance_clock(60);
+        assert_eq!(world.sandbox.touch(&touch), [id.as_str()]);
+        let after = world.get(&path).await.1[0].clone();
+        assert_eq!(world.filter(body.clone()).await.1[0], after, "{touch:?}");
+        for (name, value) in before.as_object().unwrap() {
+            assert_eq!(after[name] != *value, moved.contains(&name.as_str()), "{touch:?} {name}");
+        }
+        before = after;
+    }
+}
+
+#[tokio::test]
+async fn an_upsert_takes_and_refuses_each_of_a_list() {
+    let world = World::new(2, Switches::default()).await;
+    let known = world.sandbox.receivers()[0].clone();
+    let upsert = |group: &str, body: Value| {
+        let url =
+            format!("{}/groups.json/{group}/receivers/upsert", world.sandbox.cleverreach_url());
+        let request = world.client.post(url).bearer_auth(&world.token).json(&body);
+        async { read(request.send().await.unwrap()).await }
+    };
+    let list = json!([
+        { "email": "ada@example.com", "attributes": { "firstname": "Ada", "shoe": "38" } },
+        { "email": "nobody" },
+        { "email": "ADA@example.com" },
+        { "email": known.email, "activated": 0, "global_attributes": { "city": null } },
+        { "email": "later@example.com", "registered": NOW, "activated": 0 },
+    ]);
+    let (status, answer) = upsert("1123825", list).await;
+    assert_eq!((status, answer.as_array().unwrap().len()), (200, 5));
+    // Whoever says nothing creates somebody active.
+    assert_eq!((&answer[0]["activated"], &answer[0]["active"]), (&json!(NOW), &json!(true)));
+    assert_eq!(answer[0]["attributes"], json!({ "firstname": "Ada" }));
+    assert_eq!(answer[1], "invalid address 'nobody'");
+    assert_eq!(answer[2], "duplicate address 'ADA@example.com'");
+    assert_eq!((&answer[3]["id"], &answer[3]["active"]), (&json!(known.id), &json!(false)));
+    assert_eq!(answer[3]["global_attributes"]["city"], "");
+    assert_eq!(answer[4]["active"], false);
+
+    // One that unsubscribed comes back only if that is taken back.
+    world.sandbox.touch(&Touch::ids([&known.id]).field(Stamp::Deactivated).at(NOW));
+    let email = &known.email;
+    let (_, one) = upsert("1123825", json!({ "email": email, "activated": NOW })).await;
+    assert_eq!(one["active"], false);
+    let back = json!([{ "email": email, "activated": NOW, "deactivated": 0 }]);
+    assert_eq!(upsert("1123825", back).await.1[0]["active"], true);
+
+    // In a further group it has attributes and times of its own, under the same id.
+    let (_, further) = upsert("7", json!([{ "email": email, "activated": 0 }])).await;
+    assert_eq!((&further[0]["id"], &further[0]["active"]), (&json!(known.id), &json!(false)));
+    assert!(world.sandbox.member("1123825", email).unwrap().activated > 0);
+    assert_eq!(ids(&world.get("/groups/7/receivers").await.1), [known.id.as_str()]);
+    assert!(world.sandbox.delete_receiver(&known.id));
+    assert_eq!(world.get("/groups/7/receivers").await.1, json!([]));
+
+    assert_eq!(upsert("99", json!([])).await.0, 404);
+    assert_eq!(upsert("7", json!("a@example.com")).await.0, 400);
+    world.sandbox.set_switches(Switches { upsert_bytes: 10, ..Switches::default() });
+    assert_eq!(upsert("7", json!([{ "email": "x@example.com" }])).await.0, 413);
+    let stats = world.sandbox.stats().cleverreach;
+    assert_eq!((stats.receivers_upserted, stats.receivers_refused), (6, 2));
+}
+
+#[tokio::test]
+async fn attributes_are_listed_by_group_and_account_wide() {
+    let world = World::new(0, Switches::default()).await;
+    let (_, group) = world.get("/groups/7/attributes").await;
+    assert_eq!(group, world.get("/attributes.json?group_id=7").await.1);
+    let names: Vec<_> = group.as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["firstname", "name", "customer_number"]);
+    assert_eq!((&group[0]["groups_id"], &group[0]["tag"]), (&json!("7"), &json!("{FIRSTNAME}")));
+    let (_, account) = world.get("/attributes.json").await;
+    assert_eq!(account.as_array().unwrap().len(), 13);
+    assert_eq!(account[0]["groups_id"], 0);
 }
 
 #[tokio::test]

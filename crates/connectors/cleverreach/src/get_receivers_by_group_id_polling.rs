@@ -26,6 +26,7 @@ pub(crate) struct GetReceiversByGroupIdPolling {
 impl PollingTrigger for GetReceiversByGroupIdPolling {
     type Cursor = Cursor;
     const CHANGES: Changes = Changes::Timestamps;
+    const VOLATILE: &'static [&'static str] = receivers::VOLATILE;
 
     fn validate(&self) -> Result<(), String> {
         match (&self.group_id, self.group_name.as_deref().map(str::trim)) {

@@ -19,6 +19,7 @@ pub(crate) struct GetReceiversPolling {
 impl PollingTrigger for GetReceiversPolling {
     type Cursor = Cursor;
     const CHANGES: Changes = Changes::Timestamps;
+    const VOLATILE: &'static [&'static str] = receivers::VOLATILE;
 
     async fn partitions(&self, api: &Api) -> Result<Vec<String>> {
         let groups = group::all(api).await?;

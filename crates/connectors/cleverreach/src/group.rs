@@ -9,7 +9,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 const NAMED: usize = 20;
 
 /// An id of the API: a string there, an integer to some of its clients; a string here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id(pub(crate) String);
 
 impl Id {
@@ -81,21 +81,69 @@ pub(crate) async fn all(api: &Api) -> Result<Vec<Group>> {
 /// with nothing, which would look like no news.
 pub(crate) async fn by_id(api: &Api, id: &Id) -> Result<Group> {
     let answer = api.get(["groups.json", &id.0]).accept(StatusCode::NOT_FOUND).send().await?;
-    let unknown = || {
-        Error::config(format!(
-            "CleverReach has no group with the id {}; correct `groupId`, or give `groupName`",
-            id.0
-        ))
-    };
     if answer.status() == StatusCode::NOT_FOUND {
-        return Err(unknown());
+        return Err(unknown(id));
     }
     // The vendor's own SDK reads both an object and a list of one.
     let found = match answer.json()? {
-        Value::Array(mut list) if list.len() <= 1 => list.pop().ok_or_else(unknown)?,
+        Value::Array(mut list) if list.len() <= 1 => list.pop().ok_or_else(|| unknown(id))?,
         other => other,
     };
     serde_json::from_value(found).map_err(|_| answer.nonsense("with something else than a group"))
+}
+
+/// The error for a group that is not there.
+pub(crate) fn unknown(id: &Id) -> Error {
+    Error::config(format!(
+        "CleverReach has no group with the id {}; correct `groupId`, or give `groupName`",
+        id.0
+    ))
+}
+
+/// The one group that is called like one of `categories`, or the outcome of a receiver for which
+/// there is none, or several; of several the first category's if `first_match`.
+pub(crate) fn by_categories<'g>(
+    groups: &'g [Group],
+    categories: &[String],
+    first_match: bool,
+) -> Result<&'g Group, Outcome> {
+    let mut called: Vec<&Group> = vec![];
+    for category in categories.iter().filter(|category| !category.trim().is_empty()) {
+        for group in groups.iter().filter(|group| group.is_called(category)) {
+            if !called.iter().any(|known| known.id == group.id) {
+                called.push(group);
+            }
+        }
+    }
+    let quoted = || {
+        let quoted: Vec<_> = categories.iter().map(|category| format!("\"{category}\"")).collect();
+        quoted.join(", ")
+    };
+    match called.as_slice() {
+        [group] => Ok(group),
+        [group, ..] if first_match => Ok(group),
+        [] if categories.is_empty() => {
+            Err(Outcome::rejected("noGroup", "the contact has no categories to find its group by"))
+        }
+        [] => Err(Outcome::rejected(
+            "noGroup",
+            format!(
+                "no group is called like a category of the contact ({}); there are {}",
+                quoted(),
+                listed(groups)
+            ),
+        )),
+        several => Err(Outcome::rejected(
+            "severalGroups",
+            format!(
+                "the contact's categories ({}) name {} groups: {}; `firstMatch: true` takes the \
+                 first",
+                quoted(),
+                several.len(),
+                listed(several.iter().copied())
+            ),
+        )),
+    }
 }
 
 /// The one group called `name`, without case and surrounding spaces.
@@ -130,11 +178,14 @@ fn choose(groups: Vec<Group>, name: &str) -> Result<Group> {
     }
 }
 
-fn listed(groups: &[Group]) -> String {
-    let named = groups.iter().take(NAMED);
-    let named: Vec<_> =
-        named.map(|group| format!("\"{}\" ({})", group.name(), group.id.0)).collect();
-    match groups.len().saturating_sub(NAMED) {
+fn listed<'g>(groups: impl IntoIterator<Item = &'g Group>) -> String {
+    let mut groups = groups.into_iter();
+    let named: Vec<_> = groups
+        .by_ref()
+        .take(NAMED)
+        .map(|group| format!("\"{}\" ({})", group.name(), group.id.0))
+        .collect();
+    match groups.count() {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }

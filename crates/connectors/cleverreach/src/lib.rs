@@ -1,8 +1,9 @@
-//! CleverReach: the receivers of an e-mail marketing account, polled by REST API v3.
+//! CleverReach: the receivers of an e-mail marketing account, read and written by REST API v3.
 //!
-//! Start with [`connector`]; each trigger has its file, `receivers.rs` holds how both read a
-//! group. Credentials: an OAuth2 app of the account (My Account > Extras > REST API) gives client
-//! id and secret; its scope must cover reading groups and receivers. Nothing is written.
+//! Start with [`connector`]; each trigger and action has its file, `receivers.rs` holds how both
+//! triggers read a group, `upsert/` how one call writes receivers. Credentials: an OAuth2 app of
+//! the account (My Account > Extras > REST API) gives client id and secret; its scope must cover
+//! groups and receivers, and forms where confirmation mails are sent.
 //!
 //! Limits: the vendor documents none and answers 429 when it has enough; four requests at once.
 //! Deletions are not seen, and one between two pages of a scan can hide one receiver until a
@@ -14,20 +15,26 @@ mod get_receivers_by_group_id_polling;
 mod get_receivers_polling;
 mod group;
 mod receivers;
+mod upsert;
+mod upsert_receiver;
 
 use connector::Failure;
 use connector::prelude::*;
 
 use get_receivers_by_group_id_polling::GetReceiversByGroupIdPolling;
 use get_receivers_polling::GetReceiversPolling;
+use upsert_receiver::UpsertReceiver;
 
 /// From a receiver as the API gives it to the contact model.
 const RECEIVER_TO_CONTACT: &str = include_str!("receiver-to-contact.jsonata");
 
+/// From the contact model to what [`UpsertReceiver`] takes.
+const CONTACT_TO_RECEIVER: &str = include_str!("contact-to-receiver.jsonata");
+
 /// No error envelope is larger; pages of receivers are, and are not searched.
 const LARGEST_ENVELOPE: usize = 64 * 1024;
 
-/// CleverReach's triggers, and how to reach its REST API v3.
+/// CleverReach's triggers and action, and how to reach its REST API v3.
 pub fn connector() -> Connector {
     let auth = Auth::client_credentials("/oauth/token.php");
     Connector::new("cleverreach", "https://rest.cleverreach.com/v3", auth)
@@ -39,6 +46,7 @@ pub fn connector() -> Connector {
             "getReceiversByGroupIdPolling",
             RECEIVER_TO_CONTACT,
         )
+        .action::<UpsertReceiver>("upsertReceiver", CONTACT_TO_RECEIVER)
 }
 
 /// Finds `{"error":{"code":401,"message":"Unauthorized"}}`, which may come with a 200.

@@ -9,6 +9,18 @@ use crate::group::Id;
 
 /// The vendor's `detail` bit for tags; without it a receiver comes with none.
 const TAGS: u32 = 4;
+/// What opens, clicks and the vendor's own rating move; none of it is a change of the receiver.
+pub(crate) const VOLATILE: &[&str] = &[
+    "/last_ip",
+    "/last_location",
+    "/last_client",
+    "/points",
+    "/stars",
+    "/open_rate",
+    "/click_rate",
+    "/conversion_rate",
+    "/events",
+];
 /// The vendor's page size where none is asked for: no smaller one is ever imposed.
 const SMALLEST_CAP: usize = 50;
 

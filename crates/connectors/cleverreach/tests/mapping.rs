@@ -1,19 +1,31 @@
-//! The default mapping from a receiver to the contact model, as a table.
+//! The default mappings from a receiver to the contact model and back, as tables.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use connector::contact::Contact;
 use connector::prelude::*;
 use mapping::{Limits, Mapping, Moment, Variables};
 
+fn mapped(mapping: &str, data: Value, fields: Value) -> Value {
+    let mapping = Mapping::compile(mapping).unwrap();
+    let input = json!({ "metadata": { "recordUid": "279" }, "data": data });
+    let variables = Variables::new().with("fields", fields);
+    let at = Moment { now_ms: 1_763_700_000_000, seed: 1 };
+    mapping.evaluate(&input.to_string(), &variables, &at, &Limits::default()).unwrap().unwrap()
+}
+
+/// The receiver that a contact becomes, as the action shows it.
+fn receiver(contact: Value, fields: Value) -> Value {
+    let connector = towpath_cleverreach::connector();
+    let action = connector.find_action("upsertReceiver").unwrap();
+    let input = mapped(action.mapping, contact, fields);
+    let action = (action.configure)(json!({ "groupId": 1 })).unwrap();
+    action.show(&action.prepare(input).unwrap()).unwrap()
+}
+
 fn contact(receiver: Value) -> Value {
     let connector = towpath_cleverreach::connector();
     let trigger = connector.find_trigger("getReceiversPolling").unwrap();
-    let mapping = Mapping::compile(trigger.mapping).unwrap();
-    let input = json!({ "metadata": { "recordUid": "279" }, "data": receiver });
-    let variables = Variables::new().with("fields", json!({}));
-    let at = Moment { now_ms: 1_763_700_000_000, seed: 1 };
-    let result =
-        mapping.evaluate(&input.to_string(), &variables, &at, &Limits::default()).unwrap().unwrap();
+    let result = mapped(trigger.mapping, receiver, json!({}));
     assert_eq!(empties(&result), 0, "{result}");
     serde_json::from_value::<Contact>(result.clone()).unwrap();
     result
@@ -148,4 +160,110 @@ fn what_is_empty_or_uncertain_is_left_out() {
         let contact = contact(json!({ "attributes": { "gender": word } }));
         assert_eq!(contact, json!({ "gender": gender }));
     }
+}
+
+/// Every name that a value is given under.
+const NAMES: [&[&str]; 14] = [
+    &["firstname", "vorname"],
+    &["lastname", "name", "nachname"],
+    &["title", "titel"],
+    &["salutation", "anrede"],
+    &["gender", "geschlecht"],
+    &["birthday", "geburtsdatum"],
+    &["language", "sprache"],
+    &["street", "strasse"],
+    &["zip", "postleitzahl", "plz"],
+    &["city", "stadt", "ort"],
+    &["state", "bundesland"],
+    &["country", "land"],
+    &["phone", "telefon"],
+    &["mobile", "mobil", "handy"],
+];
+
+fn named(values: [&str; 14]) -> Value {
+    let all = NAMES.iter().zip(values).flat_map(|(names, value)| {
+        names.iter().map(move |name| ((*name).to_owned(), json!(value)))
+    });
+    Value::Object(all.collect())
+}
+
+#[test]
+fn a_whole_contact_becomes_a_receiver_and_is_read_back_as_it_was() {
+    let ada = json!({
+        "title": "Dr.", "salutation": "Frau", "firstName": " Ada ", "lastName": "Lovelace",
+        "gender": "female", "birthday": "1815-12-10", "language": "de", "jobTitle": "Countess",
+        "addresses": [
+            { "street": "Nebenweg 1" },
+            { "label": "primary", "street": "Hauptstraße", "streetNumber": 12, "zipCode": "26122",
+              "city": "Oldenburg", "region": "Niedersachsen", "countryCode": "DE" },
+        ],
+        "contactData": [
+            { "type": "fax", "value": "1" }, { "type": "email", "value": " " },
+            { "type": "email" }, { "type": "email", "value": " ada@example.com" },
+            { "type": "email", "value": "second@example.com" },
+            { "type": "mobile", "value": "+4915112345678" }, { "type": "phone", "value": "+494411" },
+        ],
+        "categories": [{ "name": "vip", "label": "vip" }, "shop.buyer", { "name": "blog" }],
+    });
+    let expected = json!({
+        "email": "ada@example.com",
+        "attributes": named([
+            "Ada", "Lovelace", "Dr.", "Frau", "female", "1815-12-10", "de", "Hauptstraße 12",
+            "26122", "Oldenburg", "Niedersachsen", "DE", "+494411", "+4915112345678",
+        ]),
+        "tags": ["vip", "shop.buyer", "blog"],
+    });
+    let receiver = receiver(ada, json!({}));
+    // Compared as objects: the order of attributes means nothing.
+    assert_eq!(receiver, expected);
+
+    let back = contact(receiver);
+    for (field, value) in [
+        ("firstName", json!("Ada")),
+        ("lastName", json!("Lovelace")),
+        ("gender", json!("female")),
+        ("birthday", json!("1815-12-10")),
+        (
+            "categories",
+            json!(["vip", "shop.buyer", "blog"].map(|it| json!({ "name": it, "label": it }))),
+        ),
+    ] {
+        assert_eq!(back.get(field), Some(&value));
+    }
+}
+
+#[test]
+fn what_a_contact_does_not_have_is_not_written() {
+    let sparse = json!({
+        "firstName": "", "lastName": "Lovelace", "gender": "", "birthday": null,
+        "addresses": [], "contactData": [{ "type": "email", "value": "ada@example.com" },
+            { "type": "mobile", "value": "+49151" }, { "type": "phone" }],
+        "categories": [],
+    });
+    let receiver_of = |fields| receiver(sparse.clone(), fields);
+    let written = json!({
+        "email": "ada@example.com",
+        "attributes": {
+            "lastname": "Lovelace", "name": "Lovelace", "nachname": "Lovelace",
+            "phone": "+49151", "telefon": "+49151",
+            "mobile": "+49151", "mobil": "+49151", "handy": "+49151",
+        },
+    });
+    assert_eq!(receiver_of(json!({})), written);
+    let phone = "+49151";
+    let erasing = named(["", "Lovelace", "", "", "", "", "", "", "", "", "", "", phone, phone]);
+    let expected = json!({ "email": "ada@example.com", "attributes": erasing });
+    assert_eq!(receiver_of(json!({ "eraseEmpty": true })), expected);
+    // Without an address nobody is written; the action says so.
+    let nobody = receiver(json!({ "firstName": "", "categories": "x" }), json!({}));
+    assert_eq!(nobody, json!({ "email": "", "tags": ["x"] }));
+}
+
+#[test]
+fn categories_become_tags_and_none_takes_one_away() {
+    let contact = json!({ "categories": ["-vip", { "label": "shop.*" }, " - ", 7, "B2B", "--"] });
+    let receiver = receiver(contact, json!({ "groupFromCategories": true }));
+    assert_eq!(receiver.get("tags"), Some(&json!(["vip", "shop._", "7", "B2B"])));
+    let categories = json!(["-vip", "shop.*", "-", "7", "B2B", "--"]);
+    assert_eq!(receiver.get("categories"), Some(&categories));
 }

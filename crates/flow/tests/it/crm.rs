@@ -53,7 +53,11 @@ impl PollingTrigger for ContactChanged {
 /// Writes contacts.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct UpsertContact {}
+struct UpsertContact {
+    /// Whether contacts get a mail.
+    #[serde(default)]
+    mail: bool,
+}
 
 /// One contact.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -74,6 +78,11 @@ fn kind() -> String {
 impl Action for UpsertContact {
     type Input = Input;
     const MAX_BATCH: usize = 50;
+
+    fn warnings(&self) -> Vec<String> {
+        let warning = "`mail` is on: every contact gets a mail".to_owned();
+        if self.mail { vec![warning] } else { vec![] }
+    }
 
     fn idempotent(&self) -> bool {
         true

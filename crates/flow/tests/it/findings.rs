@@ -625,3 +625,20 @@ fn findings_are_data_too() {
     ]
     "#);
 }
+
+#[test]
+fn what_an_action_warns_of_keeps_no_flow_from_running() {
+    let text = wrong("skipTransformation: true", "skipTransformation: true, mail: true");
+    assert!(check(&text).0.is_some());
+    insta::assert_snapshot!(shown(&text), @r"
+    TP0135
+
+      ⚠ `mail` is on: every contact gets a mail
+        ╭─[a.yaml:27:23]
+     26 │         }
+     27 │   - { id: again, use: example-crm.upsertContact, account: sales, fields: { skipTransformation: true, mail: true } }
+        ·                       ─────────────────────────
+     28 │ 
+        ╰────
+    ");
+}

@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 use super::directory::{Directory, Group};
 use super::listing::Listing;
+use super::mail::{self, Mail};
 use super::oauth::Tokens;
-use super::receiver::{Detail, Entry, Receiver, Touch};
+use super::receiver::{Detail, Entry, Receiver};
+use super::touch::Touch;
+use super::upsert;
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lock::lock;
@@ -24,6 +27,10 @@ pub(crate) enum Endpoint {
     GroupReceiver(String, String),
     Receiver(String),
     Filter,
+    Upsert(String),
+    Attributes,
+    GroupAttributes(String),
+    SendActivation(String),
     WhoAmI,
     Ping,
     Ttl,
@@ -51,6 +58,12 @@ impl Endpoint {
             ("groups", [group, "receivers", id]) if get => {
                 Self::GroupReceiver((*group).to_owned(), (*id).to_owned())
             }
+            ("groups", [id, "receivers", "upsert" | "upsert.json"]) if post => {
+                Self::Upsert((*id).to_owned())
+            }
+            ("groups", [id, "attributes"]) if get => Self::GroupAttributes((*id).to_owned()),
+            ("attributes", []) if get => Self::Attributes,
+            ("forms", [id, "send", "activate"]) if post => Self::SendActivation((*id).to_owned()),
             ("receivers", ["filter" | "filter.json"]) if post => Self::Filter,
             ("receivers", [id]) if get => Self::Receiver((*id).to_owned()),
             ("debug", [name]) if get => match bare(name).as_str() {
@@ -73,6 +86,10 @@ impl Endpoint {
             Self::GroupReceiver(..) => "GET /v3/groups/{id}/receivers/{id}",
             Self::Receiver(_) => "GET /v3/receivers/{id}",
             Self::Filter => "POST /v3/receivers/filter",
+            Self::Upsert(_) => "POST /v3/groups/{id}/receivers/upsert",
+            Self::Attributes => "GET /v3/attributes",
+            Self::GroupAttributes(_) => "GET /v3/groups/{id}/attributes",
+            Self::SendActivation(_) => "POST /v3/forms/{id}/send/activate",
             Self::WhoAmI => "GET /v3/debug/whoami",
             Self::Ping => "GET /v3/debug/ping",
             Self::Ttl => "GET /v3/debug/ttl",
@@ -86,6 +103,9 @@ impl Endpoint {
 pub(crate) struct Tally {
     pub(crate) tokens_issued: u64,
     pub(crate) receivers_listed: u64,
+    pub(crate) receivers_upserted: u64,
+    pub(crate) receivers_refused: u64,
+    pub(crate) mails_sent: u64,
 }
 
 /// The account and its data.
@@ -93,6 +113,8 @@ pub(crate) struct Tally {
 pub(crate) struct CleverReach {
     directory: Mutex<Directory>,
     tokens: Mutex<Tokens>,
+    forms: Vec<u64>,
+    mails: Mutex<Vec<Mail>>,
     lifetime: i64,
 }
 
@@ -103,6 +125,8 @@ impl CleverReach {
         Self {
             directory: Mutex::new(directory),
             tokens: Mutex::new(Tokens::new(options.seed)),
+            forms: options.forms.clone(),
+            mails: Mutex::default(),
             lifetime: options.expires_in,
         }
     }
@@ -137,6 +161,26 @@ impl CleverReach {
                 Err(_) => Err(Answer::error(404, "Not Found")),
             },
             Endpoint::Filter => Listing::of_filter(body, switches),
+            Endpoint::Upsert(group) => {
+                let (answer, count) = upsert::answer(&mut directory, group, body, switches, now);
+                tally.receivers_upserted = count.taken;
+                tally.receivers_refused = count.refused;
+                return (answer, tally);
+            }
+            Endpoint::SendActivation(form) => {
+                let sent = mail::send(&directory, &self.forms, form, body, switches);
+                return match sent {
+                    Ok(sent) => {
+                        tally.mails_sent = 1;
+                        lock(&self.mails).push(sent);
+                        (Answer::json(200, &true), tally)
+                    }
+                    Err(refused) => (refused, tally),
+                };
+            }
+            Endpoint::Attributes | Endpoint::GroupAttributes(_) => {
+                return (attributes(endpoint, call, &directory, switches), tally);
+            }
             other => return (single(other, &directory, switches, left), tally),
         };
         let answer = listing.map(|mut listing| {
@@ -166,6 +210,21 @@ impl CleverReach {
 
     pub(crate) fn touch(&self, touch: &Touch, now: i64) -> Vec<String> {
         lock(&self.directory).touch(touch, now)
+    }
+
+    pub(crate) fn define(&self, group: u64, name: &str) {
+        lock(&self.directory).define(group, name);
+    }
+
+    pub(crate) fn mails(&self) -> Vec<Mail> {
+        lock(&self.mails).clone()
+    }
+
+    /// Gives the receiver with this address as the group has it.
+    pub(crate) fn member(&self, email: &str, group: &str) -> Option<Receiver> {
+        let directory = lock(&self.directory);
+        let slot = directory.member(email, group.parse().ok()?)?;
+        directory.stored(slot).map(Entry::to_receiver)
     }
 
     /// Adds or replaces a receiver and gives its id.
@@ -230,6 +289,39 @@ fn single(endpoint: &Endpoint, directory: &Directory, switches: &Switches, left:
         Endpoint::Ttl => Answer::json(200, &json!({ "ttl": left })),
         _ => missing(),
     }
+}
+
+/// Answers with the attributes of a group, or with the account-wide ones.
+fn attributes(
+    endpoint: &Endpoint,
+    call: &Call,
+    directory: &Directory,
+    switches: &Switches,
+) -> Answer {
+    let group = match endpoint {
+        Endpoint::GroupAttributes(id) => Some(id.as_str()),
+        _ => call.parameter("group_id").filter(|id| !matches!(*id, "" | "0")),
+    };
+    let known = |id: &str| directory.groups.iter().find(|group| group.id.to_string() == id);
+    let group = match group.map(known) {
+        None => 0,
+        Some(Some(group)) => group.id,
+        Some(None) => return Answer::error(404, "Not Found"),
+    };
+    let all = directory.attributes.iter().zip(1_u64..);
+    let list = all.filter(|(attribute, _)| attribute.group == group).map(|(attribute, id)| {
+        let name = &attribute.name;
+        let groups_id = match (group, switches.integer_ids) {
+            (0, _) | (_, true) => json!(group),
+            _ => json!(group.to_string()),
+        };
+        json!({
+            "id": id, "groups_id": groups_id, "name": name, "description": name,
+            "preview_value": "", "value": "", "type": "text",
+            "tag": format!("{{{}}}", name.to_uppercase()),
+        })
+    });
+    Answer::json(200, &list.collect::<Vec<_>>())
 }
 
 fn show_group(group: &Group, switches: &Switches) -> Value {

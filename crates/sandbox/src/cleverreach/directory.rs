@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::query::{Field, Query};
-use super::receiver::{Entry, Receiver, Touch};
+use super::receiver::{Entry, GLOBAL_ATTRIBUTES};
 use super::seed;
+use super::touch::{Touch, What};
 use crate::options::GroupSeed;
 use crate::random::Random;
 
+/// The attributes that every group defines to begin with.
+const GROUP_ATTRIBUTES: [&str; 3] = ["firstname", "name", "customer_number"];
 /// How many list results are remembered: a client reads few lists at a time.
 const REMEMBERED: usize = 32;
 
@@ -27,15 +30,27 @@ pub(super) struct Group {
     pub(super) stamp: i64,
 }
 
+/// An attribute that is defined.
+#[derive(Debug, Clone)]
+pub(super) struct Attribute {
+    /// Its group; 0 is account-wide.
+    pub(super) group: u64,
+    pub(super) name: String,
+}
+
 /// All data of the account.
 #[derive(Debug)]
 pub(super) struct Directory {
     seed: u64,
     seeds: Vec<GroupSeed>,
     pub(super) groups: Vec<Group>,
+    pub(super) attributes: Vec<Attribute>,
     /// Deleted receivers leave a hole, so that slots stay valid and the order of entry is kept.
     entries: Vec<Option<Entry>>,
     by_id: HashMap<u64, u32>,
+    /// Where an address is stored, in small letters: once, or once more for every group that it
+    /// joined later, since attributes and times are the group's.
+    by_email: HashMap<Box<str>, Vec<u32>>,
     next_id: u64,
     seeded: u64,
     touches: u64,
@@ -51,11 +66,16 @@ impl Directory {
             groups: Vec::new(),
             entries: Vec::new(),
             by_id: HashMap::new(),
+            by_email: HashMap::new(),
+            attributes: Vec::new(),
             next_id: seed::FIRST_ID,
             seeded: 0,
             touches: 0,
             remembered: HashMap::new(),
         };
+        for name in GLOBAL_ATTRIBUTES {
+            directory.define(0, name);
+        }
         for group in groups {
             directory.add_group(group, now);
         }
@@ -67,10 +87,26 @@ impl Directory {
         self.remembered.clear();
         match self.groups.iter_mut().find(|known| known.id == group.id) {
             Some(known) => known.name.clone_from(&group.name),
-            None => self.groups.push(Group { id: group.id, name: group.name.clone(), stamp: now }),
+            None => {
+                self.groups.push(Group { id: group.id, name: group.name.clone(), stamp: now });
+                for name in GROUP_ATTRIBUTES {
+                    self.define(group.id, name);
+                }
+            }
         }
         self.seeds.retain(|known| known.id != group.id);
         self.seeds.push(group);
+    }
+
+    /// Defines an attribute of a group, or account-wide for 0; a known one stays.
+    pub(super) fn define(&mut self, group: u64, name: &str) {
+        if !self.defines(group, name) {
+            self.attributes.push(Attribute { group, name: name.to_owned() });
+        }
+    }
+
+    pub(super) fn defines(&self, group: u64, name: &str) -> bool {
+        self.attributes.iter().any(|known| known.group == group && known.name == name)
     }
 
     /// Adds `count` made-up receivers.
@@ -87,20 +123,59 @@ impl Directory {
 
     /// Stores a receiver under its id, replacing the one that is there.
     pub(super) fn put(&mut self, entry: Entry) -> u64 {
-        self.remembered.clear();
         let id = entry.id;
-        self.next_id = self.next_id.max(id.saturating_add(1));
-        let slot = self.by_id.get(&id).copied();
-        match slot.and_then(|slot| self.entries.get_mut(slot as usize)) {
-            Some(place) => *place = Some(entry),
+        match self.by_id.get(&id).copied() {
+            Some(slot) => self.replace(slot, entry),
             None => {
-                if let Ok(slot) = u32::try_from(self.entries.len()) {
+                self.next_id = self.next_id.max(id.saturating_add(1));
+                if let Some(slot) = self.push(entry) {
                     self.by_id.insert(id, slot);
-                    self.entries.push(Some(entry));
                 }
             }
         }
         id
+    }
+
+    /// Stores a receiver behind all others. One that shares its id with another is a member of a
+    /// further group.
+    pub(super) fn push(&mut self, entry: Entry) -> Option<u32> {
+        self.remembered.clear();
+        let slot = u32::try_from(self.entries.len()).ok()?;
+        self.by_email.entry(address(&entry.email)).or_default().push(slot);
+        self.entries.push(Some(entry));
+        Some(slot)
+    }
+
+    /// Stores a receiver in the place of another.
+    pub(super) fn replace(&mut self, slot: u32, entry: Entry) {
+        self.remembered.clear();
+        let email = address(&entry.email);
+        let Some(place) = self.entries.get_mut(slot as usize) else { return };
+        if let Some(before) = place.replace(entry)
+            && address(&before.email) != email
+        {
+            if let Some(slots) = self.by_email.get_mut(&address(&before.email)) {
+                slots.retain(|known| *known != slot);
+            }
+            self.by_email.entry(email).or_default().push(slot);
+        }
+    }
+
+    /// Gives where an address is stored.
+    pub(super) fn slots(&self, email: &str) -> &[u32] {
+        self.by_email.get(&address(email)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Gives where a member of a group is stored.
+    pub(super) fn member(&self, email: &str, group: u64) -> Option<u32> {
+        let is_member = |slot: &&u32| {
+            self.stored(**slot).is_some_and(|entry: &Entry| entry.groups.contains(&group))
+        };
+        self.slots(email).iter().find(is_member).copied()
+    }
+
+    pub(super) fn stored(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot as usize)?.as_ref()
     }
 
     /// Gives the next free id.
@@ -108,18 +183,30 @@ impl Directory {
         self.next_id
     }
 
+    /// Removes a receiver from all its groups.
     pub(super) fn remove(&mut self, id: u64) -> bool {
         self.remembered.clear();
-        let slot = self.by_id.remove(&id);
-        slot.and_then(|slot| self.entries.get_mut(slot as usize)).and_then(Option::take).is_some()
+        let Some(slot) = self.by_id.remove(&id) else { return false };
+        let email = self.stored(slot).map(|entry| address(&entry.email)).unwrap_or_default();
+        let slots = self.by_email.remove(&email).unwrap_or_default();
+        let (gone, kept): (Vec<u32>, Vec<u32>) = slots
+            .into_iter()
+            .partition(|slot| self.stored(*slot).is_none_or(|entry| entry.id == id));
+        for slot in gone {
+            self.entries.get_mut(slot as usize).and_then(Option::take);
+        }
+        if !kept.is_empty() {
+            self.by_email.insert(email, kept);
+        }
+        true
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&Entry> {
-        self.entries.get(*self.by_id.get(&id)? as usize)?.as_ref()
+        self.stored(*self.by_id.get(&id)?)
     }
 
     pub(super) fn get_by_email(&self, email: &str) -> Option<&Entry> {
-        self.iter().find(|entry| entry.email.eq_ignore_ascii_case(email))
+        self.stored(*self.slots(email).first()?)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -131,7 +218,7 @@ impl Directory {
     }
 
     pub(super) fn at(&self, row: Row) -> Option<&Entry> {
-        self.entries.get(row.slot as usize)?.as_ref()
+        self.stored(row.slot)
     }
 
     /// Changes receivers as told and gives their ids.
@@ -147,9 +234,11 @@ impl Directory {
         for id in chosen {
             let Some(entry) = self.get(id) else { continue };
             let mut receiver = entry.to_receiver();
-            change(&mut receiver, touch, &mut random);
+            touch.change(&mut receiver, &mut random);
             let mut stamps = entry.stamps;
-            stamps.set(touch.field, touch.at.unwrap_or(now));
+            if touch.what == What::Stamp {
+                stamps.set(touch.field, touch.at.unwrap_or(now));
+            }
             receiver.registered = stamps.registered;
             receiver.activated = stamps.activated;
             receiver.deactivated = stamps.deactivated;
@@ -176,8 +265,8 @@ impl Directory {
             return Arc::clone(rows);
         }
         let mut rows = Vec::new();
-        for (entry, slot) in self.entries.iter().zip(0_u32..) {
-            let Some(entry) = entry.as_ref().filter(|entry| query.admits(entry)) else {
+        for slot in self.candidates(query) {
+            let Some(entry) = self.stored(slot).filter(|entry| query.admits(entry)) else {
                 continue;
             };
             let shown = entry.groups.iter();
@@ -191,6 +280,20 @@ impl Directory {
         }
         self.remembered.insert(query.clone(), Arc::clone(&rows));
         rows
+    }
+
+    /// Gives the places that a list has to look at: all, or those of the addresses it names.
+    fn candidates(&self, query: &Query) -> Vec<u32> {
+        match &query.emails {
+            Some(emails) => {
+                let mut named: Vec<u32> =
+                    emails.iter().flat_map(|email| self.slots(email)).copied().collect();
+                named.sort_unstable();
+                named.dedup();
+                named
+            }
+            None => (0_u32..).take(self.entries.len()).collect(),
+        }
     }
 
     /// Sorts rows; ties stay in the order of their ids whichever the direction.
@@ -218,16 +321,7 @@ impl Directory {
     }
 }
 
-/// Sets the attributes that a touch names, or else gives the receiver another last name.
-fn change(receiver: &mut Receiver, touch: &Touch, random: &mut Random) {
-    for (name, value) in &touch.attributes {
-        receiver.attributes.insert(name.clone(), value.clone());
-        receiver.global_attributes.insert(name.clone(), value.clone());
-    }
-    if touch.attributes.is_empty() {
-        let current = receiver.global_attributes.get("lastname").and_then(|name| name.as_str());
-        let name = seed::other_last_name(random, current.unwrap_or_default());
-        receiver.attributes.insert("name".to_owned(), name.into());
-        receiver.global_attributes.insert("lastname".to_owned(), name.into());
-    }
+/// An address as it is looked up: the vendor does not tell letters by their case.
+fn address(email: &str) -> Box<str> {
+    email.to_ascii_lowercase().into_boxed_str()
 }

@@ -29,7 +29,12 @@ impl Listing {
         let split = |list: String| -> Vec<String> {
             list.split(',').map(|part| part.trim().to_owned()).collect()
         };
-        query.emails = text("email_list").filter(|list| !list.is_empty()).map(split);
+        let emails = text("email_list").filter(|list| !list.is_empty());
+        query.emails = emails.map(|list| {
+            let mut emails = split(list.to_ascii_lowercase());
+            emails.sort_unstable();
+            emails
+        });
         let ids = text("id_list").filter(|list| !list.is_empty()).map(split);
         query.ids = ids.map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
         let window = read_window(text("pagesize"), text("page"), switches)?;

@@ -182,6 +182,7 @@ pub(super) struct Query {
     pub(super) groups: Vec<u64>,
     pub(super) kind: Kind,
     pub(super) ids: Option<Vec<u64>>,
+    /// In small letters, in order: a list may hold hundreds.
     pub(super) emails: Option<Vec<String>>,
     pub(super) rules: Vec<Rule>,
     pub(super) any_rule: bool,
@@ -206,7 +207,7 @@ impl Query {
         self.kind.admits(entry)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&entry.id))
             && self.emails.as_ref().is_none_or(|emails| {
-                emails.iter().any(|email| email.eq_ignore_ascii_case(&entry.email))
+                emails.binary_search(&entry.email.to_ascii_lowercase()).is_ok()
             })
             && (self.rules.is_empty()
                 || if self.any_rule {

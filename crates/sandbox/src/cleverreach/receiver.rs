@@ -6,6 +6,8 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::touch::Stamp;
+
 /// The account-wide attributes that are defined; every receiver shows all of them.
 pub(super) const GLOBAL_ATTRIBUTES: [&str; 13] = [
     "salutation",
@@ -49,81 +51,11 @@ pub struct Receiver {
     pub tags: Vec<String>,
     /// The ids of the groups that it is in.
     pub groups: Vec<String>,
-}
-
-/// One of a receiver's four times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stamp {
-    /// When it was entered.
-    Registered,
-    /// When it was confirmed.
-    Activated,
-    /// When it unsubscribed.
-    Deactivated,
-    /// When a mail to it last bounced.
-    Bounced,
-}
-
-/// A change to several receivers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Touch {
-    /// How many receivers, spread over all; not looked at where `ids` are given.
-    pub count: usize,
-    /// Which receivers; unknown ones are left out.
-    pub ids: Vec<String>,
-    /// The stamp to set.
-    pub field: Stamp,
-    /// Epoch seconds to set it to; the clock's now without it.
-    pub at: Option<i64>,
-    /// Attributes to set in both places; without any, the last name becomes another one.
-    pub attributes: Map<String, Value>,
-}
-
-impl Default for Touch {
-    fn default() -> Self {
-        Self {
-            count: 0,
-            ids: Vec::new(),
-            field: Stamp::Activated,
-            at: None,
-            attributes: Map::new(),
-        }
-    }
-}
-
-impl Touch {
-    /// Touches `count` receivers, spread over all.
-    pub fn count(count: usize) -> Self {
-        Self { count, ..Self::default() }
-    }
-
-    /// Touches these receivers.
-    pub fn ids<I: Into<String>>(ids: impl IntoIterator<Item = I>) -> Self {
-        Self { ids: ids.into_iter().map(Into::into).collect(), ..Self::default() }
-    }
-
-    /// Chooses the stamp.
-    #[must_use]
-    pub fn field(mut self, field: Stamp) -> Self {
-        self.field = field;
-        self
-    }
-
-    /// Sets the stamp to these epoch seconds instead of the clock's now.
-    #[must_use]
-    pub fn at(mut self, at: i64) -> Self {
-        self.at = Some(at);
-        self
-    }
-
-    /// Sets an attribute, group-local and account-wide.
-    #[must_use]
-    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.attributes.insert(name.into(), value.into());
-        self
-    }
+    /// How often it opened or clicked; moves address, place and program of the last time, points
+    /// and the rates, and adds events.
+    pub opens: u32,
+    /// The vendor's own rating of it, 0 to 5.
+    pub stars: u32,
 }
 
 /// The four times.
@@ -161,6 +93,8 @@ pub(super) struct Entry {
     pub(super) stamps: Stamps,
     pub(super) tags: Box<[Box<str>]>,
     pub(super) groups: Box<[u64]>,
+    opens: u32,
+    stars: u32,
     /// `"email":…,"bounced":0,`: what stands before the group.
     head: Box<[u8]>,
     /// `"activated":…,"click_rate":0`: what stands behind it.
@@ -200,6 +134,7 @@ pub(super) struct Draft<'a, A> {
     pub(super) stamps: Stamps,
     pub(super) source: &'a str,
     pub(super) stars: u32,
+    pub(super) opens: u32,
     pub(super) attributes: A,
     pub(super) global_attributes: A,
     pub(super) tags: Box<[Box<str>]>,
@@ -216,24 +151,25 @@ impl Detail {
 
 impl Entry {
     pub(super) fn new<A: Serialize>(draft: Draft<'_, A>) -> Self {
-        let Draft { id, email, stamps, source, stars, .. } = draft;
+        let Draft { id, email, stamps, source, stars, opens, .. } = draft;
+        let (last_ip, last_location, last_client) = last_seen(opens);
         let head = Head { email, imported: stamps.registered, bounced: stamps.bounced };
         let tail = Tail {
             activated: stamps.activated,
             registered: stamps.registered,
             deactivated: stamps.deactivated,
-            last_ip: Cow::Borrowed(""),
-            last_location: Cow::Borrowed(""),
-            last_client: Cow::Borrowed(""),
-            points: stars * 100,
+            last_ip,
+            last_location,
+            last_client,
+            points: stars * 100 + opens * 5,
             stars,
             source: Cow::Borrowed(source),
             attributes: draft.attributes,
             global_attributes: draft.global_attributes,
             active: stamps.is_active(),
-            conversion_rate: 0,
-            open_rate: stars * 10,
-            click_rate: stars * 2,
+            conversion_rate: opens,
+            open_rate: stars * 10 + opens,
+            click_rate: stars * 2 + opens,
         };
         Self {
             id,
@@ -241,6 +177,8 @@ impl Entry {
             stamps,
             tags: draft.tags,
             groups: draft.groups,
+            opens,
+            stars,
             head: members(&head, 96),
             tail: members(&tail, 640),
         }
@@ -262,7 +200,8 @@ impl Entry {
                 bounced: receiver.bounced,
             },
             source: &receiver.source,
-            stars: 0,
+            stars: receiver.stars,
+            opens: receiver.opens,
             attributes: receiver.attributes.clone(),
             global_attributes,
             tags: receiver.tags.iter().map(|tag| tag.as_str().into()).collect(),
@@ -292,6 +231,8 @@ impl Entry {
             global_attributes,
             tags: self.tags.iter().map(ToString::to_string).collect(),
             groups: self.groups.iter().map(ToString::to_string).collect(),
+            opens: self.opens,
+            stars: self.stars,
         }
     }
 
@@ -310,12 +251,17 @@ impl Entry {
             extend_json(out, &self.tags);
         }
         if detail.0 & 1 != 0 {
-            let event = serde_json::json!([{
-                "stamp": self.stamps.registered, "type": "api", "type_id": "REST insert",
-                "value": "127.0.0.1", "mailing_id": "0", "groups_id": group.to_string(),
-            }]);
+            let event = |kind: &str, kind_id: &str, value: &str| {
+                serde_json::json!({
+                    "stamp": self.stamps.registered, "type": kind, "type_id": kind_id,
+                    "value": value, "mailing_id": "0", "groups_id": group.to_string(),
+                })
+            };
+            let opened = (1..=self.opens).map(|nth| event("log", "", &format!("opening {nth}")));
+            let inserted = event("api", "REST insert", "127.0.0.1");
+            let events: Vec<Value> = std::iter::once(inserted).chain(opened).collect();
             out.extend_from_slice(b",\"events\":");
-            extend_json(out, &event);
+            extend_json(out, &events);
         }
         if detail.0 & 2 != 0 {
             out.extend_from_slice(b",\"orders\":[]");
@@ -327,6 +273,19 @@ impl Entry {
     pub(super) fn size(&self) -> usize {
         self.head.len() + self.tail.len() + 64
     }
+}
+
+/// From where and with what a receiver opened a mailing last: address, place, program.
+fn last_seen(opens: u32) -> (Cow<'static, str>, Cow<'static, str>, Cow<'static, str>) {
+    if opens == 0 {
+        return ("".into(), "".into(), "".into());
+    }
+    let place = if opens.is_multiple_of(2) { "DE" } else { "AT" };
+    (
+        format!("198.51.100.{}", opens % 256).into(),
+        place.into(),
+        format!("Example Mail {opens}").into(),
+    )
 }
 
 /// Writes a number as the API shows ids.

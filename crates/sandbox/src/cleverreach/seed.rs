@@ -138,6 +138,7 @@ pub(super) fn receiver(seed: u64, index: u64, now: i64, groups: &[GroupSeed]) ->
         stamps,
         source: random.pick(&SOURCES),
         stars: u32::try_from(random.below(6)).unwrap_or(0),
+        opens: 0,
         attributes: Pairs(&local),
         global_attributes: Pairs(&global),
         tags: tags.into_boxed_slice(),

@@ -1,0 +1,51 @@
+//! `POST /forms/{id}/send/activate`: the mail by which a receiver confirms its address.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::directory::Directory;
+use crate::answer::Answer;
+use crate::options::Switches;
+
+/// A confirmation mail that was sent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mail {
+    /// The form that it belongs to.
+    pub form: String,
+    /// Whom it went to.
+    pub email: String,
+    /// What was said about the sign-up: `user_ip`, `referer`, `user_agent`.
+    pub doidata: Value,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    email: String,
+    #[serde(default)]
+    doidata: Value,
+}
+
+/// Sends a mail, or says why not.
+pub(super) fn send(
+    directory: &Directory,
+    forms: &[u64],
+    form: &str,
+    body: &[u8],
+    switches: &Switches,
+) -> Result<Mail, Answer> {
+    if !forms.iter().any(|known| known.to_string() == form) {
+        return Err(Answer::error(404, "Not Found"));
+    }
+    let Ok(Body { email, doidata }) = serde_json::from_slice(body) else {
+        return Err(Answer::error(400, "Bad Request: email is missing"));
+    };
+    let told =
+        |name: &str| doidata.get(name).and_then(Value::as_str).is_some_and(|t| !t.is_empty());
+    if switches.doidata_needed && !["user_ip", "referer", "user_agent"].into_iter().all(told) {
+        return Err(Answer::error(400, "Bad Request: invalid doidata"));
+    }
+    if directory.get_by_email(&email).is_none() {
+        return Err(Answer::error(404, "Not Found"));
+    }
+    Ok(Mail { form: form.to_owned(), email, doidata })
+}
