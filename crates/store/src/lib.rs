@@ -20,6 +20,7 @@ mod files;
 mod format;
 mod layout;
 mod memory;
+mod pieces;
 mod protocol;
 mod reading;
 mod seal;

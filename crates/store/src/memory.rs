@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format;
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
-use crate::trees::{Tree, Trees, Wait, Write};
+use crate::trees::{Entry, Tree, Trees, Wait, Write};
 use crate::vault::MasterKey;
 
 /// A store that lasts as long as its process.
@@ -96,6 +96,9 @@ impl Entries {
 
 #[async_trait]
 impl Trees for MemoryTrees {
+    /// Few, so that a commit which comes in pieces is a common thing in tests.
+    const WRITES_AT_ONCE: usize = 2;
+
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.lock().entries.get(&(tree, key.to_vec())).cloned())
     }
@@ -106,6 +109,18 @@ impl Trees for MemoryTrees {
         let keys = from.map(|(key, _)| key);
         let keys = keys.take_while(|(found, key)| *found == tree && key.starts_with(prefix));
         Ok(keys.map(|(_, key)| key.clone()).collect())
+    }
+
+    async fn entries(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        until: &[u8],
+        most: usize,
+    ) -> Result<Vec<Entry>> {
+        let entries = self.lock();
+        let range = entries.entries.range((tree, from.to_vec())..(tree, until.to_vec()));
+        Ok(range.take(most).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -2,7 +2,8 @@
 //!
 //! A commit writes seen blocks and dead letters under its own sequence, then the head, then
 //! deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a
-//! crash, readers see the last commit whose head is there, and nothing else.
+//! crash, readers see the last commit whose head is there, and nothing else. So nothing depends on
+//! how many of the writes a home is handed at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
+use crate::format;
 use crate::layout::{self, StoredHead, StoredLetter, Tip};
+use crate::pieces::Pieces;
 use crate::seal::Sealer;
+use crate::seen::Blocks;
 use crate::store::{
     Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Head, Lease, NewDeadLetter, RunLine, Seen,
     SeenChange, Store,
 };
 use crate::trees::{Tree, Trees, Wait, Write};
-use crate::{format, seen};
 
 /// The lines that are kept of each flow's runs.
 const RUNS_KEPT: usize = 100;
@@ -38,7 +41,7 @@ pub(crate) struct Core<T> {
 
 /// Where the commits of one flow stand in this process; its lock keeps them in turn.
 #[derive(Default)]
-struct Committer {
+pub(crate) struct Committer {
     /// The number of the lease that may commit; 0 before the first.
     lease: u64,
     /// The tip, if the trees are known to hold nothing beyond it; `None` after a lease and after
@@ -58,7 +61,7 @@ impl<T: Trees> Core<T> {
         Self { trees, sealer, opening, flows: Mutex::default() }
     }
 
-    fn committer(&self, flow: &str) -> Arc<tokio::sync::Mutex<Committer>> {
+    pub(crate) fn committer(&self, flow: &str) -> Arc<tokio::sync::Mutex<Committer>> {
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(flows.entry(flow.to_owned()).or_default())
     }
@@ -91,30 +94,30 @@ impl<T: Trees> Core<T> {
         }
         let counts = tip.counts.checked_add(commit.counts).ok_or(Error::CountOverflow)?;
 
-        let mut writes = if clean { Vec::new() } else { self.leftovers(flow, tip).await? };
-        let (entries, replaces) = match commit.seen {
-            SeenChange::Append(entries) => (entries, false),
-            SeenChange::Replace(entries) => (entries, true),
+        let leftovers = if clean { Vec::new() } else { self.leftovers(flow, tip).await? };
+        let (parts, seen_from, kept) = match commit.seen {
+            SeenChange::Append(entries) => {
+                (vec![Arc::new(entries)], tip.seen_from, tip.seen_entries)
+            }
+            SeenChange::Replace(parts) => (parts, sequence, 0),
         };
-        writes.extend(seen::blocks(&self.sealer, flow, sequence, &entries));
+        let seen_entries = kept + parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let next = Tip { sequence, seen_from, seen_entries, counts };
         let letters = self.letter_writes(flow, sequence, &commit.dead_letters)?;
-        let next = Tip {
-            sequence,
-            seen_from: if replaces { sequence } else { tip.seen_from },
-            seen_entries: entries.len() as u64 + if replaces { 0 } else { tip.seen_entries },
-            counts,
-        };
         let obsolete = self.obsolete(flow, tip, next, &letters).await?;
-        writes.extend(letters);
         let key = layout::flow_prefix(flow);
         let head = StoredHead { tip: next, snapshot: commit.snapshot }.encode();
         let head = self.sealer.seal(Tree::Heads, &key, &head)?;
-        writes.push(Write::Put(Tree::Heads, key, head));
-        writes.extend(obsolete);
 
         // Until the writes are known to be applied, the trees may hold any prefix of them.
         committer.tip = None;
-        self.trees.apply(writes, Wait::Durable).await?;
+        let mut pieces = Pieces::to(&self.trees);
+        pieces.add(leftovers).await?;
+        pieces.add(Blocks::of(&self.sealer, flow, sequence, &parts)).await?;
+        pieces.add(letters).await?;
+        pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
+        pieces.add(obsolete).await?;
+        pieces.finish().await?;
         committer.tip = Some(next);
         Ok(())
     }
@@ -285,8 +288,12 @@ impl<H: Home> Store for H {
         Ok(self.core().stored_head(flow).await?.map(Head::from))
     }
 
-    async fn seen(&self, flow: &str) -> Result<Vec<Seen>> {
-        self.core().seen(flow).await
+    async fn seen(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
+    ) -> Result<()> {
+        self.core().seen(flow, each).await
     }
 
     async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {

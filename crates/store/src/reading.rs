@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::error::{Error, Result};
-use crate::layout::{self, StoredHead, StoredLetter};
+use crate::layout::{self, StoredHead, StoredLetter, Tip};
 use crate::protocol::{Core, newest_versions, split_letter};
 use crate::seen;
 use crate::store::{DeadLetter, DeadLetterSummary, Head, RunLine, Seen};
@@ -11,6 +11,9 @@ use crate::trees::{Tree, Trees};
 
 /// The ids that an error about an ambiguous one names at most.
 const CANDIDATES_NAMED: usize = 10;
+
+/// The seen blocks that are in memory at once while they are read: 320 KB.
+const BLOCKS_READ_AT_ONCE: usize = 64;
 
 impl<T: Trees> Core<T> {
     pub(crate) async fn stored_head(&self, flow: &str) -> Result<Option<StoredHead>> {
@@ -20,32 +23,39 @@ impl<T: Trees> Core<T> {
         head.map(Some).ok_or_else(|| Error::corrupt(Tree::Heads, &key, "the entry is too short"))
     }
 
-    pub(crate) async fn seen(&self, flow: &str) -> Result<Vec<Seen>> {
+    pub(crate) async fn seen(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
+    ) -> Result<()> {
+        let committer = self.committer(flow);
+        // A commit that replaces the entries would take blocks away under the reading.
+        let _commits_wait = committer.lock().await;
+        let Some(StoredHead { tip, .. }) = self.stored_head(flow).await? else { return Ok(()) };
+        let mut from = layout::seen_key(flow, tip.seen_from, 0);
+        let until = layout::behind_flow(flow);
+        let (mut entries, mut found) = (Vec::new(), 0);
         loop {
-            let Some(StoredHead { tip, .. }) = self.stored_head(flow).await? else {
-                return Ok(Vec::new());
-            };
-            let mut entries = Vec::new();
-            let prefix = layout::flow_prefix(flow);
-            for key in self.trees.keys(Tree::Seen, &prefix).await? {
-                if self.block_counts(&key, tip)?
-                    && let Some(block) = self.trees.get(Tree::Seen, &key).await?
-                {
-                    seen::unpack(&self.sealer, &key, &block, &mut entries)?;
+            let blocks = self.trees.entries(Tree::Seen, &from, &until, BLOCKS_READ_AT_ONCE).await?;
+            let Some((last, _)) = blocks.last() else { break };
+            from.clone_from(last);
+            // The first key behind the last one.
+            from.push(0);
+            for (key, block) in &blocks {
+                if self.block_counts(key, tip)? {
+                    seen::unpack(&self.sealer, key, block, &mut entries)?;
                 }
             }
-            if entries.len() as u64 == tip.seen_entries {
-                return Ok(entries);
-            }
-            // A commit that replaced the entries meanwhile took blocks away: read again. The
-            // same start with another number of entries means that blocks are lost.
-            let now = self.stored_head(flow).await?.map(|head| head.tip.seen_from);
-            if now == Some(tip.seen_from) {
-                let reason = format!("{} of {} entries are there", entries.len(), tip.seen_entries);
-                let key = layout::seen_key(flow, tip.sequence, 0);
-                return Err(Error::corrupt(Tree::Seen, &key, reason));
-            }
+            found += entries.len() as u64;
+            each(&entries);
+            entries.clear();
         }
+        if found != tip.seen_entries {
+            let reason = format!("{found} of {} entries are there", tip.seen_entries);
+            let key = layout::seen_key(flow, tip.sequence, 0);
+            return Err(Error::corrupt(Tree::Seen, &key, reason));
+        }
+        Ok(())
     }
 
     pub(crate) async fn runs(&self, flow: &str) -> Result<Vec<RunLine>> {
@@ -165,6 +175,7 @@ impl<T: Trees> Core<T> {
 
 impl From<StoredHead> for Head {
     fn from(StoredHead { tip, snapshot }: StoredHead) -> Self {
-        Self { sequence: tip.sequence, snapshot, counts: tip.counts }
+        let Tip { sequence, seen_entries, counts, .. } = tip;
+        Self { sequence, snapshot, counts, seen_entries }
     }
 }

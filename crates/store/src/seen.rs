@@ -1,5 +1,7 @@
 //! Seen entries as blocks: 40 bytes an entry, 125 entries a block, each with its own check.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::seal::Sealer;
@@ -14,30 +16,76 @@ const ENTRY_LEN: usize = 40;
 const CHECK_LEN: usize = 16;
 const FORMAT: u8 = 1;
 
-/// Lays the entries of one commit out as blocks.
-pub(crate) fn blocks(sealer: &Sealer, flow: &str, sequence: u64, entries: &[Seen]) -> Vec<Write> {
-    (0_u32..)
-        .zip(entries.chunks(BLOCK_ENTRIES))
-        .map(|(block, entries)| {
-            let key = layout::seen_key(flow, sequence, block);
-            let value = pack(sealer, &key, entries);
-            Write::Put(Tree::Seen, key, value)
-        })
-        .collect()
+/// The blocks that hold the entries of one commit, each made when it is asked for.
+pub(crate) struct Blocks<'a> {
+    sealer: &'a Sealer,
+    flow: &'a str,
+    sequence: u64,
+    parts: &'a [Arc<Vec<Seen>>],
+    /// How many entries of the first part are in blocks already.
+    at: usize,
+    /// The number of the next block.
+    block: u32,
 }
 
-fn pack(sealer: &Sealer, key: &[u8], entries: &[Seen]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(entries.len() * ENTRY_LEN);
+impl<'a> Blocks<'a> {
+    pub(crate) fn of(
+        sealer: &'a Sealer,
+        flow: &'a str,
+        sequence: u64,
+        parts: &'a [Arc<Vec<Seen>>],
+    ) -> Self {
+        Self { sealer, flow, sequence, parts, at: 0, block: 0 }
+    }
+
+    /// Packs the next entries; small parts share a block.
+    fn packed(&mut self) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(BLOCK_ENTRIES * ENTRY_LEN);
+        let mut room = BLOCK_ENTRIES;
+        while let Some((part, behind)) = self.parts.split_first() {
+            let left = part.get(self.at..).unwrap_or_default();
+            let (taken, left) = left.split_at(left.len().min(room));
+            pack(taken, &mut packed);
+            self.at += taken.len();
+            room -= taken.len();
+            if !left.is_empty() {
+                break;
+            }
+            (self.parts, self.at) = (behind, 0);
+        }
+        packed
+    }
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Write;
+
+    fn next(&mut self) -> Option<Write> {
+        let packed = self.packed();
+        if packed.is_empty() {
+            return None;
+        }
+        let key = layout::seen_key(self.flow, self.sequence, self.block);
+        self.block += 1;
+        let value = checked(self.sealer, &key, &packed);
+        Some(Write::Put(Tree::Seen, key, value))
+    }
+}
+
+fn pack(entries: &[Seen], packed: &mut Vec<u8>) {
     for entry in entries {
         packed.extend_from_slice(&entry.key);
         packed.extend_from_slice(&entry.content);
         packed.extend_from_slice(&entry.version.to_be_bytes());
         packed.extend_from_slice(&entry.sequence.to_be_bytes());
     }
+}
+
+fn checked(sealer: &Sealer, key: &[u8], packed: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(1 + CHECK_LEN + packed.len());
     value.push(FORMAT);
-    value.extend_from_slice(&check(sealer, key, &packed));
-    value.extend_from_slice(&packed);
+    value.extend_from_slice(&check(sealer, key, packed));
+    value.extend_from_slice(packed);
     value
 }
 
@@ -97,11 +145,16 @@ mod tests {
                 .into_iter()
                 .map(|(key, content, version, sequence)| Seen { key, content, version, sequence })
                 .collect();
+            // Parts that end within blocks, and an empty one.
+            let (few, more) = entries.split_at(entries.len() / 3);
+            let parts = [few, &[], more].map(|part| Arc::new(part.to_vec()));
             let mut read = Vec::new();
-            for write in blocks(&sealer, "f", 7, &entries) {
+            for write in Blocks::of(&sealer, "f", 7, &parts) {
                 let Write::Put(_, key, value) = write else { panic!("blocks only put") };
                 unpack(&sealer, &key, &value, &mut read).unwrap();
             }
+            let blocks = Blocks::of(&sealer, "f", 7, &parts).count();
+            prop_assert_eq!(blocks, entries.len().div_ceil(BLOCK_ENTRIES));
             prop_assert_eq!(read, entries);
         }
     }
@@ -111,7 +164,9 @@ mod tests {
         let sealer = Sealer::new(&MasterKey::generate());
         let entry = Seen { key: [1; 16], content: [2; 8], version: -3, sequence: 4 };
         let key = layout::seen_key("letters", 12, 0);
-        let good = pack(&sealer, &key, &[entry]);
+        let mut packed = Vec::new();
+        pack(&[entry], &mut packed);
+        let good = checked(&sealer, &key, &packed);
         let mut flipped = good.clone();
         flipped[30] ^= 1;
         let short = &good[..good.len() - 1];

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::disk::{BlobName, Disk, Ordered};
 use crate::error::{Error, Result};
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
-use crate::trees::{Tree, Trees, Wait, Write};
+use crate::trees::{Entry, Tree, Trees, Wait, Write};
 use crate::vault::{KeyFile, MasterKey};
 use crate::{files, format, layout};
 
@@ -108,6 +109,9 @@ impl SledTrees {
 
 #[async_trait]
 impl Trees for SledTrees {
+    /// With seen blocks half a megabyte.
+    const WRITES_AT_ONCE: usize = 100;
+
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if tree != Tree::Seen
             && let Some(value) = self.0.disk.get_inline(tree, key)?
@@ -126,6 +130,17 @@ impl Trees for SledTrees {
                 .collect()
         };
         blocking("read", keys).await
+    }
+
+    async fn entries(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        until: &[u8],
+        most: usize,
+    ) -> Result<Vec<Entry>> {
+        let (ordered, range) = (Arc::clone(&self.0), from.to_vec()..until.to_vec());
+        blocking("read", move || ordered.disk.entries(tree, range, most)).await
     }
 
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -208,6 +223,19 @@ impl SledDisk {
                 return Err(Error::corrupt(tree, key, reason));
             }
         }
+    }
+
+    fn entries(&self, tree: Tree, range: Range<Vec<u8>>, most: usize) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in self.tree(tree).range(range).take(most) {
+            let (key, value) = entry.map_err(|error| failed("read", &error))?;
+            let value = match Value::decode(tree, &key, &value)? {
+                Value::Inline(value) => Some(value.to_vec()),
+                Value::Blob(_) => self.get(tree, &key)?,
+            };
+            entries.extend(value.map(|value| (key.to_vec(), value)));
+        }
+        Ok(entries)
     }
 
     /// Returns the files that entries name. Seen blocks are always small enough for the database.

@@ -56,17 +56,34 @@ pub(crate) enum Wait {
     Visible,
 }
 
+/// A key and its value.
+pub(crate) type Entry = (Vec<u8>, Vec<u8>);
+
 /// The trees of one home.
 ///
 /// The protocol above asks for no atomicity: writes are applied one by one, in order, and what
 /// survives a crash is a prefix of them.
 #[async_trait]
 pub(crate) trait Trees: Send + Sync + 'static {
+    /// How many writes the home is handed at once at most, so that a commit of any size fits into
+    /// bounded memory.
+    const WRITES_AT_ONCE: usize;
+
     /// Returns the value of a key.
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Returns the keys that begin with a prefix, in ascending order.
     async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// Returns the first entries that lie at or after `from` and before `until`, `most` of them at
+    /// most, in ascending order.
+    async fn entries(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        until: &[u8],
+        most: usize,
+    ) -> Result<Vec<Entry>>;
 
     /// Returns the first key at or after `from`.
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>>;
