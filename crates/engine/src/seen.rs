@@ -15,9 +15,9 @@ pub(crate) type Key = [u8; 16];
 /// One shard a first byte of the key: keys are hashes, so all shards are about as long.
 const SHARDS: usize = 256;
 
-/// With so many changes they are merged into the shards. A hash table of 32,768 places holds
-/// 28,672, so what is merged late, because it is in flight, finds room as well: 1.6 MB.
-const CHANGES: usize = 24_000;
+/// With so many changes they are merged into the shards. A hash table of 32,768 places, 1.6 MB,
+/// holds 28,672.
+const CHANGES: usize = 28_000;
 
 /// What lies on disk may be this many entries more than twice what counts.
 const SLACK: u64 = 4_096;
@@ -37,7 +37,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct SeenTable {
     shards: Vec<Shard>,
-    /// What differs from the shards; `None` is a key that is in its shard but was taken back.
+    /// What differs from the shards; `None` is a key that is in its shard and was taken back.
     changes: HashMap<Key, Option<Entry>>,
     len: usize,
 }
@@ -77,27 +77,19 @@ impl SeenTable {
         } else {
             self.changes.remove(&key);
         }
-        old
-    }
-
-    /// Merges this run's changes into the shards, once there are many of them.
-    ///
-    /// Changes above the sequence `committed` may still be taken back, so they stay apart.
-    pub(crate) fn settle(&mut self, committed: u64) {
         if self.changes.len() >= CHANGES {
-            self.merge(committed);
-            self.changes.shrink_to(CHANGES);
+            self.merge();
         }
+        old
     }
 
     /// Removes the entries below `horizon`; gives what is left if anything went.
     ///
     /// Versions are compared, never a clock. What has no version stays: every scan shows it.
-    /// Only between pages in flight, as [`compact`](Self::compact).
     pub(crate) fn prune(&mut self, horizon: Timestamp) -> Option<Vec<Shard>> {
         let stays = |seen: &Seen| seen.version == UNVERSIONED || seen.version >= horizon.millis();
         let before = self.len;
-        self.merge(u64::MAX);
+        self.merge();
         for shard in &mut self.shards {
             let staying = shard.iter().filter(|seen| stays(seen)).count();
             if staying < shard.len() {
@@ -112,9 +104,9 @@ impl SeenTable {
 
     /// Gives every entry once: what a commit can put in the place of all that it has on disk.
     ///
-    /// Those of the page that is being settled are among them; no other may be in flight.
+    /// Those of pages in flight are among them, so none may be but the one that is committed.
     pub(crate) fn compact(&mut self) -> Vec<Shard> {
-        self.merge(u64::MAX);
+        self.merge();
         self.shards.clone()
     }
 
@@ -124,11 +116,10 @@ impl SeenTable {
         shard.get(at).copied().map(Entry::from)
     }
 
-    fn merge(&mut self, committed: u64) {
-        let settled = |_: &Key, change: &mut Option<Entry>| {
-            change.is_none_or(|entry| entry.sequence <= committed)
-        };
-        let mut changes: Vec<(Key, Option<Entry>)> = self.changes.extract_if(settled).collect();
+    /// Merges this run's changes into the shards. What is in flight goes along: what takes it
+    /// back is a change of its own.
+    fn merge(&mut self) {
+        let mut changes: Vec<(Key, Option<Entry>)> = self.changes.drain().collect();
         changes.sort_unstable_by_key(|(key, _)| *key);
         for changes in changes.chunk_by(|(one, _), (other, _)| shard_of(one) == shard_of(other)) {
             let shard = changes.first().and_then(|(key, _)| self.shards.get_mut(shard_of(key)));

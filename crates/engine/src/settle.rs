@@ -51,7 +51,6 @@ impl Run {
             self.sequence += 1;
             self.snapshot = snapshot;
             self.stored = stored;
-            self.seen.settle(self.sequence);
         }
         tracing::debug!(
             flow = flow.name,
