@@ -50,8 +50,9 @@ impl DryRun<'_> {
         let failed = |error: store::Error| Error::store(name, &error);
         let head = store.head(name).await.map_err(failed)?;
         let committed = head.as_ref().map_or(0, |head| head.sequence);
+        let stored = head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(name, head, self.engine.source(self.flow)?)?;
-        let mut loading = Loading::default();
+        let mut loading = Loading::of(stored);
         store.seen(name, &mut |entries| loading.add(entries)).await.map_err(failed)?;
         let mut seen = loading.table();
         let mut shown = Shown {

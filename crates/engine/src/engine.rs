@@ -147,7 +147,7 @@ impl Engine {
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
         let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
-        let mut seen = Loading::default();
+        let mut seen = Loading::of(stored);
         let loaded = self.options.store.seen(&flow.name, &mut |entries| seen.add(entries)).await;
         loaded.map_err(failed)?;
         Ok(Run {

@@ -1,6 +1,7 @@
 //! What was settled, key by key: sorted shards of 40 bytes an entry, and this run's changes.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use connector::Timestamp;
@@ -15,12 +16,19 @@ pub(crate) type Key = [u8; 16];
 /// One shard a first byte of the key: keys are hashes, so all shards are about as long.
 const SHARDS: usize = 256;
 
-/// With so many changes they are merged into the shards. A hash table of 32,768 places, 1.6 MB,
+/// With so many changes some are merged into their shards. A hash table of 32,768 places, 1.6 MB,
 /// holds 28,672.
 const CHANGES: usize = 28_000;
 
+/// The shards that are merged into at once: of a million entries 5 MB are copied, which takes a
+/// few milliseconds, where all of them would hold the caller up.
+const MERGED_AT_ONCE: usize = SHARDS / 8;
+
 /// What lies on disk may be this many entries more than twice what counts.
 const SLACK: u64 = 4_096;
+
+/// Room is made beforehand for so many entries at most.
+const ROOM_AT_MOST: usize = 16 * 1024 * 1024;
 
 /// What is remembered of a settled record; with its key 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +47,8 @@ pub(crate) struct SeenTable {
     shards: Vec<Shard>,
     /// What differs from the shards; `None` is a key that is in its shard and was taken back.
     changes: HashMap<Key, Option<Entry>>,
+    /// The first of the shards that are merged into next.
+    turn: usize,
     len: usize,
 }
 
@@ -47,11 +57,16 @@ type Shard = Arc<Vec<Seen>>;
 
 impl Default for SeenTable {
     fn default() -> Self {
-        Self { shards: vec![Shard::default(); SHARDS], changes: HashMap::new(), len: 0 }
+        Self::new(vec![Shard::default(); SHARDS])
     }
 }
 
 impl SeenTable {
+    fn new(shards: Vec<Shard>) -> Self {
+        let len = shards.iter().map(|shard| shard.len()).sum();
+        Self { shards, changes: HashMap::new(), turn: 0, len }
+    }
+
     /// How many keys have an entry.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -78,7 +93,9 @@ impl SeenTable {
             self.changes.remove(&key);
         }
         if self.changes.len() >= CHANGES {
-            self.merge();
+            let turn = self.turn;
+            self.merge(turn..turn + MERGED_AT_ONCE);
+            self.turn = (turn + MERGED_AT_ONCE) % SHARDS;
         }
         old
     }
@@ -89,7 +106,7 @@ impl SeenTable {
     pub(crate) fn prune(&mut self, horizon: Timestamp) -> Option<Vec<Shard>> {
         let stays = |seen: &Seen| seen.version == UNVERSIONED || seen.version >= horizon.millis();
         let before = self.len;
-        self.merge();
+        self.merge(0..SHARDS);
         for shard in &mut self.shards {
             let staying = shard.iter().filter(|seen| stays(seen)).count();
             if staying < shard.len() {
@@ -106,7 +123,7 @@ impl SeenTable {
     ///
     /// Those of pages in flight are among them, so none may be but the one that is committed.
     pub(crate) fn compact(&mut self) -> Vec<Shard> {
-        self.merge();
+        self.merge(0..SHARDS);
         self.shards.clone()
     }
 
@@ -116,10 +133,11 @@ impl SeenTable {
         shard.get(at).copied().map(Entry::from)
     }
 
-    /// Merges this run's changes into the shards. What is in flight goes along: what takes it
+    /// Merges this run's changes into some shards. What is in flight goes along: what takes it
     /// back is a change of its own.
-    fn merge(&mut self) {
-        let mut changes: Vec<(Key, Option<Entry>)> = self.changes.drain().collect();
+    fn merge(&mut self, shards: Range<usize>) {
+        let here = |key: &Key, _: &mut Option<Entry>| shards.contains(&shard_of(key));
+        let mut changes: Vec<(Key, Option<Entry>)> = self.changes.extract_if(here).collect();
         changes.sort_unstable_by_key(|(key, _)| *key);
         for changes in changes.chunk_by(|(one, _), (other, _)| shard_of(one) == shard_of(other)) {
             let shard = changes.first().and_then(|(key, _)| self.shards.get_mut(shard_of(key)));
@@ -178,20 +196,24 @@ pub(crate) fn is_worth_compacting(stored: u64, live: u64) -> bool {
 #[derive(Debug)]
 pub(crate) struct Loading(Vec<Filling>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Filling {
     entries: Vec<Seen>,
     /// How many of the entries are sorted, with one entry a key.
     sorted: usize,
 }
 
-impl Default for Loading {
-    fn default() -> Self {
-        Self(vec![Filling::default(); SHARDS])
-    }
-}
-
 impl Loading {
+    /// Begins with room for so many `stored` entries, spread evenly and some more.
+    ///
+    /// Room that is not used costs no memory, but shards that grow side by side leave holes.
+    pub(crate) fn of(stored: u64) -> Self {
+        let shard = usize::try_from(stored).unwrap_or(usize::MAX).min(ROOM_AT_MOST) / SHARDS;
+        let room = shard + shard / 16 + 16;
+        let filling = || Filling { entries: Vec::with_capacity(room), sorted: 0 };
+        Self(std::iter::repeat_with(filling).take(SHARDS).collect())
+    }
+
     /// Adds entries in commit order: for the same key, later ones win.
     pub(crate) fn add(&mut self, entries: &[Seen]) {
         for seen in entries {
@@ -208,9 +230,7 @@ impl Loading {
             shard.entries.shrink_to_fit();
             Arc::new(shard.entries)
         });
-        let shards: Vec<Shard> = shards.collect();
-        let len = shards.iter().map(|shard| shard.len()).sum();
-        SeenTable { shards, changes: HashMap::new(), len }
+        SeenTable::new(shards.collect())
     }
 }
 

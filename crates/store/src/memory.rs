@@ -96,8 +96,9 @@ impl Entries {
 
 #[async_trait]
 impl Trees for MemoryTrees {
-    /// Few, so that a commit which comes in pieces is a common thing in tests.
-    const WRITES_AT_ONCE: usize = 2;
+    // Small, so that what comes in blocks and pieces is a common thing in tests.
+    const BLOCK_ENTRIES: usize = 100;
+    const BYTES_AT_ONCE: usize = 8 * 1024;
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.lock().entries.get(&(tree, key.to_vec())).cloned())
@@ -116,11 +117,20 @@ impl Trees for MemoryTrees {
         tree: Tree,
         from: &[u8],
         until: &[u8],
-        most: usize,
+        bytes: usize,
     ) -> Result<Vec<Entry>> {
         let entries = self.lock();
         let range = entries.entries.range((tree, from.to_vec())..(tree, until.to_vec()));
-        Ok(range.take(most).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+        let mut found = Vec::new();
+        let mut held = 0;
+        for ((_, key), value) in range {
+            found.push((key.clone(), value.clone()));
+            held += value.len();
+            if held >= bytes {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -9,20 +9,23 @@ use crate::trees::{Trees, Wait, Write};
 pub(crate) struct Pieces<'a, T> {
     trees: &'a T,
     held: Vec<Write>,
+    bytes: usize,
 }
 
 impl<'a, T: Trees> Pieces<'a, T> {
     pub(crate) fn to(trees: &'a T) -> Self {
-        Self { trees, held: Vec::new() }
+        Self { trees, held: Vec::new(), bytes: 0 }
     }
 
     /// Adds writes behind the ones so far; they are made one by one, as there is room.
     pub(crate) async fn add(&mut self, writes: impl IntoIterator<Item = Write>) -> Result<()> {
         for write in writes {
-            if self.held.len() >= T::WRITES_AT_ONCE {
+            if self.bytes >= T::BYTES_AT_ONCE {
                 let piece = std::mem::take(&mut self.held);
                 self.trees.apply(piece, Wait::Visible).await?;
+                self.bytes = 0;
             }
+            self.bytes += write.size();
             self.held.push(write);
         }
         Ok(())

@@ -113,7 +113,7 @@ impl<T: Trees> Core<T> {
         committer.tip = None;
         let mut pieces = Pieces::to(&self.trees);
         pieces.add(leftovers).await?;
-        pieces.add(Blocks::of(&self.sealer, flow, sequence, &parts)).await?;
+        pieces.add(Blocks::of(&self.sealer, flow, sequence, &parts, T::BLOCK_ENTRIES)).await?;
         pieces.add(letters).await?;
         pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
         pieces.add(obsolete).await?;

@@ -12,8 +12,9 @@ use crate::trees::{Tree, Trees};
 /// The ids that an error about an ambiguous one names at most.
 const CANDIDATES_NAMED: usize = 10;
 
-/// The seen blocks that are in memory at once while they are read: 320 KB.
-const BLOCKS_READ_AT_ONCE: usize = 64;
+/// So many bytes of seen blocks are in memory at once while they are read, and the block that
+/// comes to it.
+const BYTES_READ_AT_ONCE: usize = 256 * 1024;
 
 impl<T: Trees> Core<T> {
     pub(crate) async fn stored_head(&self, flow: &str) -> Result<Option<StoredHead>> {
@@ -36,7 +37,7 @@ impl<T: Trees> Core<T> {
         let until = layout::behind_flow(flow);
         let (mut entries, mut found) = (Vec::new(), 0);
         loop {
-            let blocks = self.trees.entries(Tree::Seen, &from, &until, BLOCKS_READ_AT_ONCE).await?;
+            let blocks = self.trees.entries(Tree::Seen, &from, &until, BYTES_READ_AT_ONCE).await?;
             let Some((last, _)) = blocks.last() else { break };
             from.clone_from(last);
             // The first key behind the last one.

@@ -1,4 +1,4 @@
-//! Seen entries as blocks: 40 bytes an entry, 125 entries a block, each with its own check.
+//! Seen entries as blocks: 40 bytes an entry, and a check a block.
 
 use std::sync::Arc;
 
@@ -7,10 +7,6 @@ use crate::layout;
 use crate::seal::Sealer;
 use crate::store::Seen;
 use crate::trees::{Tree, Write};
-
-/// The entries of a block, so that a block stays below what a home keeps in line: a page of 1,000
-/// makes eight blocks of 5,017 bytes.
-pub(crate) const BLOCK_ENTRIES: usize = 125;
 
 const ENTRY_LEN: usize = 40;
 const CHECK_LEN: usize = 16;
@@ -22,6 +18,8 @@ pub(crate) struct Blocks<'a> {
     flow: &'a str,
     sequence: u64,
     parts: &'a [Arc<Vec<Seen>>],
+    /// How many entries a block has at most.
+    most: usize,
     /// How many entries of the first part are in blocks already.
     at: usize,
     /// The number of the next block.
@@ -34,14 +32,15 @@ impl<'a> Blocks<'a> {
         flow: &'a str,
         sequence: u64,
         parts: &'a [Arc<Vec<Seen>>],
+        most: usize,
     ) -> Self {
-        Self { sealer, flow, sequence, parts, at: 0, block: 0 }
+        Self { sealer, flow, sequence, parts, most, at: 0, block: 0 }
     }
 
     /// Packs the next entries; small parts share a block.
     fn packed(&mut self) -> Vec<u8> {
-        let mut packed = Vec::with_capacity(BLOCK_ENTRIES * ENTRY_LEN);
-        let mut room = BLOCK_ENTRIES;
+        let mut packed = Vec::new();
+        let mut room = self.most;
         while let Some((part, behind)) = self.parts.split_first() {
             let left = part.get(self.at..).unwrap_or_default();
             let (taken, left) = left.split_at(left.len().min(room));
@@ -73,6 +72,7 @@ impl Iterator for Blocks<'_> {
 }
 
 fn pack(entries: &[Seen], packed: &mut Vec<u8>) {
+    packed.reserve_exact(entries.len() * ENTRY_LEN);
     for entry in entries {
         packed.extend_from_slice(&entry.key);
         packed.extend_from_slice(&entry.content);
@@ -149,12 +149,12 @@ mod tests {
             let (few, more) = entries.split_at(entries.len() / 3);
             let parts = [few, &[], more].map(|part| Arc::new(part.to_vec()));
             let mut read = Vec::new();
-            for write in Blocks::of(&sealer, "f", 7, &parts) {
+            for write in Blocks::of(&sealer, "f", 7, &parts, 125) {
                 let Write::Put(_, key, value) = write else { panic!("blocks only put") };
                 unpack(&sealer, &key, &value, &mut read).unwrap();
             }
-            let blocks = Blocks::of(&sealer, "f", 7, &parts).count();
-            prop_assert_eq!(blocks, entries.len().div_ceil(BLOCK_ENTRIES));
+            let blocks = Blocks::of(&sealer, "f", 7, &parts, 125).count();
+            prop_assert_eq!(blocks, entries.len().div_ceil(125));
             prop_assert_eq!(read, entries);
         }
     }

@@ -28,6 +28,13 @@ use crate::{files, format, layout};
 /// an acknowledged commit. Below this size no leaf comes near that.
 const INLINE_MAX: usize = 5 * 1024;
 
+/// The largest block of seen entries that goes into the database itself.
+///
+/// sled looks at what its cache holds only when 64 pages of one of its 256 parts were used, so it
+/// keeps as good as everything when values are large and few: 40 MB for a million entries, beside
+/// the table that the engine makes of them.
+const SEEN_INLINE_MAX: usize = 1024;
+
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// sled flushes by itself this often, and collects garbage only then.
@@ -109,8 +116,9 @@ impl SledTrees {
 
 #[async_trait]
 impl Trees for SledTrees {
-    /// With seen blocks half a megabyte.
-    const WRITES_AT_ONCE: usize = 100;
+    // A quarter of a megabyte a file.
+    const BLOCK_ENTRIES: usize = 6_400;
+    const BYTES_AT_ONCE: usize = 512 * 1024;
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if tree != Tree::Seen
@@ -137,10 +145,10 @@ impl Trees for SledTrees {
         tree: Tree,
         from: &[u8],
         until: &[u8],
-        most: usize,
+        bytes: usize,
     ) -> Result<Vec<Entry>> {
         let (ordered, range) = (Arc::clone(&self.0), from.to_vec()..until.to_vec());
-        blocking("read", move || ordered.disk.entries(tree, range, most)).await
+        blocking("read", move || ordered.disk.entries(tree, range, bytes)).await
     }
 
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -225,23 +233,28 @@ impl SledDisk {
         }
     }
 
-    fn entries(&self, tree: Tree, range: Range<Vec<u8>>, most: usize) -> Result<Vec<Entry>> {
+    fn entries(&self, tree: Tree, range: Range<Vec<u8>>, bytes: usize) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in self.tree(tree).range(range).take(most) {
+        let mut held = 0;
+        for entry in self.tree(tree).range(range) {
             let (key, value) = entry.map_err(|error| failed("read", &error))?;
             let value = match Value::decode(tree, &key, &value)? {
                 Value::Inline(value) => Some(value.to_vec()),
                 Value::Blob(_) => self.get(tree, &key)?,
             };
+            held += value.as_ref().map_or(0, Vec::len);
             entries.extend(value.map(|value| (key.to_vec(), value)));
+            if held >= bytes {
+                break;
+            }
         }
         Ok(entries)
     }
 
-    /// Returns the files that entries name. Seen blocks are always small enough for the database.
+    /// Returns the files that entries name.
     fn blobs_named(&self) -> Result<HashSet<BlobName>> {
         let mut named = HashSet::new();
-        for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Seen) {
+        for tree in Tree::ALL {
             for entry in self.tree(tree) {
                 let (key, value) = entry.map_err(|error| failed("read", &error))?;
                 if let Value::Blob(name) = Value::decode(tree, &key, &value)? {
@@ -255,15 +268,17 @@ impl SledDisk {
 
 impl Disk for SledDisk {
     fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
+        // Files come first: the database may bring an entry to the disk whenever it likes.
+        let large = writes.iter().map(|write| match write {
+            Write::Put(tree, _, value) if value.len() > inline_max(*tree) => Some(&value[..]),
+            _ => None,
+        });
+        let files = self.blobs.write(large)?;
         let mut orphans = Vec::new();
-        for write in writes {
+        for (write, file) in writes.iter().zip(files) {
             let (tree, key, old) = match write {
                 Write::Put(tree, key, value) => {
-                    let value = if value.len() > INLINE_MAX {
-                        Value::Blob(self.blobs.write(value)?).encode()
-                    } else {
-                        Value::Inline(value).encode()
-                    };
+                    let value = file.map_or(Value::Inline(value), Value::Blob).encode();
                     (*tree, key, self.tree(*tree).insert(key, value))
                 }
                 Write::Delete(tree, key) => (*tree, key, self.tree(*tree).remove(key)),
@@ -288,6 +303,10 @@ impl Disk for SledDisk {
     fn discard(&self, files: Vec<BlobName>) {
         files.iter().for_each(|name| self.blobs.remove(name));
     }
+}
+
+fn inline_max(tree: Tree) -> usize {
+    if tree == Tree::Seen { SEEN_INLINE_MAX } else { INLINE_MAX }
 }
 
 /// A value as the database holds it: itself, or the name of its file.

@@ -47,6 +47,15 @@ pub(crate) enum Write {
     Delete(Tree, Vec<u8>),
 }
 
+impl Write {
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        let (Self::Put(_, key, _) | Self::Delete(_, key)) = self;
+        let value = if let Self::Put(_, _, value) = self { value.len() } else { 0 };
+        size_of::<Self>() + key.len() + value
+    }
+}
+
 /// When a home may answer that it has applied writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -65,9 +74,12 @@ pub(crate) type Entry = (Vec<u8>, Vec<u8>);
 /// survives a crash is a prefix of them.
 #[async_trait]
 pub(crate) trait Trees: Send + Sync + 'static {
-    /// How many writes the home is handed at once at most, so that a commit of any size fits into
-    /// bounded memory.
-    const WRITES_AT_ONCE: usize;
+    /// How many seen entries share a value at most.
+    const BLOCK_ENTRIES: usize;
+
+    /// When so many bytes of writes are together, the home is handed them, so that a commit of
+    /// any size fits into bounded memory.
+    const BYTES_AT_ONCE: usize;
 
     /// Returns the value of a key.
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>>;
@@ -75,14 +87,14 @@ pub(crate) trait Trees: Send + Sync + 'static {
     /// Returns the keys that begin with a prefix, in ascending order.
     async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>>;
 
-    /// Returns the first entries that lie at or after `from` and before `until`, `most` of them at
-    /// most, in ascending order.
+    /// Returns the first entries that lie at or after `from` and before `until`, in ascending
+    /// order, until there are as many `bytes` of values or no more entries.
     async fn entries(
         &self,
         tree: Tree,
         from: &[u8],
         until: &[u8],
-        most: usize,
+        bytes: usize,
     ) -> Result<Vec<Entry>>;
 
     /// Returns the first key at or after `from`.

@@ -95,7 +95,7 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
         3 => (SeenChange::Append(entries(126)), vec![letter("c")]),
         // More blocks than this home takes at once, to put and to delete.
         4 => {
-            let (few, more) = (entries(110), entries(150));
+            let (few, more) = (entries(90), entries(120));
             (SeenChange::Replace(vec![Arc::new(few), Arc::new(more)]), vec![])
         }
         5 => (SeenChange::Append(entries(9)), vec![letter("a")]),

@@ -103,10 +103,10 @@ impl Both {
                 let shards = self.table.compact();
                 self.end_of_scan(Some(shards));
             }
-            Step::Merge => self.table.merge(),
+            Step::Merge => self.table.merge(0..SHARDS / 2),
             Step::Restart => {
                 self.undo();
-                let mut loading = Loading::default();
+                let mut loading = Loading::of(self.stored.len() as u64);
                 self.stored.chunks(7).for_each(|entries| loading.add(entries));
                 self.table = loading.table();
             }
@@ -195,7 +195,7 @@ fn a_large_table_takes_little_more_than_its_entries() {
     }
     fits(&table, 200_000);
     // Superseded once, twice, and not all of them.
-    let mut loading = Loading::default();
+    let mut loading = Loading::of(COUNT);
     for number in (0..COUNT).chain(0..COUNT).chain(0..50_000) {
         loading.add(&[entry(2, 1, number).seen(spread(number))]);
     }
