@@ -18,6 +18,7 @@ mod disk;
 mod error;
 mod files;
 mod format;
+mod kept;
 mod layout;
 mod memory;
 mod pieces;

@@ -1,6 +1,6 @@
 //! The commit protocol, once for every home: leases, sequences, writes in order, recovery.
 //!
-//! A commit writes seen blocks and dead letters under its own sequence, then the head, then
+//! A commit writes seen blocks and dead letters under its own sequence, then the head, then it
 //! deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a
 //! crash, readers see the last commit whose head is there, and nothing else. So nothing depends on
 //! how many of the writes a home is handed at once.
@@ -12,13 +12,14 @@ use async_trait::async_trait;
 
 use crate::error::{Error, Result};
 use crate::format;
+use crate::kept::{Change, Kept};
 use crate::layout::{self, StoredHead, StoredLetter, Tip};
 use crate::pieces::Pieces;
 use crate::seal::Sealer;
 use crate::seen::Blocks;
 use crate::store::{
     Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Head, Lease, NewDeadLetter, RunLine, Seen,
-    SeenChange, Store,
+    Store,
 };
 use crate::trees::{Tree, Trees, Wait, Write};
 
@@ -46,7 +47,7 @@ pub(crate) struct Committer {
     lease: u64,
     /// The tip, if the trees are known to hold nothing beyond it; `None` after a lease and after
     /// a failure, when the next commit looks and cleans up first.
-    tip: Option<Tip>,
+    tip: Option<(Tip, Kept)>,
 }
 
 impl<T: Trees> Core<T> {
@@ -84,9 +85,9 @@ impl<T: Trees> Core<T> {
         if fence.epoch != (Epoch { opening: self.opening, lease: committer.lease }) {
             return Err(Error::Fenced);
         }
-        let (tip, clean) = match committer.tip {
-            Some(tip) => (tip, true),
-            None => (self.stored_head(flow).await?.map(|head| head.tip).unwrap_or_default(), false),
+        let (tip, known) = match committer.tip.clone() {
+            Some((tip, kept)) => (tip, Some(kept)),
+            None => (self.stored_head(flow).await?.map(|head| head.tip).unwrap_or_default(), None),
         };
         if tip.sequence.checked_add(1) != Some(sequence) {
             let expected = tip.sequence.saturating_add(1);
@@ -94,17 +95,15 @@ impl<T: Trees> Core<T> {
         }
         let counts = tip.counts.checked_add(commit.counts).ok_or(Error::CountOverflow)?;
 
-        let leftovers = if clean { Vec::new() } else { self.leftovers(flow, tip).await? };
-        let (parts, seen_from, kept) = match commit.seen {
-            SeenChange::Append(entries) => {
-                (vec![Arc::new(entries)], tip.seen_from, tip.seen_entries)
-            }
-            SeenChange::Replace(parts) => (parts, sequence, 0),
+        let (kept, leftovers) = match known {
+            Some(kept) => (kept, Vec::new()),
+            None => self.leftovers(flow, tip).await?,
         };
-        let seen_entries = kept + parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let seen = self.change(flow, (&kept, tip.seen_entries), sequence, commit.seen).await?;
+        let Change { seen_from, seen_entries, .. } = seen;
         let next = Tip { sequence, seen_from, seen_entries, counts };
         let letters = self.letter_writes(flow, sequence, &commit.dead_letters)?;
-        let obsolete = self.obsolete(flow, tip, next, &letters).await?;
+        let superseded = self.superseded(flow, tip, &letters).await?;
         let key = layout::flow_prefix(flow);
         let head = StoredHead { tip: next, snapshot: commit.snapshot }.encode();
         let head = self.sealer.seal(Tree::Heads, &key, &head)?;
@@ -113,47 +112,32 @@ impl<T: Trees> Core<T> {
         committer.tip = None;
         let mut pieces = Pieces::to(&self.trees);
         pieces.add(leftovers).await?;
-        pieces.add(Blocks::of(&self.sealer, flow, sequence, &parts, T::BLOCK_ENTRIES)).await?;
+        pieces.add(Blocks::of(&self.sealer, flow, sequence, &seen.parts, seen.form)).await?;
         pieces.add(letters).await?;
         pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
-        pieces.add(obsolete).await?;
+        pieces.add(superseded).await?;
+        pieces.add(seen.obsolete).await?;
         pieces.finish().await?;
-        committer.tip = Some(next);
+        committer.tip = Some((next, seen.kept));
         Ok(())
     }
 
     /// Returns the deletions of what crashed commits left: entries above the tip, and entries
     /// that the tip made obsolete but did not come to delete.
-    async fn leftovers(&self, flow: &str, tip: Tip) -> Result<Vec<Write>> {
-        let mut gone = Vec::new();
-        for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
-            if !self.block_counts(&key, tip)? {
-                gone.push(Write::Delete(Tree::Seen, key));
-            }
-        }
+    async fn leftovers(&self, flow: &str, tip: Tip) -> Result<(Kept, Vec<Write>)> {
+        let (kept, blocks) = self.kept(flow, tip.seen_from..=tip.sequence).await?;
+        let blocks = blocks.into_iter().map(|key| Write::Delete(Tree::Seen, key));
+        let mut gone: Vec<Write> = blocks.collect();
         let versions = self.trees.keys(Tree::DeadLetters, &layout::flow_prefix(flow)).await?;
         let committed: HashSet<_> = newest_versions(&versions, |_| tip.sequence)?.collect();
         let superseded = versions.iter().filter(|key| !committed.contains(key));
         gone.extend(superseded.map(|key| Write::Delete(Tree::DeadLetters, key.clone())));
-        Ok(gone)
+        Ok((kept, gone))
     }
 
-    /// Returns the deletions of what the next tip makes obsolete.
-    async fn obsolete(
-        &self,
-        flow: &str,
-        tip: Tip,
-        next: Tip,
-        letters: &[Write],
-    ) -> Result<Vec<Write>> {
+    /// Returns the deletions of the dead letters whose place new ones take.
+    async fn superseded(&self, flow: &str, tip: Tip, letters: &[Write]) -> Result<Vec<Write>> {
         let mut gone = Vec::new();
-        if next.seen_from != tip.seen_from && tip.seen_entries > 0 {
-            for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
-                if self.block_counts(&key, tip)? {
-                    gone.push(Write::Delete(Tree::Seen, key));
-                }
-            }
-        }
         for letter in letters {
             let (Write::Put(_, key, _) | Write::Delete(_, key)) = letter;
             let (_, id, _) = split_letter(key)?;
@@ -166,13 +150,6 @@ impl<T: Trees> Core<T> {
             }
         }
         Ok(gone)
-    }
-
-    /// Says whether a seen block is among those that a tip counts.
-    pub(crate) fn block_counts(&self, key: &[u8], tip: Tip) -> Result<bool> {
-        let sequence = layout::seen_sequence(key)
-            .ok_or_else(|| Error::corrupt(Tree::Seen, key, "the key has an impossible length"))?;
-        Ok((tip.seen_from..=tip.sequence).contains(&sequence))
     }
 
     fn letter_writes(

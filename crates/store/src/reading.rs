@@ -5,16 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use crate::error::{Error, Result};
 use crate::layout::{self, StoredHead, StoredLetter, Tip};
 use crate::protocol::{Core, newest_versions, split_letter};
-use crate::seen;
-use crate::store::{DeadLetter, DeadLetterSummary, Head, RunLine, Seen};
+use crate::store::{DeadLetter, DeadLetterSummary, Head, RunLine};
 use crate::trees::{Tree, Trees};
 
 /// The ids that an error about an ambiguous one names at most.
 const CANDIDATES_NAMED: usize = 10;
-
-/// So many bytes of seen blocks are in memory at once while they are read, and the block that
-/// comes to it.
-const BYTES_READ_AT_ONCE: usize = 256 * 1024;
 
 impl<T: Trees> Core<T> {
     pub(crate) async fn stored_head(&self, flow: &str) -> Result<Option<StoredHead>> {
@@ -22,41 +17,6 @@ impl<T: Trees> Core<T> {
         let Some(plain) = self.opened_entry(Tree::Heads, &key).await? else { return Ok(None) };
         let head = StoredHead::decode(&plain);
         head.map(Some).ok_or_else(|| Error::corrupt(Tree::Heads, &key, "the entry is too short"))
-    }
-
-    pub(crate) async fn seen(
-        &self,
-        flow: &str,
-        each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
-    ) -> Result<()> {
-        let committer = self.committer(flow);
-        // A commit that replaces the entries would take blocks away under the reading.
-        let _commits_wait = committer.lock().await;
-        let Some(StoredHead { tip, .. }) = self.stored_head(flow).await? else { return Ok(()) };
-        let mut from = layout::seen_key(flow, tip.seen_from, 0);
-        let until = layout::behind_flow(flow);
-        let (mut entries, mut found) = (Vec::new(), 0);
-        loop {
-            let blocks = self.trees.entries(Tree::Seen, &from, &until, BYTES_READ_AT_ONCE).await?;
-            let Some((last, _)) = blocks.last() else { break };
-            from.clone_from(last);
-            // The first key behind the last one.
-            from.push(0);
-            for (key, block) in &blocks {
-                if self.block_counts(key, tip)? {
-                    seen::unpack(&self.sealer, key, block, &mut entries)?;
-                }
-            }
-            found += entries.len() as u64;
-            each(&entries);
-            entries.clear();
-        }
-        if found != tip.seen_entries {
-            let reason = format!("{found} of {} entries are there", tip.seen_entries);
-            let key = layout::seen_key(flow, tip.sequence, 0);
-            return Err(Error::corrupt(Tree::Seen, &key, reason));
-        }
-        Ok(())
     }
 
     pub(crate) async fn runs(&self, flow: &str) -> Result<Vec<RunLine>> {

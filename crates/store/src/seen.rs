@@ -12,14 +12,37 @@ const ENTRY_LEN: usize = 40;
 const CHECK_LEN: usize = 16;
 const FORMAT: u8 = 1;
 
+/// How entries are laid out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    /// In blocks of 125 entries, 5,017 bytes: below what a home keeps in line.
+    Loose,
+    /// In blocks of so many entries.
+    Segment(usize),
+}
+
+impl Form {
+    /// How many entries a block has at most.
+    const fn entries(self) -> usize {
+        match self {
+            Self::Loose => 125,
+            Self::Segment(entries) => entries,
+        }
+    }
+
+    /// How many blocks so many entries make.
+    pub(crate) const fn blocks(self, entries: usize) -> usize {
+        entries.div_ceil(self.entries())
+    }
+}
+
 /// The blocks that hold the entries of one commit, each made when it is asked for.
 pub(crate) struct Blocks<'a> {
     sealer: &'a Sealer,
     flow: &'a str,
     sequence: u64,
     parts: &'a [Arc<Vec<Seen>>],
-    /// How many entries a block has at most.
-    most: usize,
+    form: Form,
     /// How many entries of the first part are in blocks already.
     at: usize,
     /// The number of the next block.
@@ -32,15 +55,19 @@ impl<'a> Blocks<'a> {
         flow: &'a str,
         sequence: u64,
         parts: &'a [Arc<Vec<Seen>>],
-        most: usize,
+        form: Form,
     ) -> Self {
-        Self { sealer, flow, sequence, parts, most, at: 0, block: 0 }
+        let block = match form {
+            Form::Loose => 0,
+            Form::Segment(_) => layout::FIRST_SEGMENT,
+        };
+        Self { sealer, flow, sequence, parts, form, at: 0, block }
     }
 
     /// Packs the next entries; small parts share a block.
     fn packed(&mut self) -> Vec<u8> {
         let mut packed = Vec::new();
-        let mut room = self.most;
+        let mut room = self.form.entries();
         while let Some((part, behind)) = self.parts.split_first() {
             let left = part.get(self.at..).unwrap_or_default();
             let (taken, left) = left.split_at(left.len().min(room));
@@ -149,12 +176,12 @@ mod tests {
             let (few, more) = entries.split_at(entries.len() / 3);
             let parts = [few, &[], more].map(|part| Arc::new(part.to_vec()));
             let mut read = Vec::new();
-            for write in Blocks::of(&sealer, "f", 7, &parts, 125) {
+            for write in Blocks::of(&sealer, "f", 7, &parts, Form::Loose) {
                 let Write::Put(_, key, value) = write else { panic!("blocks only put") };
                 unpack(&sealer, &key, &value, &mut read).unwrap();
             }
-            let blocks = Blocks::of(&sealer, "f", 7, &parts, 125).count();
-            prop_assert_eq!(blocks, entries.len().div_ceil(125));
+            let blocks = Blocks::of(&sealer, "f", 7, &parts, Form::Loose).count();
+            prop_assert_eq!(blocks, Form::Loose.blocks(entries.len()));
             prop_assert_eq!(read, entries);
         }
     }

@@ -3,14 +3,17 @@
 //! Its folder holds the database (`sled/`), large values (`blobs/`) and who opened it last
 //! (`holder`).
 
+mod opening;
+
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::opening::{DATABASE, database_file, failed, open_database};
 use crate::blobs::Blobs;
 pub use crate::disk::Durability;
 use crate::disk::{BlobName, Disk, Ordered};
@@ -27,18 +30,6 @@ use crate::{files, format, layout};
 /// eighth of a megabyte goes to a heap file that sled never syncs, so a power failure could take
 /// an acknowledged commit. Below this size no leaf comes near that.
 const INLINE_MAX: usize = 5 * 1024;
-
-/// The largest block of seen entries that goes into the database itself.
-///
-/// sled looks at what its cache holds only when 64 pages of one of its 256 parts were used, so it
-/// keeps as good as everything when values are large and few: 40 MB for a million entries, beside
-/// the table that the engine makes of them.
-const SEEN_INLINE_MAX: usize = 1024;
-
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// sled flushes by itself this often, and collects garbage only then.
-const FLUSH_EVERY_MS: u64 = 500;
 
 /// How a sled store is opened.
 #[derive(Debug)]
@@ -116,8 +107,14 @@ impl SledTrees {
 
 #[async_trait]
 impl Trees for SledTrees {
-    // A quarter of a megabyte a file.
-    const BLOCK_ENTRIES: usize = 6_400;
+    /// Half a megabyte a file.
+    const SEGMENT_ENTRIES: usize = 12_800;
+
+    /// sled looks at what its cache holds only when 64 pages of one of its 256 parts were used, so
+    /// it keeps as good as everything when values are large and few. These blocks are 20 pages of
+    /// 1,000 records, 800 KB.
+    const LOOSE_BLOCKS: usize = 160;
+
     const BYTES_AT_ONCE: usize = 512 * 1024;
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -270,7 +267,7 @@ impl Disk for SledDisk {
     fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
         // Files come first: the database may bring an entry to the disk whenever it likes.
         let large = writes.iter().map(|write| match write {
-            Write::Put(tree, _, value) if value.len() > inline_max(*tree) => Some(&value[..]),
+            Write::Put(_, _, value) if value.len() > INLINE_MAX => Some(&value[..]),
             _ => None,
         });
         let files = self.blobs.write(large)?;
@@ -305,10 +302,6 @@ impl Disk for SledDisk {
     }
 }
 
-fn inline_max(tree: Tree) -> usize {
-    if tree == Tree::Seen { SEEN_INLINE_MAX } else { INLINE_MAX }
-}
-
 /// A value as the database holds it: itself, or the name of its file.
 enum Value<'a> {
     Inline(&'a [u8]),
@@ -335,77 +328,6 @@ impl<'a> Value<'a> {
             }
             _ => Err(Error::corrupt(tree, key, "the value has no known form")),
         }
-    }
-}
-
-const DATABASE: &str = "sled";
-
-fn database_file(path: &Path) -> PathBuf {
-    path.join(DATABASE).join("db")
-}
-
-fn open_database(path: &Path) -> Result<::sled::Db> {
-    let database = path.join(DATABASE);
-    let config = ::sled::Config::new()
-        .path(&database)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(Some(FLUSH_EVERY_MS));
-    let opened = match config.open() {
-        Err(error) if is_lock(&error) => {
-            return Err(Error::Locked { path: path.to_owned(), holder: holder(path) });
-        }
-        Err(error) => {
-            if !set_snapshots_aside(&database)? {
-                return Err(failed("open", &error));
-            }
-            config.open()
-        }
-        opened => opened,
-    };
-    let db = opened.map_err(|error| failed("open", &error))?;
-    let process = std::process::id().to_string();
-    let holder = path.join(HOLDER);
-    fs::write(&holder, process).map_err(|error| Error::io("write", holder, error))?;
-    Ok(db)
-}
-
-const HOLDER: &str = "holder";
-
-fn holder(path: &Path) -> String {
-    let process = fs::read_to_string(path.join(HOLDER)).ok();
-    let process = process.and_then(|process| process.trim().parse::<u32>().ok());
-    process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
-}
-
-fn is_lock(error: &::sled::Error) -> bool {
-    matches!(error, ::sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
-}
-
-/// Renames snapshots whose writing was cut off, which keep sled from opening; it then recovers
-/// from its log, which holds everything. Says whether there were any.
-fn set_snapshots_aside(database: &Path) -> Result<bool> {
-    let failed = |error| Error::io("list the folder", database, error);
-    let mut any = false;
-    for entry in fs::read_dir(database).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            let (from, to) = (database.join(&name), database.join(format!("aside.{name}")));
-            fs::rename(&from, &to).map_err(|error| Error::io("set aside", &from, error))?;
-            tracing::warn!(file = %to.display(), "set a half-written snapshot aside");
-            any = true;
-        }
-    }
-    Ok(any)
-}
-
-fn failed(doing: &'static str, error: &::sled::Error) -> Error {
-    match error {
-        ::sled::Error::Corruption { at, .. } => Error::Corrupt {
-            tree: "sled",
-            place: at.map_or_else(|| "an unknown place".to_owned(), |at| format!("{at:?}")),
-            reason: "a checksum does not fit".to_owned(),
-        },
-        error => Error::Database { doing, reason: error.to_string() },
     }
 }
 

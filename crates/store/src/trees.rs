@@ -74,8 +74,11 @@ pub(crate) type Entry = (Vec<u8>, Vec<u8>);
 /// survives a crash is a prefix of them.
 #[async_trait]
 pub(crate) trait Trees: Send + Sync + 'static {
-    /// How many seen entries share a value at most.
-    const BLOCK_ENTRIES: usize;
+    /// How many seen entries a segment has at most.
+    const SEGMENT_ENTRIES: usize;
+
+    /// With more loose blocks of seen entries than these, a commit rolls them into segments.
+    const LOOSE_BLOCKS: usize;
 
     /// When so many bytes of writes are together, the home is handed them, so that a commit of
     /// any size fits into bounded memory.

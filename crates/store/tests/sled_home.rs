@@ -118,7 +118,7 @@ async fn files_of_large_values_live_as_long_as_their_entries() {
 /// sled writes leaves above an eighth of a megabyte to heap files that it never syncs; none may
 /// appear, or an acknowledged commit is not durable. The folder must also not outgrow its content.
 #[tokio::test]
-async fn pages_of_a_thousand_stay_in_the_synced_file() {
+async fn pages_of_a_thousand_are_in_synced_files() {
     let folder = tempfile::tempdir().unwrap();
     let key = MasterKey::generate();
     let store = open(folder.path(), &key).await.unwrap();
@@ -128,6 +128,8 @@ async fn pages_of_a_thousand_stay_in_the_synced_file() {
     }
     assert_eq!(seen_of(&store, "f").await.unwrap().len(), 100_000);
     assert_eq!(files(&folder.path().join("sled/blobs")), Vec::<PathBuf>::new());
+    let segments = files(&folder.path().join("blobs")).len();
+    assert_eq!(segments, 8, "every 21 pages are rolled into two files");
     drop(store);
     let megabytes = size(folder.path()) / 1_000_000;
     assert!(megabytes < 20, "4 MB of entries take {megabytes} MB");

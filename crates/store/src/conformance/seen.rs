@@ -66,7 +66,10 @@ pub(super) async fn in_pieces(store: &dyn Store) -> Result<()> {
     store.commit(&fence, 3, commit(b"{}").seen(SeenChange::Append(more.clone()))).await?;
     assert_eq!(kept(store, flow).await?, 21_400);
     assert!(seen_of(store, flow).await?.ends_with(&more), "what is added lies behind");
-    store.commit(&fence, 4, commit(b"{}").seen(replace(&[entries(4, 3)]))).await?;
+    let last = entries(43, 5);
+    store.commit(&fence, 4, commit(b"{}").seen(SeenChange::Append(last.clone()))).await?;
+    assert!(seen_of(store, flow).await?.ends_with(&[more, last].concat()));
+    store.commit(&fence, 5, commit(b"{}").seen(replace(&[entries(4, 3)]))).await?;
     assert_eq!(seen_of(store, flow).await?, entries(4, 3));
     Ok(())
 }
