@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::protocol::Core;
-use crate::seen::{self, Form};
+use crate::seen::{self, Change, Form, Kept};
 use crate::store::{Seen, SeenChange};
 use crate::trees::{Tree, Trees, Write};
 
@@ -18,42 +18,8 @@ use crate::trees::{Tree, Trees, Write};
 /// to it.
 const BYTES_READ_AT_ONCE: usize = 256 * 1024;
 
-/// Which blocks count: those of the committed sequences, but no loose ones that were rolled.
-#[derive(Debug, Clone)]
-pub(crate) struct Kept {
-    sequences: RangeInclusive<u64>,
-    /// The sequence of the last segments; loose blocks up to it are in segments. 0 if there are
-    /// none.
-    rolled: u64,
-    /// How many loose blocks count.
-    loose: usize,
-}
-
-impl Kept {
-    fn counts(&self, key: &[u8]) -> Result<bool> {
-        let (sequence, segment) = layout::seen_place(key)
-            .ok_or_else(|| Error::corrupt(Tree::Seen, key, "the key has an impossible length"))?;
-        Ok(self.sequences.contains(&sequence) && (segment || sequence > self.rolled))
-    }
-}
-
-/// What a commit makes of the seen entries.
-pub(crate) struct Change {
-    /// The entries that it writes.
-    pub(crate) parts: Vec<Arc<Vec<Seen>>>,
-    pub(crate) form: Form,
-    /// Deletions of what is obsolete behind the commit.
-    pub(crate) obsolete: Vec<Write>,
-    /// The first sequence whose blocks count from then on.
-    pub(crate) seen_from: u64,
-    /// How many entries are kept from then on.
-    pub(crate) seen_entries: u64,
-    /// Which blocks count from then on.
-    pub(crate) kept: Kept,
-}
-
 impl<T: Trees> Core<T> {
-    /// Looks which blocks count, of commits from `seen_from` to the tip, and which are left over.
+    /// Looks which blocks of the committed sequences count, and which blocks are left over.
     pub(crate) async fn kept(
         &self,
         flow: &str,
@@ -77,7 +43,8 @@ impl<T: Trees> Core<T> {
         Ok((kept, left_over))
     }
 
-    /// Works out what a commit with this sequence writes and makes obsolete.
+    /// Works out what a commit with this sequence writes and makes obsolete, where so many
+    /// `entries` are kept.
     pub(crate) async fn change(
         &self,
         flow: &str,
@@ -85,52 +52,66 @@ impl<T: Trees> Core<T> {
         sequence: u64,
         change: SeenChange,
     ) -> Result<Change> {
-        let appended = |parts: &[Arc<Vec<Seen>>]| parts.iter().map(|part| part.len()).sum();
         match change {
-            SeenChange::Append(new) => {
-                let seen_from = *kept.sequences.start();
-                let seen_entries = entries + new.len() as u64;
-                let mut parts = vec![Arc::new(new)];
-                let loose = kept.loose + Form::Loose.blocks(appended(&parts));
-                let rolls = loose > T::LOOSE_BLOCKS;
-                let mut obsolete = Vec::new();
-                if rolls {
-                    let mut old = Vec::new();
-                    let mut each = |entries: &[Seen]| old.extend_from_slice(entries);
-                    obsolete = self.read(flow, kept, kept.rolled + 1, &mut each).await?;
-                    parts.insert(0, Arc::new(old));
-                }
-                let kept = Kept {
-                    sequences: seen_from..=sequence,
-                    rolled: if rolls { sequence } else { kept.rolled },
-                    loose: if rolls { 0 } else { loose },
-                };
-                let form = if rolls { Form::Segment(T::SEGMENT_ENTRIES) } else { Form::Loose };
-                let obsolete = obsolete.into_iter().map(|key| Write::Delete(Tree::Seen, key));
-                let obsolete = obsolete.collect();
-                Ok(Change { parts, form, obsolete, seen_from, seen_entries, kept })
-            }
-            SeenChange::Replace(parts) => {
-                let loose = Form::Loose.blocks(appended(&parts));
-                let segments = loose > 1;
-                let form = if segments { Form::Segment(T::SEGMENT_ENTRIES) } else { Form::Loose };
-                let mut obsolete = Vec::new();
-                if entries > 0 {
-                    for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
-                        if kept.counts(&key)? {
-                            obsolete.push(Write::Delete(Tree::Seen, key));
-                        }
-                    }
-                }
-                let seen_entries = appended(&parts) as u64;
-                let kept = Kept {
-                    sequences: sequence..=sequence,
-                    rolled: if segments { sequence } else { 0 },
-                    loose: if segments { 0 } else { loose },
-                };
-                Ok(Change { parts, form, obsolete, seen_from: sequence, seen_entries, kept })
+            SeenChange::Append(new) => self.append(flow, kept, entries, sequence, new).await,
+            SeenChange::Replace(parts) => self.replace(flow, kept, sequence, parts).await,
+        }
+    }
+
+    /// Adds loose blocks, or rolls all that there are into segments if they became too many.
+    async fn append(
+        &self,
+        flow: &str,
+        kept: &Kept,
+        entries: u64,
+        sequence: u64,
+        new: Vec<Seen>,
+    ) -> Result<Change> {
+        let seen_from = *kept.sequences.start();
+        let seen_entries = entries + new.len() as u64;
+        let loose = kept.loose + Form::Loose.blocks(new.len());
+        let mut change = Change {
+            parts: vec![Arc::new(new)],
+            form: Form::Loose,
+            obsolete: Vec::new(),
+            seen_from,
+            seen_entries,
+            kept: Kept { sequences: seen_from..=sequence, rolled: kept.rolled, loose },
+        };
+        if loose > T::LOOSE_BLOCKS {
+            let mut old = Vec::new();
+            let mut each = |entries: &[Seen]| old.extend_from_slice(entries);
+            let keys = self.read(flow, kept, kept.rolled + 1, &mut each).await?;
+            change.parts.insert(0, Arc::new(old));
+            change.form = Form::Segment(T::SEGMENT_ENTRIES);
+            change.obsolete = keys.into_iter().map(|key| Write::Delete(Tree::Seen, key)).collect();
+            change.kept = Kept { sequences: seen_from..=sequence, rolled: sequence, loose: 0 };
+        }
+        Ok(change)
+    }
+
+    /// Puts segments, or one loose block, in the place of everything.
+    async fn replace(
+        &self,
+        flow: &str,
+        kept: &Kept,
+        sequence: u64,
+        parts: Vec<Arc<Vec<Seen>>>,
+    ) -> Result<Change> {
+        let mut obsolete = Vec::new();
+        for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
+            if kept.counts(&key)? {
+                obsolete.push(Write::Delete(Tree::Seen, key));
             }
         }
+        let entries = parts.iter().map(|part| part.len()).sum();
+        let (form, rolled, loose) = match Form::Loose.blocks(entries) {
+            loose @ 0..=1 => (Form::Loose, 0, loose),
+            _ => (Form::Segment(T::SEGMENT_ENTRIES), sequence, 0),
+        };
+        let kept = Kept { sequences: sequence..=sequence, rolled, loose };
+        let seen_entries = entries as u64;
+        Ok(Change { parts, form, obsolete, seen_from: sequence, seen_entries, kept })
     }
 
     /// Gives all entries that count; the caller keeps commits away meanwhile.

@@ -12,11 +12,10 @@ use async_trait::async_trait;
 
 use crate::error::{Error, Result};
 use crate::format;
-use crate::kept::{Change, Kept};
 use crate::layout::{self, StoredHead, StoredLetter, Tip};
 use crate::pieces::Pieces;
 use crate::seal::Sealer;
-use crate::seen::Blocks;
+use crate::seen::{Blocks, Change, Kept};
 use crate::store::{
     Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Head, Lease, NewDeadLetter, RunLine, Seen,
     Store,

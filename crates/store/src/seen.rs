@@ -1,5 +1,6 @@
 //! Seen entries as blocks: 40 bytes an entry, and a check a block.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -34,6 +35,41 @@ impl Form {
     pub(crate) const fn blocks(self, entries: usize) -> usize {
         entries.div_ceil(self.entries())
     }
+}
+
+/// Which blocks count: those of the committed sequences, but no loose ones that were rolled.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) sequences: RangeInclusive<u64>,
+    /// The sequence of the last segments; loose blocks up to it are in segments. 0 if there are
+    /// none.
+    pub(crate) rolled: u64,
+    /// How many loose blocks count.
+    pub(crate) loose: usize,
+}
+
+impl Kept {
+    /// Says whether the block with a key counts.
+    pub(crate) fn counts(&self, key: &[u8]) -> Result<bool> {
+        let (sequence, segment) = layout::seen_place(key)
+            .ok_or_else(|| Error::corrupt(Tree::Seen, key, "the key has an impossible length"))?;
+        Ok(self.sequences.contains(&sequence) && (segment || sequence > self.rolled))
+    }
+}
+
+/// What a commit makes of the seen entries.
+pub(crate) struct Change {
+    /// The entries that it writes.
+    pub(crate) parts: Vec<Arc<Vec<Seen>>>,
+    pub(crate) form: Form,
+    /// Deletions of what is obsolete behind the commit.
+    pub(crate) obsolete: Vec<Write>,
+    /// The first sequence whose blocks count from then on.
+    pub(crate) seen_from: u64,
+    /// How many entries are kept from then on.
+    pub(crate) seen_entries: u64,
+    /// Which blocks count from then on.
+    pub(crate) kept: Kept,
 }
 
 /// The blocks that hold the entries of one commit, each made when it is asked for.
