@@ -51,6 +51,24 @@ async fn seen_keeps_only_what_the_next_poll_shows_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seen_is_written_anew_when_most_of_it_is_superseded() {
+    let changed = |content: i64| {
+        let records = (0..1_500).map(|n| record(&n.to_string(), 100, content));
+        Page { records: records.collect(), next: None }
+    };
+    let board = Board::with_pages(vec![]);
+    let (store, flow) = (memory(), Arc::new(flow_of(&board)));
+    let mut kept = vec![];
+    for content in [1, 2, 3, 4, 5, 5] {
+        board.on_poll(move |_| Ok(changed(content)));
+        board.run(store.clone(), &flow).await;
+        kept.push(store.head("scripted").await.unwrap().unwrap().seen_entries);
+    }
+    assert_eq!(kept, [1_500, 3_000, 4_500, 6_000, 1_500, 1_500]);
+    assert_eq!(board.take_delivered().len(), 5 * 1_500, "the last time nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_order_of_a_key_is_kept_across_pages_in_flight() {
     let changes = (0..6).map(|n| vec![record("a", 100 + n, n), record(&format!("b{n}"), 100, n)]);
     let board = Board::with_pages(changes.collect());
