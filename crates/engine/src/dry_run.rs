@@ -8,8 +8,9 @@ use flow::{Flow, Step};
 use mapping::Moment;
 use serde_json::{Value, json};
 
-use crate::detect::{Candidates, Emitted, Identity, SeenTable};
+use crate::detect::{Candidates, Emitted, Identity};
 use crate::run::Context;
+use crate::seen::{Loading, SeenTable};
 use crate::snapshot::{ScanState, Snapshot};
 use crate::{Engine, Error, Result, Watch, fetch};
 
@@ -49,8 +50,11 @@ impl DryRun<'_> {
         let failed = |error: store::Error| Error::store(name, &error);
         let head = store.head(name).await.map_err(failed)?;
         let committed = head.as_ref().map_or(0, |head| head.sequence);
+        let stored = head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(name, head, self.engine.source(self.flow)?)?;
-        let mut seen = SeenTable::load(store.seen(name).await.map_err(failed)?);
+        let mut loading = Loading::of(stored);
+        store.seen(name, &mut |entries| loading.add(entries)).await.map_err(failed)?;
+        let mut seen = loading.table();
         let mut shown = Shown {
             flow: self.flow,
             limit: self.limit,

@@ -8,9 +8,9 @@ use connector::{Api, Clock, Connector, Services};
 use flow::Flow;
 use store::{RunLine, Store};
 
-use crate::detect::SeenTable;
 use crate::limits::Limits;
 use crate::run::{Context, Report, Run, StepContext};
+use crate::seen::Loading;
 use crate::snapshot::Snapshot;
 use crate::tokens::VaultTokens;
 use crate::workers::{Unmapped, Workers};
@@ -145,14 +145,18 @@ impl Engine {
         let failed = |error: store::Error| Error::store(&flow.name, &error);
         let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
+        let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
-        let seen = self.options.store.seen(&flow.name).await.map_err(failed)?;
+        let mut seen = Loading::of(stored);
+        let loaded = self.options.store.seen(&flow.name, &mut |entries| seen.add(entries)).await;
+        loaded.map_err(failed)?;
         Ok(Run {
             context: Arc::new(context),
             fence: lease.fence,
             snapshot,
             sequence,
-            seen: SeenTable::load(seen),
+            seen: seen.table(),
+            stored,
             stop,
             report: Report::default(),
         })

@@ -14,8 +14,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::deliver::{self, Settled};
-use crate::detect::{Candidates, Detected, Emitted, Identity, SeenTable};
+use crate::detect::{Candidates, Detected, Emitted, Identity};
 use crate::fetch::{self, Fetched};
+use crate::seen::SeenTable;
 use crate::snapshot::{ScanState, Snapshot};
 use crate::workers::{Unmapped, Workers};
 use crate::{Error, Event, Place, Result, Stop, Watch};
@@ -90,6 +91,8 @@ pub(crate) struct Run {
     /// The sequence of the last commit.
     pub(crate) sequence: u64,
     pub(crate) seen: SeenTable,
+    /// How many seen entries lie in the store, those included that are superseded.
+    pub(crate) stored: u64,
     pub(crate) stop: Stop,
     pub(crate) report: Report,
 }
