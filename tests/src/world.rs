@@ -19,6 +19,8 @@ pub struct World {
     pub sandbox: Sandbox,
     /// What survives a restart.
     pub store: Arc<dyn Store>,
+    /// The time that the engine goes by; the sandbox has its own.
+    pub clock: Arc<ManualClock>,
     /// The client secret that the flows use, to be made wrong.
     pub client_secret: String,
     /// The passcode that the flows use, to be made wrong.
@@ -39,6 +41,7 @@ impl World {
         Self {
             sandbox,
             store: Arc::new(MemoryStore::new(MasterKey::generate())),
+            clock: Arc::new(ManualClock::new(Timestamp::from_secs(START))),
             client_secret: credentials.client_secret,
             passcode: credentials.passcode,
         }
@@ -88,7 +91,7 @@ impl World {
             .into(),
             connectors: connectors(),
             store,
-            clock: Arc::new(ManualClock::new(Timestamp::from_secs(START))),
+            clock: self.clock.clone(),
         })
     }
 

@@ -43,6 +43,19 @@ async fn a_second_run_over_an_unchanged_source_sends_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_without_records_does_not_hide_what_was_seen() {
+    let board = Board::with_pages(vec![numbered(0..5, 100)]);
+    let (store, flow) = (memory(), Arc::new(flow_of(&board)));
+    board.run(store.clone(), &flow).await;
+    board.on_poll(|scan| {
+        let records = if scan.cursor.is_some() { numbered(0..5, 100) } else { vec![] };
+        Ok(Page { records, next: scan.cursor.is_none().then_some(1) })
+    });
+    let report = board.run(store, &flow).await;
+    assert_eq!((report.counts.unchanged, report.counts.delivered), (5, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seen_keeps_only_what_the_next_poll_shows_again() {
     let board = Board::with_pages(vec![numbered(0..50, 100), numbered(50..80, 500)]);
     let (store, flow) = (memory(), Arc::new(flow_of(&board)));

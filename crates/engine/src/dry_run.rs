@@ -61,10 +61,11 @@ impl DryRun<'_> {
             by_step: vec![0; self.flow.steps.len()],
             refused: 0,
         };
+        let now = context.clock.now();
         for partition in fetch::partitions(&context).await? {
             let stored = snapshot.partitions.get(&partition).and_then(|part| part.scan.clone());
             let mut scan =
-                stored.unwrap_or_else(|| snapshot.next_scan(&partition, &self.flow.trigger));
+                stored.unwrap_or_else(|| snapshot.next_scan(&partition, &self.flow.trigger, now));
             loop {
                 let emitted =
                     page(&context, &snapshot, &partition, &mut scan, &mut seen, committed).await?;
@@ -136,12 +137,21 @@ impl Shown<'_> {
                 return;
             }
         };
-        for (step, shown) in flow.steps.iter().zip(&mut self.by_step) {
+        let mut blocked = vec![false; flow.steps.len()];
+        for (at, (step, shown)) in flow.steps.iter().zip(&mut self.by_step).enumerate() {
+            // Behind a step that a message does not pass, nothing runs.
+            if step.after.iter().any(|before| blocked.get(*before) == Some(&true)) {
+                block(&mut blocked, at);
+                continue;
+            }
             let variables = message::variables(flow, &step.fields)
                 .with_text("trigger", message.clone())
                 .with("steps", json!({}));
             let line = match input(step, &message, &Scope { variables: &variables, moment }) {
-                Ok(None) => return,
+                Ok(None) => {
+                    block(&mut blocked, at);
+                    continue;
+                }
                 Ok(Some(input)) => json!({ "step": step.id, "key": key, "input": input }),
                 Err(problem) => json!({ "step": step.id, "key": key, "error": problem }),
             };
@@ -150,9 +160,15 @@ impl Shown<'_> {
                 show(line.clone());
             }
             if line.get("error").is_some() {
-                return;
+                block(&mut blocked, at);
             }
         }
+    }
+}
+
+fn block(blocked: &mut [bool], step: usize) {
+    if let Some(blocked) = blocked.get_mut(step) {
+        *blocked = true;
     }
 }
 

@@ -10,7 +10,6 @@ use store::{RunLine, Store};
 
 use crate::limits::Limits;
 use crate::run::{Context, Report, Run, StepContext};
-use crate::seen::Loading;
 use crate::snapshot::Snapshot;
 use crate::tokens::VaultTokens;
 use crate::workers::{Unmapped, Workers};
@@ -147,15 +146,12 @@ impl Engine {
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
         let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
-        let mut seen = Loading::of(stored);
-        let loaded = self.options.store.seen(&flow.name, &mut |entries| seen.add(entries)).await;
-        loaded.map_err(failed)?;
         Ok(Run {
             context: Arc::new(context),
             fence: lease.fence,
             snapshot,
             sequence,
-            seen: seen.table(),
+            seen: None,
             stored,
             stop,
             report: Report::default(),

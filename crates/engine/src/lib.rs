@@ -26,6 +26,7 @@ mod snapshot;
 mod stop;
 mod tokens;
 mod watch;
+mod way;
 mod workers;
 
 pub use beat::{Beat, jitter};

@@ -74,6 +74,7 @@ impl Run {
         } else {
             part.scan = None;
             part.last_updated = page.scan.result(part.last_updated);
+            part.last_sweep = page.scan.began.or(part.last_sweep);
             snapshot.settle_top(listed);
         }
         snapshot
@@ -91,16 +92,16 @@ impl Run {
     ) -> (SeenChange, u64) {
         let stored = self.stored + page.detected.seen.len() as u64;
         let complete = page.scan.cursor.is_none();
-        let pruned = self
-            .prunable(listed, page, snapshot)
-            .and_then(|horizon| self.seen.prune(horizon))
-            .or_else(|| {
-                let live = self.seen.len() as u64;
-                (complete && is_worth_compacting(stored, live)).then(|| self.seen.compact())
-            });
-        match pruned {
-            Some(table) => (SeenChange::Replace(table), self.seen.len() as u64),
-            None => (SeenChange::Append(page.detected.seen.clone()), stored),
+        let horizon = self.prunable(listed, page, snapshot);
+        let unchanged = |page: &InFlight| (SeenChange::Append(page.detected.seen.clone()), stored);
+        let Some(seen) = &mut self.seen else { return unchanged(page) };
+        let rewritten = horizon.and_then(|horizon| seen.prune(horizon)).or_else(|| {
+            let live = seen.len() as u64;
+            (complete && is_worth_compacting(stored, live)).then(|| seen.compact())
+        });
+        match rewritten {
+            Some(table) => (SeenChange::Replace(table), seen.len() as u64),
+            None => unchanged(page),
         }
     }
 

@@ -168,11 +168,11 @@ pub struct Counts {
     pub emitted: u64,
     /// Records whose content was already settled.
     pub unchanged: u64,
-    /// Messages that a step's condition left out.
+    /// Messages that conditions kept from every end of the steps.
     pub filtered: u64,
-    /// Messages that the last step delivered.
+    /// Messages that came to an end of the steps; a graph may have several.
     pub delivered: u64,
-    /// Messages that were refused and kept.
+    /// Dead letters: a message has one for each step that refused it.
     pub dead_lettered: u64,
 }
 
