@@ -85,7 +85,8 @@ impl World {
             (self.sandbox.cleverreach_url(), self.sandbox.clevertap_url());
         Engine::new(engine::Options {
             accounts: [
-                account("newsletter", cleverreach::connector(), cleverreach, &newsletter),
+                account("newsletter", cleverreach::connector(), cleverreach.clone(), &newsletter),
+                account("shop", cleverreach::connector(), cleverreach, &newsletter),
                 account("engagement", clevertap::connector(), clevertap, &engagement),
             ]
             .into(),
