@@ -54,6 +54,17 @@ impl Programs {
 
     /// The command that does the job once, with its state in `home`, a folder of its own.
     pub(crate) fn command(&self, contender: Contender, access: &Access, home: &Path) -> Command {
+        self.command_with(contender, &self.folder.join("flow.yaml"), access, home)
+    }
+
+    /// The same with another flow file.
+    pub(crate) fn command_with(
+        &self,
+        contender: Contender,
+        flow: &Path,
+        access: &Access,
+        home: &Path,
+    ) -> Command {
         let mut command = match contender {
             Contender::Towpath | Contender::TowpathNotDurable => Command::new(&self.towpath),
             Contender::ByHand => Command::new(&self.by_hand),
@@ -61,7 +72,7 @@ impl Programs {
         };
         match contender {
             Contender::Towpath | Contender::TowpathNotDurable => {
-                command.arg("run").arg(self.folder.join("flow.yaml"));
+                command.arg("run").arg(flow);
                 command.args(["--once", "--json", "--config"]).arg(home.join(CONFIG));
                 if contender == Contender::TowpathNotDurable {
                     command.args(["--durability", "none"]);

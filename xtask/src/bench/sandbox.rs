@@ -55,27 +55,30 @@ impl Sandbox {
         }
     }
 
+    /// Tells the sandbox to do something.
+    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> Result<()> {
+        let host = self.access.clevertap.trim_start_matches("http://");
+        let done = exchange(host, &format!("POST {path}"), &body.to_string());
+        done.with_context(|| format!("POST {path} of the sandbox"))?;
+        Ok(())
+    }
+
     /// Asks CleverTap's side of the sandbox.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let host = self.access.clevertap.trim_start_matches("http://");
-        let body = get(host, path).with_context(|| format!("GET {path} of the sandbox"))?;
+        let body = exchange(host, &format!("GET {path}"), "");
+        let body = body.with_context(|| format!("GET {path} of the sandbox"))?;
         serde_json::from_slice(&body).with_context(|| format!("GET {path} of the sandbox"))
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
 /// One request in HTTP/1.0, whose answer ends where the connection ends: an HTTP client would be
 /// most of what `cargo xtask` has to compile.
-fn get(host: &str, path: &str) -> Result<Vec<u8>> {
+fn exchange(host: &str, request: &str, body: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(host)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
+    let length = body.len();
+    let head = format!("{request} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes())?;
     let mut answer = vec![];
     stream.read_to_end(&mut answer)?;
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
@@ -87,4 +90,12 @@ fn get(host: &str, path: &str) -> Result<Vec<u8>> {
         bail!("{status}");
     }
     Ok(body)
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
