@@ -40,7 +40,7 @@ impl Compiled {
                     Some(read) => Document::parse_cut(text, read),
                     None => Document::parse("null"),
                 };
-                let document = document.map_err(|error| unreadable(&error))?;
+                let document = document.map_err(|error| Error::unreadable(&error))?;
                 self.expression.evaluate_document(&document, &bindings, &options)
             }
         };
@@ -60,7 +60,7 @@ impl Compiled {
                 (Bound::Value(value), Some(read)) if !all => read.cut(value),
                 (Bound::Value(value), _) => Value::clone(value),
                 (Bound::Text(text), _) => {
-                    serde_json::from_str(text).map_err(|error| unreadable(&error))?
+                    serde_json::from_str(text).map_err(|error| Error::unreadable(&error))?
                 }
             };
             bindings = bindings.var(name, value);
@@ -79,21 +79,6 @@ fn options(at: &Moment, limits: &Limits) -> Options {
         .max_result_size(limits.result)
         .now(at.now_ms)
         .seed(at.seed)
-}
-
-/// The message of serde_json may quote the value; the position is enough.
-fn unreadable(error: &serde_json::Error) -> Error {
-    Error {
-        code: "U1004".to_owned(),
-        message: format!(
-            "the value is not JSON that can be read, at line {} column {} of its text",
-            error.line(),
-            error.column()
-        ),
-        position: None,
-        length: 0,
-        token: None,
-    }
 }
 
 /// Every syntax error of `source`.
