@@ -22,18 +22,26 @@ pub struct Error {
 }
 
 impl Error {
-    /// The message of serde_json may quote the value; the position is enough.
-    pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
+    /// An error that no single place causes.
+    pub(crate) fn nowhere(code: &str, message: impl Into<String>) -> Self {
         Self {
-            code: "U1004".to_owned(),
-            message: format!(
-                "the value is not JSON that can be read, at line {} column {} of its text",
-                error.line(),
-                error.column()
-            ),
+            code: code.to_owned(),
+            message: message.into(),
             position: None,
             length: 0,
             token: None,
         }
+    }
+
+    /// The message of serde_json may quote the value; the position is enough.
+    pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
+        Self::nowhere(
+            "U1004",
+            format!(
+                "the value is not JSON that can be read, at line {} column {} of its text",
+                error.line(),
+                error.column()
+            ),
+        )
     }
 }

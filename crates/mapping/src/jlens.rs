@@ -1,7 +1,10 @@
 //! The engine jlens-core: how its types become ours.
 
+use std::collections::HashSet;
+use std::ops::Range;
+
 use jlens_core::reads::Reads;
-use jlens_core::{Bindings, Document, Expression, Options, Severity};
+use jlens_core::{Bindings, Document, Expression, NodeKind, Options, Severity, Span};
 use serde_json::Value;
 
 use crate::variables::Bound;
@@ -13,6 +16,21 @@ pub(crate) struct Compiled {
     reads: Reads,
 }
 
+/// A part of the language that an expression uses.
+pub(crate) struct Use {
+    pub(crate) what: What,
+    /// Bytes of the source.
+    pub(crate) span: Range<usize>,
+}
+
+/// A part of the language.
+pub(crate) enum What {
+    /// A built-in function, without the dollar sign.
+    Function(String),
+    /// A call with `?` for arguments that follow later.
+    Partial,
+}
+
 impl Compiled {
     pub(crate) fn new(source: &str) -> Result<Self, Error> {
         let expression = Expression::compile(source).map_err(|error| convert(source, &error))?;
@@ -22,6 +40,38 @@ impl Compiled {
 
     pub(crate) fn source(&self) -> &str {
         self.expression.source()
+    }
+
+    /// What the expression uses of the language that another engine may not have.
+    pub(crate) fn uses(&self) -> Vec<Use> {
+        let (mut uses, mut own) = (vec![], HashSet::new());
+        let built_in: HashSet<&str> =
+            jlens_core::function_catalog().iter().map(|function| function.name).collect();
+        self.expression.ast().root.walk(&mut |node| match &node.kind {
+            NodeKind::Lambda(lambda) => own.extend(lambda.params.iter().map(String::as_str)),
+            NodeKind::Bind { lhs, .. } => {
+                if let NodeKind::Variable { name } = &lhs.kind {
+                    own.insert(name);
+                }
+            }
+            NodeKind::Variable { name } if built_in.contains(name.as_str()) => {
+                uses.push(Use { what: What::Function(name.clone()), span: self.span(node.span) });
+            }
+            NodeKind::Partial { .. } => {
+                uses.push(Use { what: What::Partial, span: self.span(node.span) });
+            }
+            _ => {}
+        });
+        uses.retain(
+            |used| !matches!(&used.what, What::Function(name) if own.contains(name.as_str())),
+        );
+        uses.sort_by_key(|used| used.span.start);
+        uses
+    }
+
+    fn span(&self, span: Span) -> Range<usize> {
+        let start = boundary(self.source(), span.start);
+        start..boundary(self.source(), span.end).max(start)
     }
 
     pub(crate) fn evaluate(

@@ -12,16 +12,29 @@ use serde_json::Value;
 use crate::guard::guarded;
 use crate::{Error, Limits, Moment, Variables, jlens};
 
-/// Bytes of an expression: its parser nests as deeply as the expression does, which is known to
-/// fit the stack up to here.
-const SOURCE: usize = 16 << 10;
+/// Bytes of an expression, which is parsed again for every record. How deeply it nests is capped
+/// by the other engine, which reads it first.
+const SOURCE: usize = 64 << 10;
 /// The stack of an evaluation: values can nest as deeply as an expression builds them, and the
 /// engine walks them recursively. Only what is used takes memory.
 const STACK: usize = 64 << 20;
-/// What one evaluation may allocate in its arena. Beyond it the engine panics, which is caught.
-const ARENA: usize = 256 << 20;
+/// Bytes that one evaluation may allocate in its arena. Beyond it the engine panics, which is
+/// caught, or aborts the process if what grows is an object; so it is more than small objects
+/// fill before time is up.
+const ARENA: usize = 1 << 30;
 /// Characters of an error's message: the engine quotes whole values.
 const MESSAGE: usize = 300;
+
+/// The built-in functions that it has.
+#[rustfmt::skip]
+const FUNCTIONS: [&str; 51] = [
+    "abs", "append", "assert", "base64decode", "base64encode", "boolean", "ceil", "contains",
+    "count", "distinct", "each", "error", "exists", "filter", "floor", "fromMillis", "join", "keys",
+    "length", "lookup", "lowercase", "map", "match", "max", "merge", "millis", "min", "not", "now",
+    "number", "pad", "power", "random", "reduce", "replace", "reverse", "round", "single", "sort",
+    "split", "sqrt", "string", "substring", "substringAfter", "substringBefore", "sum", "toMillis",
+    "trim", "uppercase", "uuid", "zip",
+];
 
 /// An expression that both engines can read.
 pub(crate) struct Compiled {
@@ -37,7 +50,10 @@ impl Compiled {
             return Err(beyond("U1001", format!("the expression has {length} bytes"), SOURCE));
         }
         // The other engine explains what is wrong, and no expression is caught in this one.
-        jlens::Compiled::new(source)?;
+        let uses = jlens::Compiled::new(source)?.uses();
+        if let Some(missing) = uses.iter().find_map(missing) {
+            return Err(missing);
+        }
         let program = format!("{}{source}{}", moment::before(source), moment::after(source));
         let compiled = Self { source: source.to_owned(), program };
         isolated(|| {
@@ -46,10 +62,7 @@ impl Compiled {
             let parsed = JsonAta::new(source, &arena).map(drop);
             parsed.map_err(|error| compiled.convert(&error, 0))
         })
-        .map_err(|error| Error {
-            message: format!("jsonata-rs cannot read this, jlens can: {}", error.message),
-            ..error
-        })?;
+        .map_err(|error| said("jsonata-rs cannot read this, jlens can", error))?;
         Ok(compiled)
     }
 
@@ -80,20 +93,18 @@ impl Compiled {
             let result = run.evaluate_timeboxed(input.as_deref(), Some(limits.depth), Some(millis));
             values::result(result.map_err(fail)?, limits)
         })
+        .map_err(|error| said("jsonata-rs", error))
     }
 
     /// `before` is how many characters stand before the source.
     fn convert(&self, error: &Theirs, before: usize) -> Error {
-        let bare = |code: &str, message: &str| Error {
-            code: code.to_owned(),
-            message: message.to_owned(),
-            position: None,
-            length: 0,
-            token: None,
-        };
         match error {
-            Theirs::U1001Timeout => return bare("D1012", "the evaluation takes too long"),
-            Theirs::U1001StackOverflow => return bare("D1011", "the evaluation nests too deeply"),
+            Theirs::U1001Timeout => {
+                return Error::nowhere("D1012", "the evaluation takes too long");
+            }
+            Theirs::U1001StackOverflow => {
+                return Error::nowhere("D1011", "the evaluation nests too deeply");
+            }
             _ => {}
         }
         // Only its text says where: `CODE @ PLACE: words`, without a place in some.
@@ -116,33 +127,40 @@ impl Compiled {
 
 /// Every mistake of `source`, by the words of the engine that explains best.
 pub(crate) fn problems(source: &str) -> Vec<Error> {
-    let problems = jlens::problems(source);
+    let problems = match jlens::Compiled::new(source) {
+        Ok(compiled) => compiled.uses().iter().filter_map(missing).collect(),
+        Err(_) => jlens::problems(source),
+    };
     if problems.is_empty() { Compiled::new(source).err().into_iter().collect() } else { problems }
+}
+
+/// What the engine does not have, and would only find out about on a record.
+fn missing(used: &jlens::Use) -> Option<Error> {
+    let (code, what) = match &used.what {
+        jlens::What::Function(name) if FUNCTIONS.contains(&name.as_str()) => return None,
+        jlens::What::Function(name) => ("T1006", format!("`${name}`")),
+        jlens::What::Partial => ("U1007", "partial application".to_owned()),
+    };
+    let error = Error::nowhere(code, format!("jsonata-rs has no {what}, jlens has"));
+    Some(Error { position: Some(used.span.start), length: used.span.len(), ..error })
 }
 
 /// Runs `work` on a large stack; a panic is an error.
 fn isolated<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let done = stacker::grow(STACK, || guarded(work));
-    done.unwrap_or_else(|| {
-        Err(Error {
-            code: "U1007".to_owned(),
-            message: "jsonata-rs failed on this with a panic; use the engine jlens".to_owned(),
-            position: None,
-            length: 0,
-            token: None,
-        })
-    })
+    done.unwrap_or_else(|| Err(Error::nowhere("U1007", "it panics; use the engine jlens")))
+}
+
+fn said(before: &str, error: Error) -> Error {
+    Error { message: format!("{before}: {}", error.message), ..error }
 }
 
 /// An error about something larger than this engine is given.
 fn beyond(code: &str, what: String, most: usize) -> Error {
-    Error {
-        code: code.to_owned(),
-        message: format!("{what}, more than the {most} of jsonata-rs; use the engine jlens"),
-        position: None,
-        length: 0,
-        token: None,
-    }
+    Error::nowhere(
+        code,
+        format!("{what}, more than the {most} that jsonata-rs is given; use the engine jlens"),
+    )
 }
 
 /// Whether the text of this error begins with a place; some begin with the author's words.

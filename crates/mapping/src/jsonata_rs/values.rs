@@ -53,13 +53,10 @@ fn write(value: &Value, out: &mut String) -> Result<(), Error> {
         Value::String(string) => text(string, out),
         // Its reader refuses what is nearer to zero than a float holds in full.
         Value::Number(number) if number.as_f64().is_some_and(f64::is_subnormal) => {
-            return Err(Error {
-                code: "U1004".to_owned(),
-                message: "the input has a number that is too small for jsonata-rs".to_owned(),
-                position: None,
-                length: 0,
-                token: None,
-            });
+            return Err(Error::nowhere(
+                "U1004",
+                "the input has a number that is too small for jsonata-rs",
+            ));
         }
         plain => out.push_str(&plain.to_string()),
     }
@@ -154,21 +151,12 @@ pub(super) fn in_arena<'a>(arena: &'a Bump, value: &Value) -> &'a mut Theirs<'a>
 pub(super) fn result<'a>(value: &'a Theirs<'a>, limits: &Limits) -> Result<Option<Value>, Error> {
     let mut room = limits.result;
     convert(value, 0, limits, &mut room).map_err(|full| match full {
-        Full::Size => Error {
-            code: "U1001".to_owned(),
-            message: "the result is too large".to_owned(),
-            position: None,
-            length: 0,
-            token: None,
-        },
-        Full::Depth => beyond("D1011", "the result nests more levels deep".to_owned(), DEPTH),
-        Full::Number(number) => Error {
-            code: "D1001".to_owned(),
-            message: format!("number out of range: {number}"),
-            position: None,
-            length: 0,
-            token: None,
-        },
+        Full::Size => Error::nowhere("U1001", "the result is too large"),
+        Full::Depth => Error::nowhere(
+            "D1011",
+            format!("the result nests deeper than {DEPTH} levels; use the engine jlens"),
+        ),
+        Full::Number(number) => Error::nowhere("D1001", format!("number out of range: {number}")),
     })
 }
 
