@@ -26,6 +26,7 @@ pub struct Board {
     answer: Mutex<Arc<Answer>>,
     delivered: Mutex<Vec<Delivered>>,
     open: tokio::sync::watch::Sender<bool>,
+    batches: tokio::sync::watch::Sender<usize>,
 }
 
 /// One message that the action was given.
@@ -84,6 +85,7 @@ impl Board {
             })),
             delivered: Mutex::default(),
             open: tokio::sync::watch::Sender::new(true),
+            batches: tokio::sync::watch::Sender::new(0),
         });
         BOARDS.lock().unwrap().get_or_insert_default().insert(board.id, board.clone());
         board
@@ -113,6 +115,11 @@ impl Board {
     /// Lets batches go on.
     pub fn release(&self) {
         self.open.send_replace(true);
+    }
+
+    /// Waits until the action was given a batch.
+    pub async fn wait_for_batch(&self) {
+        self.batches.subscribe().wait_for(|batches| *batches > 0).await.unwrap();
     }
 
     /// What the action was given since the last time, in order.
@@ -164,12 +171,32 @@ impl Board {
     }
 }
 
+/// A step to a board of its own, that waits for those at these places and takes each message's
+/// data as it is.
+pub fn step_to(board: &Board, id: &str, after: Vec<usize>) -> Step {
+    let fields = json!({ "board": board.id });
+    let action = connector().find_action("collect").unwrap().configure;
+    Step {
+        id: id.to_owned(),
+        after,
+        connector: "scripted".to_owned(),
+        name: "collect".to_owned(),
+        account: "scripted".to_owned(),
+        when: None,
+        fields: Arc::new(fields.clone()),
+        mapping: Transformation::Skip,
+        action: action(fields).unwrap(),
+        batch: NonZeroUsize::new(100).unwrap(),
+        concurrency: None,
+        retry: Retry::default(),
+    }
+}
+
 /// A flow from a board to itself.
 pub fn flow_of(board: &Board) -> Flow {
     let connector = connector();
     let fields = json!({ "board": board.id });
     let trigger = connector.find_trigger("pages").unwrap();
-    let action = connector.find_action("collect").unwrap();
     Flow {
         name: "scripted".to_owned(),
         about: None,
@@ -179,23 +206,12 @@ pub fn flow_of(board: &Board) -> Flow {
             account: "scripted".to_owned(),
             schedule: None,
             overlap: Duration::from_secs(60),
+            sweep: None,
             fields: Arc::new(fields.clone()),
             mapping: Transformation::Skip,
-            trigger: (trigger.configure)(fields.clone()).unwrap(),
+            trigger: (trigger.configure)(fields).unwrap(),
         },
-        steps: vec![Step {
-            id: "collect".to_owned(),
-            connector: "scripted".to_owned(),
-            name: "collect".to_owned(),
-            account: "scripted".to_owned(),
-            when: None,
-            fields: Arc::new(fields.clone()),
-            mapping: Transformation::Skip,
-            action: (action.configure)(fields).unwrap(),
-            batch: NonZeroUsize::new(100).unwrap(),
-            concurrency: None,
-            retry: Retry::default(),
-        }],
+        steps: vec![step_to(board, "collect", vec![])],
         max_rejects: MaxRejects::default(),
         window: NonZeroUsize::new(4).unwrap(),
         variables: Arc::default(),
@@ -262,6 +278,7 @@ impl Action for Collect {
             input: (*item.input).clone(),
         });
         board.delivered.lock().unwrap().extend(sent);
+        board.batches.send_modify(|batches| *batches += 1);
         let answer = board.answer.lock().unwrap().clone();
         answer(batch)
     }

@@ -71,8 +71,12 @@ impl Store for Dying {
         self.alive()?.head(flow).await
     }
 
-    async fn seen(&self, flow: &str) -> Result<Vec<Seen>> {
-        self.alive()?.seen(flow).await
+    async fn seen(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
+    ) -> Result<()> {
+        self.alive()?.seen(flow, each).await
     }
 
     async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {

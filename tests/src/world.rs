@@ -19,6 +19,8 @@ pub struct World {
     pub sandbox: Sandbox,
     /// What survives a restart.
     pub store: Arc<dyn Store>,
+    /// The time that the engine goes by; the sandbox has its own.
+    pub clock: Arc<ManualClock>,
     /// The client secret that the flows use, to be made wrong.
     pub client_secret: String,
     /// The passcode that the flows use, to be made wrong.
@@ -39,6 +41,7 @@ impl World {
         Self {
             sandbox,
             store: Arc::new(MemoryStore::new(MasterKey::generate())),
+            clock: Arc::new(ManualClock::new(Timestamp::from_secs(START))),
             client_secret: credentials.client_secret,
             passcode: credentials.passcode,
         }
@@ -82,13 +85,14 @@ impl World {
             (self.sandbox.cleverreach_url(), self.sandbox.clevertap_url());
         Engine::new(engine::Options {
             accounts: [
-                account("newsletter", cleverreach::connector(), cleverreach, &newsletter),
+                account("newsletter", cleverreach::connector(), cleverreach.clone(), &newsletter),
+                account("shop", cleverreach::connector(), cleverreach, &newsletter),
                 account("engagement", clevertap::connector(), clevertap, &engagement),
             ]
             .into(),
             connectors: connectors(),
             store,
-            clock: Arc::new(ManualClock::new(Timestamp::from_secs(START))),
+            clock: self.clock.clone(),
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 use engine::{Snapshot, Stop};
+use store::conformance::seen_of;
 use store::{MasterKey, MemoryStore, Store};
 use towpath_tests::{Board, Dying, Endless, Moment, flow_of, record};
 
@@ -33,7 +34,7 @@ async fn a_second_run_over_an_unchanged_source_sends_and_writes_nothing() {
     assert_eq!(board.take_delivered().len(), 80);
     // Only what the next poll will show again is remembered.
     assert_eq!(snapshot(&*store).await.last_updated, Some(Timestamp::from_secs(130)));
-    assert_eq!(store.seen("scripted").await.unwrap().len(), 80);
+    assert_eq!(seen_of(&*store, "scripted").await.unwrap().len(), 80);
 
     board.on_poll(|_| Ok(Page { records: numbered(50..80, 130), next: None }));
     let report = board.run(store.clone(), &flow).await;
@@ -42,11 +43,42 @@ async fn a_second_run_over_an_unchanged_source_sends_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_without_records_does_not_hide_what_was_seen() {
+    let board = Board::with_pages(vec![numbered(0..5, 100)]);
+    let (store, flow) = (memory(), Arc::new(flow_of(&board)));
+    board.run(store.clone(), &flow).await;
+    board.on_poll(|scan| {
+        let records = if scan.cursor.is_some() { numbered(0..5, 100) } else { vec![] };
+        Ok(Page { records, next: scan.cursor.is_none().then_some(1) })
+    });
+    let report = board.run(store, &flow).await;
+    assert_eq!((report.counts.unchanged, report.counts.delivered), (5, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seen_keeps_only_what_the_next_poll_shows_again() {
     let board = Board::with_pages(vec![numbered(0..50, 100), numbered(50..80, 500)]);
     let (store, flow) = (memory(), Arc::new(flow_of(&board)));
     board.run(store.clone(), &flow).await;
-    assert_eq!(store.seen("scripted").await.unwrap().len(), 30);
+    assert_eq!(seen_of(&*store, "scripted").await.unwrap().len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seen_is_written_anew_when_most_of_it_is_superseded() {
+    let changed = |content: i64| {
+        let records = (0..1_500).map(|n| record(&n.to_string(), 100, content));
+        Page { records: records.collect(), next: None }
+    };
+    let board = Board::with_pages(vec![]);
+    let (store, flow) = (memory(), Arc::new(flow_of(&board)));
+    let mut kept = vec![];
+    for content in [1, 2, 3, 4, 5, 5] {
+        board.on_poll(move |_| Ok(changed(content)));
+        board.run(store.clone(), &flow).await;
+        kept.push(store.head("scripted").await.unwrap().unwrap().seen_entries);
+    }
+    assert_eq!(kept, [1_500, 3_000, 4_500, 6_000, 1_500, 1_500]);
+    assert_eq!(board.take_delivered().len(), 5 * 1_500, "the last time nothing changed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

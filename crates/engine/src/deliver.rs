@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use flow::message::{self, Scope, Unmappable};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
 use mapping::Moment;
 use serde_json::{Map, Value};
 use store::NewDeadLetter;
@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::batch::{self, Sent};
 use crate::detect::Emitted;
 use crate::run::Context;
+use crate::way::Way;
 use crate::{Error, Event, Place, Result};
 
 /// What became of a page's messages.
@@ -30,8 +31,26 @@ struct Traveller {
     key: Arc<str>,
     /// JSON text.
     message: Arc<str>,
-    results: Arc<Value>,
     seed: u64,
+}
+
+/// A message before a step, with the results of the steps before that.
+struct Arrival {
+    traveller: Arc<Traveller>,
+    results: Arc<Value>,
+}
+
+/// What a step made of the messages that came to it; each by its place among them.
+struct Taken {
+    step: usize,
+    fates: Vec<Fate>,
+}
+
+/// What a step made of one message.
+enum Fate {
+    Done(Value),
+    Filtered,
+    Refused(Unmappable),
 }
 
 /// A page on its way.
@@ -64,7 +83,7 @@ pub(crate) async fn page(
 }
 
 /// Splits messages so that no round holds a key twice, keeping their order within each key.
-fn rounds(mut travellers: Vec<Traveller>) -> Vec<Vec<Traveller>> {
+fn rounds(mut travellers: Vec<Arc<Traveller>>) -> Vec<Vec<Arc<Traveller>>> {
     let mut rounds = vec![];
     while !travellers.is_empty() {
         let mut keys = HashSet::new();
@@ -77,10 +96,9 @@ fn rounds(mut travellers: Vec<Traveller>) -> Vec<Vec<Traveller>> {
 
 impl Page {
     /// Makes messages of the raw records; what cannot be mapped becomes a dead letter.
-    async fn map(&mut self, emitted: Vec<Emitted>) -> Result<Vec<Traveller>> {
+    async fn map(&mut self, emitted: Vec<Emitted>) -> Result<Vec<Arc<Traveller>>> {
         let (context, now_ms) = (self.context.clone(), self.now_ms);
         let place = self.context.trigger_place.clone();
-        let none: Arc<Value> = Arc::new(Value::Object(Map::new()));
         let workers = self.context.workers.clone();
         let mapped = workers
             .run(&place, move || {
@@ -99,8 +117,8 @@ impl Page {
                                 (message::unmapped(&metadata, data.get()), Some(problem))
                             }
                         };
-                        let (message, results) = (message.into(), none.clone());
-                        (Traveller { id, key, message, results, seed }, problem)
+                        let message = message.into();
+                        (Arc::new(Traveller { id, key, message, seed }), problem)
                     })
                     .collect::<Vec<_>>()
             })
@@ -109,100 +127,49 @@ impl Page {
         for (traveller, problem) in mapped {
             match problem {
                 None => travellers.push(traveller),
-                Some(problem) => self.refuse(None, &traveller, problem)?,
+                Some(problem) => self.refuse(None, &traveller, &no_results(), problem)?,
             }
         }
         Ok(travellers)
     }
 
-    async fn take_steps(&mut self, mut travellers: Vec<Traveller>) -> Result<()> {
-        for step in 0..self.context.steps.len() {
-            if travellers.is_empty() {
-                return Ok(());
+    /// Takes messages through all steps: each as soon as those that it waits for are done.
+    async fn take_steps(&mut self, travellers: Vec<Arc<Traveller>>) -> Result<()> {
+        let mut way = Way::new(self.context.flow.clone(), travellers.len());
+        let allowed = allowed_rejects(&self.context.flow.max_rejects, self.messages);
+        let mut running = FuturesUnordered::new();
+        loop {
+            while let Some(step) = way.next_step() {
+                let arrived = way.arrive(step);
+                let arrivals = arrived.iter().filter_map(|(at, results)| {
+                    let traveller = travellers.get(*at)?.clone();
+                    Some(Arrival { traveller, results: results.clone() })
+                });
+                let arrivals: Vec<_> = arrivals.collect();
+                let (context, now_ms) = (self.context.clone(), self.now_ms);
+                running.push(async move {
+                    let taken = take_step(context, now_ms, allowed, step, arrivals).await;
+                    taken.map(|taken| (taken, arrived))
+                });
             }
-            travellers = self.take_step(step, travellers).await?;
+            let Some((taken, arrived)) = running.try_next().await? else { break };
+            for (fate, (at, results)) in taken.fates.into_iter().zip(arrived) {
+                match fate {
+                    Fate::Done(value) => way.done(taken.step, at, value),
+                    Fate::Filtered => way.filtered(at),
+                    Fate::Refused(problem) => {
+                        way.refused(at);
+                        let Some(traveller) = travellers.get(at) else { continue };
+                        self.refuse(Some(taken.step), traveller, &results, problem)?;
+                    }
+                }
+            }
+            way.finished(taken.step);
         }
-        self.settled.delivered += travellers.len() as u64;
+        let (delivered, filtered) = way.ends();
+        self.settled.delivered += delivered;
+        self.settled.filtered += filtered;
         Ok(())
-    }
-
-    /// Takes messages through one step; gives back those that go on.
-    async fn take_step(
-        &mut self,
-        step: usize,
-        travellers: Vec<Traveller>,
-    ) -> Result<Vec<Traveller>> {
-        let ready = self.prepare(step, travellers).await?;
-        let context = self.context.clone();
-        let Some(taken) = context.steps.get(step) else { return Ok(vec![]) };
-        let size = taken.step.batch.get().min(taken.step.action.max_batch());
-        let allowed = allowed_rejects(&context.flow.max_rejects, self.messages);
-        let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());
-        let (travellers, items): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
-        let batches =
-            items.chunks(size.max(1)).map(|items| batch::send(&context, taken, items, allowed));
-        // Started here and not sooner: what is not yet asked for sends nothing.
-        let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
-        let mut travellers = travellers.into_iter();
-        let mut going_on = vec![];
-        while let Some(sent) = answers.try_next().await? {
-            for sent in sent {
-                let Some(mut traveller) = travellers.next() else { break };
-                match sent {
-                    Sent::Done(value) => {
-                        traveller.results = with_result(&traveller.results, &taken.step.id, value);
-                        going_on.push(traveller);
-                    }
-                    Sent::Rejected { code, reason } => {
-                        let problem = Unmappable { code, reason };
-                        self.refuse(Some(step), &traveller, problem)?;
-                    }
-                }
-            }
-        }
-        Ok(going_on)
-    }
-
-    /// Filters and maps messages for a step.
-    async fn prepare(
-        &mut self,
-        step: usize,
-        travellers: Vec<Traveller>,
-    ) -> Result<Vec<(Traveller, connector::ErasedItem)>> {
-        let (context, now_ms) = (self.context.clone(), self.now_ms);
-        let place = self.place(Some(step));
-        let workers = self.context.workers.clone();
-        let mapped = workers
-            .run(&place, move || {
-                let Some(taken) = context.steps.get(step) else { return vec![] };
-                let common = message::variables(&context.flow, &taken.step.fields);
-                travellers
-                    .into_iter()
-                    .map(|traveller| {
-                        let variables = common
-                            .clone()
-                            .with_text("trigger", traveller.message.clone())
-                            .with("steps", traveller.results.clone());
-                        let moment = Moment { now_ms, seed: traveller.seed };
-                        let scope = Scope { variables: &variables, moment };
-                        let input = message::input(&taken.step, &traveller.message, &scope);
-                        (traveller, input)
-                    })
-                    .collect::<Vec<_>>()
-            })
-            .await?;
-        let mut ready = Vec::with_capacity(mapped.len());
-        for (traveller, input) in mapped {
-            match input {
-                Ok(Some(input)) => {
-                    let (id, key) = (traveller.id.clone(), traveller.key.clone());
-                    ready.push((traveller, connector::ErasedItem { id, key, input }));
-                }
-                Ok(None) => self.settled.filtered += 1,
-                Err(problem) => self.refuse(Some(step), &traveller, problem)?,
-            }
-        }
-        Ok(ready)
     }
 
     fn place(&self, step: Option<usize>) -> Place {
@@ -211,10 +178,16 @@ impl Page {
     }
 
     /// Makes a message a dead letter, unless so many are refused that something else is wrong.
-    fn refuse(&mut self, step: Option<usize>, message: &Traveller, why: Unmappable) -> Result<()> {
+    fn refuse(
+        &mut self,
+        step: Option<usize>,
+        message: &Traveller,
+        results: &Value,
+        why: Unmappable,
+    ) -> Result<()> {
         let place = self.place(step);
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
-        let payload = format!(r#"{{"message":{},"steps":{}}}"#, message.message, message.results);
+        let payload = format!(r#"{{"message":{},"steps":{}}}"#, message.message, results);
         self.settled.dead_letters.push(NewDeadLetter {
             message_id: message.id.to_string(),
             step: place.step,
@@ -246,10 +219,93 @@ fn allowed_rejects(limit: &flow::MaxRejects, messages: usize) -> usize {
     share.max(limit.at_least)
 }
 
-fn with_result(results: &Value, step: &str, value: Value) -> Arc<Value> {
-    let mut results = results.as_object().cloned().unwrap_or_default();
-    results.insert(step.to_owned(), value);
-    Arc::new(Value::Object(results))
+fn no_results() -> Arc<Value> {
+    Arc::new(Value::Object(Map::new()))
+}
+
+/// Takes messages through one step.
+async fn take_step(
+    context: Arc<Context>,
+    now_ms: i64,
+    allowed: usize,
+    step: usize,
+    arrivals: Vec<Arrival>,
+) -> Result<Taken> {
+    let mut fates = vec![];
+    let mut ready = vec![];
+    for (at, prepared) in prepare(&context, now_ms, step, arrivals).await?.into_iter().enumerate() {
+        match prepared {
+            Prepared::Item(item) => {
+                ready.push((at, item));
+                fates.push(Fate::Filtered);
+            }
+            Prepared::Filtered => fates.push(Fate::Filtered),
+            Prepared::Refused(problem) => fates.push(Fate::Refused(problem)),
+        }
+    }
+    let Some(taken) = context.steps.get(step) else { return Ok(Taken { step, fates }) };
+    let size = taken.step.batch.get().min(taken.step.action.max_batch());
+    let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());
+    let (places, items): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
+    let batches =
+        items.chunks(size.max(1)).map(|items| batch::send(&context, taken, items, allowed));
+    // Started here and not sooner: what is not yet asked for sends nothing.
+    let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
+    let mut places = places.into_iter();
+    while let Some(sent) = answers.try_next().await? {
+        for (sent, at) in sent.into_iter().zip(places.by_ref()) {
+            let fate = match sent {
+                Sent::Done(value) => Fate::Done(value),
+                Sent::Rejected { code, reason } => Fate::Refused(Unmappable { code, reason }),
+            };
+            if let Some(slot) = fates.get_mut(at) {
+                *slot = fate;
+            }
+        }
+    }
+    Ok(Taken { step, fates })
+}
+
+/// What a step's condition and mapping made of a message.
+enum Prepared {
+    Item(connector::ErasedItem),
+    Filtered,
+    Refused(Unmappable),
+}
+
+/// Filters and maps messages for a step.
+async fn prepare(
+    context: &Arc<Context>,
+    now_ms: i64,
+    step: usize,
+    arrivals: Vec<Arrival>,
+) -> Result<Vec<Prepared>> {
+    let Some(place) = context.steps.get(step).map(|step| step.place.clone()) else {
+        return Ok(vec![]);
+    };
+    let (workers, context) = (context.workers.clone(), context.clone());
+    let mapped = workers.run(&place, move || {
+        let Some(taken) = context.steps.get(step) else { return vec![] };
+        let common = message::variables(&context.flow, &taken.step.fields);
+        let prepare = |Arrival { traveller, results }: Arrival| {
+            let variables = common
+                .clone()
+                .with_text("trigger", traveller.message.clone())
+                .with("steps", results);
+            let moment = Moment { now_ms, seed: traveller.seed };
+            let scope = Scope { variables: &variables, moment };
+            match message::input(&taken.step, &traveller.message, &scope) {
+                Ok(Some(input)) => {
+                    let (id, key) = (traveller.id.clone(), traveller.key.clone());
+                    Prepared::Item(connector::ErasedItem { id, key, input })
+                }
+                Ok(None) => Prepared::Filtered,
+                Err(problem) => Prepared::Refused(problem),
+            }
+        };
+        arrivals.into_iter().map(prepare).collect()
+    });
+    mapped.await
 }
 
 #[cfg(test)]
@@ -258,16 +314,13 @@ mod tests {
 
     #[test]
     fn a_round_holds_each_key_once_and_keeps_their_order() {
-        let traveller = |(index, key): (usize, &&str)| Traveller {
-            id: index.to_string().into(),
-            key: (*key).into(),
-            message: "{}".into(),
-            results: Arc::default(),
-            seed: 0,
+        let traveller = |(index, key): (usize, &&str)| {
+            let (id, key) = (index.to_string().into(), (*key).into());
+            Arc::new(Traveller { id, key, message: "{}".into(), seed: 0 })
         };
         let keys = ["a", "b", "a", "c", "a"];
         let rounds = rounds(keys.iter().enumerate().map(traveller).collect());
-        let ids = |round: &Vec<Traveller>| round.iter().map(|t| &*t.id).collect::<String>();
+        let ids = |round: &Vec<Arc<Traveller>>| round.iter().map(|t| &*t.id).collect::<String>();
         assert_eq!(rounds.iter().map(ids).collect::<Vec<_>>(), ["013", "2", "4"]);
     }
 

@@ -1,6 +1,5 @@
 //! What is new: every record of a page against what was settled before.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector::{Record, Timestamp, Want};
@@ -8,6 +7,7 @@ use serde_json::value::RawValue;
 use store::{Seen, Store};
 
 use crate::canonical;
+use crate::seen::{Entry, Key, SeenTable, UNVERSIONED};
 
 /// Which key and content a record has, as keyed hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +40,6 @@ fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
     std::array::from_fn(|index| hash.get(index).copied().unwrap_or_default())
 }
 
-/// The version of a record whose system tells none.
-const UNVERSIONED: i64 = i64::MIN;
-
-/// What is remembered of a settled record; with its key 40 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    content: [u8; 8],
-    version: i64,
-    sequence: u64,
-}
-
-/// What was settled: the committed entries, overlaid with those of the pages in flight.
-#[derive(Debug, Default)]
-pub(crate) struct SeenTable(HashMap<[u8; 16], Entry>);
-
 /// A record that has to be sent.
 #[derive(Debug)]
 pub(crate) struct Emitted {
@@ -72,7 +57,7 @@ pub(crate) struct Detected {
     /// The entries that the page's commit writes.
     pub(crate) seen: Vec<Seen>,
     /// How to take the entries back, in reverse order.
-    undo: Vec<([u8; 16], Option<Entry>)>,
+    undo: Vec<(Key, Option<Entry>)>,
     pub(crate) records: u64,
     pub(crate) unchanged: u64,
     pub(crate) newest: Option<Timestamp>,
@@ -138,10 +123,6 @@ pub(crate) struct Candidates<'a> {
 }
 
 impl SeenTable {
-    pub(crate) fn load(entries: Vec<Seen>) -> Self {
-        Self(entries.into_iter().map(|seen| (seen.key, Entry::from(seen))).collect())
-    }
-
     /// Splits a page into what has to be sent and what is known, and overlays the table with it.
     pub(crate) fn detect(&mut self, store: &dyn Store, page: Candidates<'_>) -> Detected {
         let mut detected = Detected::default();
@@ -158,10 +139,10 @@ impl SeenTable {
                 version: version(&record),
                 sequence: page.sequence,
             };
-            let old = self.0.get(&found.key).copied().filter(|_| page.compare);
+            let old = self.get(&found.key).filter(|_| page.compare);
             let changed = old.is_none_or(|old| old.content != entry.content);
             if page.compare && (changed || old.is_some_and(|old| old.version != entry.version)) {
-                detected.undo.push((found.key, self.0.insert(found.key, entry)));
+                detected.undo.push((found.key, self.set(found.key, Some(entry))));
                 detected.seen.push(entry.seen(found.key));
             }
             if !changed {
@@ -181,38 +162,8 @@ impl SeenTable {
     /// in reverse order.
     pub(crate) fn undo(&mut self, page: Detected) {
         for (key, old) in page.undo.into_iter().rev() {
-            match old {
-                Some(entry) => drop(self.0.insert(key, entry)),
-                None => drop(self.0.remove(&key)),
-            }
+            self.set(key, old);
         }
-    }
-
-    /// Removes the entries below `horizon`; gives what is left if anything went.
-    ///
-    /// Versions are compared, never a clock. What has no version stays: every scan shows it.
-    pub(crate) fn prune(&mut self, horizon: Timestamp) -> Option<Vec<Seen>> {
-        let before = self.0.len();
-        self.0.retain(|_, entry| entry.version == UNVERSIONED || entry.version >= horizon.millis());
-        if self.0.len() == before {
-            return None;
-        }
-        self.0.shrink_to_fit();
-        let mut left: Vec<Seen> = self.0.iter().map(|(key, entry)| entry.seen(*key)).collect();
-        left.sort_unstable_by_key(|seen| (seen.sequence, seen.key));
-        Some(left)
-    }
-}
-
-impl Entry {
-    const fn seen(self, key: [u8; 16]) -> Seen {
-        Seen { key, content: self.content, version: self.version, sequence: self.sequence }
-    }
-}
-
-impl From<Seen> for Entry {
-    fn from(seen: Seen) -> Self {
-        Self { content: seen.content, version: seen.version, sequence: seen.sequence }
     }
 }
 
@@ -289,7 +240,8 @@ mod tests {
         let records = [("old", 10, 1), ("edge", 40, 1), ("new", 100, 1), ("future", 9000, 1)];
         let found = table.detect(&store, page(&store, &records, 0, 1));
         assert_eq!(found.newest, Some(Timestamp::from_secs(9000)));
-        assert_eq!(table.prune(Timestamp::from_secs(40)).unwrap().len(), 3);
+        let left = table.prune(Timestamp::from_secs(40)).unwrap();
+        assert_eq!(left.iter().map(|shard| shard.len()).sum::<usize>(), 3);
         assert_eq!(table.prune(Timestamp::from_secs(40)), None);
         let again = table.detect(&store, page(&store, &records, 40, 2));
         assert!(again.emitted.is_empty() && again.seen.is_empty());

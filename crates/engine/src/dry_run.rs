@@ -8,8 +8,9 @@ use flow::{Flow, Step};
 use mapping::Moment;
 use serde_json::{Value, json};
 
-use crate::detect::{Candidates, Emitted, Identity, SeenTable};
+use crate::detect::{Candidates, Emitted, Identity};
 use crate::run::Context;
+use crate::seen::{Loading, SeenTable};
 use crate::snapshot::{ScanState, Snapshot};
 use crate::{Engine, Error, Result, Watch, fetch};
 
@@ -49,18 +50,22 @@ impl DryRun<'_> {
         let failed = |error: store::Error| Error::store(name, &error);
         let head = store.head(name).await.map_err(failed)?;
         let committed = head.as_ref().map_or(0, |head| head.sequence);
+        let stored = head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(name, head, self.engine.source(self.flow)?)?;
-        let mut seen = SeenTable::load(store.seen(name).await.map_err(failed)?);
+        let mut loading = Loading::of(stored);
+        store.seen(name, &mut |entries| loading.add(entries)).await.map_err(failed)?;
+        let mut seen = loading.table();
         let mut shown = Shown {
             flow: self.flow,
             limit: self.limit,
             by_step: vec![0; self.flow.steps.len()],
             refused: 0,
         };
+        let now = context.clock.now();
         for partition in fetch::partitions(&context).await? {
             let stored = snapshot.partitions.get(&partition).and_then(|part| part.scan.clone());
             let mut scan =
-                stored.unwrap_or_else(|| snapshot.next_scan(&partition, &self.flow.trigger));
+                stored.unwrap_or_else(|| snapshot.next_scan(&partition, &self.flow.trigger, now));
             loop {
                 let emitted =
                     page(&context, &snapshot, &partition, &mut scan, &mut seen, committed).await?;
@@ -132,12 +137,21 @@ impl Shown<'_> {
                 return;
             }
         };
-        for (step, shown) in flow.steps.iter().zip(&mut self.by_step) {
+        let mut blocked = vec![false; flow.steps.len()];
+        for (at, (step, shown)) in flow.steps.iter().zip(&mut self.by_step).enumerate() {
+            // Behind a step that a message does not pass, nothing runs.
+            if step.after.iter().any(|before| blocked.get(*before) == Some(&true)) {
+                block(&mut blocked, at);
+                continue;
+            }
             let variables = message::variables(flow, &step.fields)
                 .with_text("trigger", message.clone())
                 .with("steps", json!({}));
             let line = match input(step, &message, &Scope { variables: &variables, moment }) {
-                Ok(None) => return,
+                Ok(None) => {
+                    block(&mut blocked, at);
+                    continue;
+                }
                 Ok(Some(input)) => json!({ "step": step.id, "key": key, "input": input }),
                 Err(problem) => json!({ "step": step.id, "key": key, "error": problem }),
             };
@@ -146,9 +160,15 @@ impl Shown<'_> {
                 show(line.clone());
             }
             if line.get("error").is_some() {
-                return;
+                block(&mut blocked, at);
             }
         }
+    }
+}
+
+fn block(blocked: &mut [bool], step: usize) {
+    if let Some(blocked) = blocked.get_mut(step) {
+        *blocked = true;
     }
 }
 

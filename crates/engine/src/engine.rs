@@ -8,7 +8,6 @@ use connector::{Api, Clock, Connector, Services};
 use flow::Flow;
 use store::{RunLine, Store};
 
-use crate::detect::SeenTable;
 use crate::limits::Limits;
 use crate::run::{Context, Report, Run, StepContext};
 use crate::snapshot::Snapshot;
@@ -145,14 +144,15 @@ impl Engine {
         let failed = |error: store::Error| Error::store(&flow.name, &error);
         let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
+        let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
-        let seen = self.options.store.seen(&flow.name).await.map_err(failed)?;
         Ok(Run {
             context: Arc::new(context),
             fence: lease.fence,
             snapshot,
             sequence,
-            seen: SeenTable::load(seen),
+            seen: None,
+            stored,
             stop,
             report: Report::default(),
         })

@@ -20,11 +20,13 @@ mod limits;
 mod retry;
 mod run;
 mod schedule;
+mod seen;
 mod settle;
 mod snapshot;
 mod stop;
 mod tokens;
 mod watch;
+mod way;
 mod workers;
 
 pub use beat::{Beat, jitter};

@@ -14,8 +14,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::deliver::{self, Settled};
-use crate::detect::{Candidates, Detected, Emitted, Identity, SeenTable};
+use crate::detect::{Candidates, Detected, Emitted, Identity};
 use crate::fetch::{self, Fetched};
+use crate::seen::{Loading, SeenTable};
 use crate::snapshot::{ScanState, Snapshot};
 use crate::workers::{Unmapped, Workers};
 use crate::{Error, Event, Place, Result, Stop, Watch};
@@ -89,7 +90,10 @@ pub(crate) struct Run {
     pub(crate) snapshot: Snapshot,
     /// The sequence of the last commit.
     pub(crate) sequence: u64,
-    pub(crate) seen: SeenTable,
+    /// Read from the store when the first record comes: most polls find none.
+    pub(crate) seen: Option<SeenTable>,
+    /// How many seen entries lie in the store, those included that are superseded.
+    pub(crate) stored: u64,
     pub(crate) stop: Stop,
     pub(crate) report: Report,
 }
@@ -156,7 +160,7 @@ impl Run {
     }
 
     /// Scans one partition; after a scan that an earlier run began, once more for what changed
-    /// in between.
+    /// in between. Where it is time for it, a full scan follows for what no timestamp shows.
     async fn partition(&mut self, partition: &str, listed: &[String]) -> Result<End> {
         let stored = self.snapshot.partitions.get(partition).and_then(|part| part.scan.clone());
         if let Some(scan) = stored
@@ -167,8 +171,16 @@ impl Run {
         if self.stop.is_set() {
             return Ok(End::Stopped);
         }
-        let fresh = self.snapshot.next_scan(partition, &self.context.flow.trigger);
-        self.scan(partition, listed, fresh, false).await
+        let now = self.context.clock.now();
+        let fresh = self.snapshot.next_scan(partition, &self.context.flow.trigger, now);
+        if self.scan(partition, listed, fresh, false).await? == End::Stopped || self.stop.is_set() {
+            return Ok(End::Stopped);
+        }
+        let now = self.context.clock.now();
+        if !self.snapshot.is_sweep_due(partition, &self.context.flow.trigger, now) {
+            return Ok(End::Complete);
+        }
+        self.scan(partition, listed, ScanState::full(now), false).await
     }
 
     async fn scan(
@@ -232,6 +244,11 @@ impl Run {
                     fetching = None;
                     match fetched {
                         Ok(fetched) => {
+                            if !fetched.records.is_empty()
+                                && let Err(error) = self.load_seen().await
+                            {
+                                break Err(error);
+                            }
                             more = fetched.next.is_some();
                             let sequence = self.sequence + 1 + pages.len() as u64;
                             let (page, waiting) =
@@ -261,9 +278,24 @@ impl Run {
         // What was not committed leaves no trace: the next run finds it again.
         drop(deliveries);
         for page in pages.into_iter().rev() {
-            self.seen.undo(page.detected);
+            if let Some(seen) = &mut self.seen {
+                seen.undo(page.detected);
+            }
         }
         end
+    }
+
+    /// Reads what was settled before, unless that was done.
+    async fn load_seen(&mut self) -> Result<()> {
+        if self.seen.is_some() {
+            return Ok(());
+        }
+        let (flow, store) = (&self.context.flow.name, &self.context.store);
+        let mut seen = Loading::of(self.stored);
+        let loaded = store.seen(flow, &mut |entries| seen.add(entries)).await;
+        loaded.map_err(|error| Error::store(flow, &error))?;
+        self.seen = Some(seen.table());
+        Ok(())
     }
 
     /// Holds a page against what was settled, and moves the scan behind it.
@@ -276,7 +308,9 @@ impl Run {
     ) -> (InFlight, Waiting) {
         let context = &self.context;
         let trigger = &context.flow.trigger;
-        let mut detected = self.seen.detect(
+        let mut unread = SeenTable::default();
+        let seen = self.seen.as_mut().unwrap_or(&mut unread);
+        let mut detected = seen.detect(
             &*context.store,
             Candidates {
                 records: fetched.records,

@@ -5,6 +5,7 @@ use store::{Commit, Counts, SeenChange};
 
 use crate::deliver::Settled;
 use crate::run::{InFlight, Run};
+use crate::seen::is_worth_compacting;
 use crate::snapshot::Snapshot;
 use crate::{Error, Event};
 
@@ -30,10 +31,7 @@ impl Run {
             dead_lettered: settled.dead_letters.len() as u64,
         };
         let snapshot = self.behind(partition, listed, &page);
-        let pruned = self.prunable(listed, &page, &snapshot);
-        let seen = pruned
-            .and_then(|horizon| self.seen.prune(horizon))
-            .map_or_else(|| SeenChange::Append(page.detected.seen.clone()), SeenChange::Replace);
+        let (seen, stored) = self.kept(listed, &page, &snapshot);
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
         let news = !nothing_seen || !settled.dead_letters.is_empty() || snapshot != self.snapshot;
         if news {
@@ -52,6 +50,7 @@ impl Run {
             }
             self.sequence += 1;
             self.snapshot = snapshot;
+            self.stored = stored;
         }
         tracing::debug!(
             flow = flow.name,
@@ -75,9 +74,35 @@ impl Run {
         } else {
             part.scan = None;
             part.last_updated = page.scan.result(part.last_updated);
+            part.last_sweep = page.scan.began.or(part.last_sweep);
             snapshot.settle_top(listed);
         }
         snapshot
+    }
+
+    /// What becomes of the seen entries behind a page, and how many the store holds then.
+    ///
+    /// At the end of a scan the table is written anew if entries were pruned, or if most of what
+    /// the store holds is superseded.
+    fn kept(
+        &mut self,
+        listed: &[String],
+        page: &InFlight,
+        snapshot: &Snapshot,
+    ) -> (SeenChange, u64) {
+        let stored = self.stored + page.detected.seen.len() as u64;
+        let complete = page.scan.cursor.is_none();
+        let horizon = self.prunable(listed, page, snapshot);
+        let unchanged = |page: &InFlight| (SeenChange::Append(page.detected.seen.clone()), stored);
+        let Some(seen) = &mut self.seen else { return unchanged(page) };
+        let rewritten = horizon.and_then(|horizon| seen.prune(horizon)).or_else(|| {
+            let live = seen.len() as u64;
+            (complete && is_worth_compacting(stored, live)).then(|| seen.compact())
+        });
+        match rewritten {
+            Some(table) => (SeenChange::Replace(table), seen.len() as u64),
+            None => unchanged(page),
+        }
     }
 
     /// Below which version seen entries may go, at the end of a scan by timestamps.

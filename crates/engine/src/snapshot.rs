@@ -24,6 +24,9 @@ pub struct Snapshot {
     /// The earliest `lastUpdated` of the listed partitions; never goes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_updated: Option<Timestamp>,
+    /// When the earliest of the last full scans of the listed partitions began, by our clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_sweep: Option<Timestamp>,
     /// The fingerprint of what is read: trigger, fields, connector and account.
     pub source: String,
     /// Counts the times that everything was asked for anew.
@@ -40,6 +43,9 @@ pub struct Partition {
     /// Everything up to here was settled by complete scans.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_updated: Option<Timestamp>,
+    /// When the last complete full scan began, by our clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_sweep: Option<Timestamp>,
     /// The scan under way.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scan: Option<ScanState>,
@@ -52,6 +58,9 @@ pub struct ScanState {
     /// The earliest version asked for; absent asks for everything.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Timestamp>,
+    /// When a full scan began, by our clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub began: Option<Timestamp>,
     /// The highest version that its pages held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub newest: Option<Timestamp>,
@@ -65,9 +74,14 @@ pub struct ScanState {
 }
 
 impl ScanState {
-    /// A scan that has not begun.
-    pub const fn new(since: Option<Timestamp>) -> Self {
-        Self { since, newest: None, cap: None, cursor: None }
+    /// A scan of what changed since a moment.
+    pub const fn changed(since: Timestamp) -> Self {
+        Self { since: Some(since), began: None, newest: None, cap: None, cursor: None }
+    }
+
+    /// A full scan that begins now.
+    pub const fn full(now: Timestamp) -> Self {
+        Self { since: None, began: Some(now), newest: None, cap: None, cursor: None }
     }
 
     /// What the scan asks for.
@@ -141,11 +155,30 @@ impl Snapshot {
     }
 
     /// A new scan of a partition: of what changed since it was read whole, or of everything.
-    pub(crate) fn next_scan(&self, partition: &str, trigger: &Trigger) -> ScanState {
+    pub(crate) fn next_scan(
+        &self,
+        partition: &str,
+        trigger: &Trigger,
+        now: Timestamp,
+    ) -> ScanState {
         let by_time = matches!(trigger.trigger.changes(), Changes::Timestamps | Changes::Both);
         let known = self.partitions.get(partition).filter(|_| by_time);
         let last_updated = known.and_then(|partition| partition.last_updated);
-        ScanState::new(last_updated.map(|last_updated| last_updated.minus(trigger.overlap)))
+        last_updated.map_or_else(
+            || ScanState::full(now),
+            |last_updated| ScanState::changed(last_updated.minus(trigger.overlap)),
+        )
+    }
+
+    /// Whether a partition has to be read whole again, for what no timestamp shows. A sweep dated
+    /// in the future is none: a clock that was wrong must not blind the flow.
+    pub(crate) fn is_sweep_due(&self, partition: &str, trigger: &Trigger, now: Timestamp) -> bool {
+        let Some(every) = trigger.sweep.filter(|_| trigger.trigger.changes() == Changes::Both)
+        else {
+            return false;
+        };
+        let last = self.partitions.get(partition).and_then(|partition| partition.last_sweep);
+        last.is_none_or(|last| last > now || now.since(last) >= every)
     }
 
     /// The bytes for the store.
@@ -161,10 +194,13 @@ impl Snapshot {
         *self = Self { generation: self.generation + 1, ..Self::new(source) };
     }
 
-    /// Moves the top `lastUpdated` to the earliest of the listed partitions that have one.
+    /// Moves the top `lastUpdated` to the earliest of the listed partitions that have one, and
+    /// `lastSweep` likewise.
     pub(crate) fn settle_top(&mut self, listed: &[String]) {
         let own = listed.iter().filter_map(|id| self.partitions.get(id)?.last_updated);
         self.last_updated = self.last_updated.max(own.min());
+        let sweeps = listed.iter().filter_map(|id| self.partitions.get(id)?.last_sweep);
+        self.last_sweep = sweeps.min();
     }
 
     /// Below this version no scan of the listed partitions will ask again; `None` while one of
@@ -204,11 +240,8 @@ mod tests {
             (Some(95), None, Some(100), Some(95)),
             (Some(95), Some(99), None, Some(99)),
         ] {
-            let scan = ScanState {
-                newest: newest.map(at),
-                cap: cap.map(at),
-                ..ScanState::new(before.map(at))
-            };
+            let scan =
+                ScanState { newest: newest.map(at), cap: cap.map(at), ..ScanState::full(at(0)) };
             assert_eq!(scan.result(before.map(at)), expected.map(at));
         }
     }
@@ -217,7 +250,8 @@ mod tests {
     fn the_top_is_the_earliest_listed_partition_and_pruning_waits_for_all() {
         let mut snapshot = Snapshot::new("s".to_owned());
         let listed = ["a".to_owned(), "b".to_owned()];
-        let partition = |seconds| Partition { last_updated: Some(at(seconds)), scan: None };
+        let partition =
+            |seconds| Partition { last_updated: Some(at(seconds)), ..Partition::default() };
         snapshot.partitions.insert("a".to_owned(), partition(100));
         snapshot.partitions.insert("gone".to_owned(), partition(1));
         snapshot.settle_top(&listed);

@@ -6,15 +6,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector::{ActionDescriptor, Connector, TriggerDescriptor};
+use connector::{ActionDescriptor, Changes, Connector, TriggerDescriptor};
 use mapping::Engine;
 use serde_json::json;
 
 use crate::config::Config;
 use crate::duration;
 use crate::fields::{self, Described};
-use crate::file::{After, FlowFile, MaxRejectsFile, RetryFile, Spanned, StepFile, TriggerFile};
+use crate::file::{FlowFile, MaxRejectsFile, RetryFile, Spanned, StepFile, TriggerFile};
 use crate::finding::{Finding, code};
+use crate::graph::{self, Graph};
 use crate::source::Source;
 use crate::{Flow, MaxRejects, Retry, Step, Trigger};
 use crate::{examples, schedule, secret, shape, suggest, yaml};
@@ -69,7 +70,7 @@ impl<'a> Checker<'_, '_, 'a> {
             self.name(name);
         }
         let trigger = file.trigger.as_ref().map(|trigger| self.trigger(trigger));
-        let steps: Vec<Option<Step>> = self.steps(file.steps.as_deref().unwrap_or_default());
+        let steps = self.steps(file.steps.as_deref().unwrap_or_default());
         let tests = examples::check(self.source, file);
         let name = file.flow.as_ref()?.value.clone();
         let vars = self.context.config.map(|config| config.vars.clone()).unwrap_or_default();
@@ -78,7 +79,7 @@ impl<'a> Checker<'_, '_, 'a> {
             name,
             about: file.about.as_ref().map(|about| about.value.clone()),
             trigger: trigger??,
-            steps: steps.into_iter().collect::<Option<_>>()?,
+            steps: steps?,
             max_rejects: file.max_rejects.as_ref().map(max_rejects).unwrap_or_default(),
             window: count(file.window.as_ref()).unwrap_or(const { NonZeroUsize::new(4).unwrap() }),
             tests,
@@ -126,27 +127,29 @@ impl<'a> Checker<'_, '_, 'a> {
             account: file.account.as_ref()?.value.clone(),
             schedule,
             overlap: overlap.unwrap_or(Duration::from_secs(60)),
+            sweep: self.sweep(file.sweep.as_ref(), checked.configured.changes()),
             fields: checked.fields,
             mapping: checked.mapping,
             trigger: checked.configured,
         })
     }
 
-    fn steps(&mut self, files: &[StepFile]) -> Vec<Option<Step>> {
-        let ids: Vec<&str> =
-            files.iter().filter_map(|file| Some(file.id.as_ref()?.value.as_str())).collect();
+    /// The steps in the order of their graph.
+    fn steps(&mut self, files: &[StepFile]) -> Option<Vec<Step>> {
         let mut known = HashSet::new();
-        let mut above = Some("trigger");
-        let mut steps = vec![];
-        for file in files {
-            if let Some(id) = &file.id {
-                self.id(id, &mut known);
-            }
-            self.after(file, above, &ids);
-            steps.push(self.step(file));
-            above = file.id.as_ref().map(|id| id.value.as_str());
+        for id in files.iter().filter_map(|file| file.id.as_ref()) {
+            self.id(id, &mut known);
         }
-        steps
+        let graph = Graph::check(self.source, files);
+        let mut steps: Vec<Option<Step>> = files.iter().map(|file| self.step(file)).collect();
+        graph::check_results(self.source, files, &steps, &graph);
+        let mut ordered = vec![];
+        for at in &graph.order {
+            let mut step = steps.get_mut(*at)?.take()?;
+            step.after = graph.after(*at);
+            ordered.push(step);
+        }
+        Some(ordered)
     }
 
     fn id<'f>(&mut self, id: &'f Spanned<String>, known: &mut HashSet<&'f str>) {
@@ -156,34 +159,12 @@ impl<'a> Checker<'_, '_, 'a> {
         if !good {
             let message = "a step's id has letters, digits and underscores, a small letter first";
             self.source.error(code::STEP_ID, span, message, None);
-        } else if id.value == "trigger" {
+        } else if id.value == graph::TRIGGER {
             let message = "`trigger` stands for the trigger in `after` and cannot be a step's id";
             self.source.error(code::STEP_ID, span, message, None);
         } else if !known.insert(&id.value) {
             let message = format!("there already is a step `{}`", id.value);
             self.source.error(code::DUPLICATE_STEP, span, message, None);
-        }
-    }
-
-    fn after(&mut self, file: &StepFile, above: Option<&str>, ids: &[&str]) {
-        let named = match &file.after {
-            None => return,
-            Some(After::One(one)) => std::slice::from_ref(one),
-            Some(After::Several(several)) => several.as_slice(),
-        };
-        for name in named.iter().filter(|name| Some(name.value.as_str()) != above) {
-            let span = name.span.clone();
-            if name.value != "trigger" && !ids.contains(&name.value.as_str()) {
-                let message = format!("there is no step `{}`", name.value);
-                let hint = suggest::hint(&name.value, ids.iter().copied().chain(["trigger"]));
-                self.source.error(code::AFTER, span, message, hint);
-            } else {
-                let place =
-                    above.map_or_else(String::new, |above| format!(": this one after `{above}`"));
-                let message = format!("steps run in the order of the list{place}");
-                let hint = "leave `after` out, or move the step".to_owned();
-                self.source.error(code::AFTER, span, message, hint);
-            }
         }
     }
 
@@ -225,6 +206,7 @@ impl<'a> Checker<'_, '_, 'a> {
             mapping: checked.mapping,
             action: checked.configured,
             batch,
+            after: vec![],
             concurrency: count(file.concurrency.as_ref()),
             retry,
         })
@@ -276,6 +258,25 @@ impl<'a> Checker<'_, '_, 'a> {
                 None
             }
         }
+    }
+
+    fn sweep(&mut self, written: Option<&Spanned<String>>, changes: Changes) -> Option<Duration> {
+        let Some(written) = written else {
+            return (changes == Changes::Both).then_some(Duration::from_secs(3600));
+        };
+        if written.value == "off" {
+            return None;
+        }
+        if changes != Changes::Both {
+            let message = match changes {
+                Changes::Content | Changes::None => "this trigger reads everything at every poll",
+                _ => "this trigger's system dates every change",
+            };
+            let hint = "leave `sweep` out".to_owned();
+            self.source.error(code::SWEEP, written.span.clone(), message, hint);
+            return None;
+        }
+        self.duration(Some(written), Duration::from_secs(1))
     }
 
     fn account(&mut self, written: Option<&Spanned<String>>, connector: Option<&Connector>) {

@@ -1,5 +1,7 @@
 //! Reads the `tests` of a flow file.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::file::{FlowFile, TestFile};
@@ -37,7 +39,23 @@ fn example(source: &mut Source<'_>, file: &TestFile, steps: &[&str]) -> Option<T
     let start = file.span.start;
     let place = source.place(start..start + 1);
     let name = file.name.as_ref().map(|name| name.value.clone());
-    Some(Test { name, given, expect, place })
+    let results = Arc::new(results(source, file, steps));
+    Some(Test { name, given, results, expect, place })
+}
+
+/// The results that the example gives to its steps.
+fn results(source: &mut Source<'_>, file: &TestFile, steps: &[&str]) -> Value {
+    let Some(node) = file.given.as_ref().and_then(|given| given.get("steps")) else {
+        return Value::Object(Map::new());
+    };
+    for entry in node.entries().unwrap_or_default() {
+        if !steps.contains(&entry.key.as_str()) {
+            let message = format!("there is no step `{}`", entry.key);
+            let hint = suggest::hint(&entry.key, steps.iter().copied());
+            source.error(code::TEST, entry.key_span.clone(), message, hint);
+        }
+    }
+    node.to_json()
 }
 
 fn given(source: &mut Source<'_>, node: &Node) -> Option<Given> {

@@ -119,6 +119,10 @@ pub(crate) struct TriggerFile {
     /// How far before the last known change a poll looks, for changes that became visible late.
     #[schemars(regex(pattern = duration::PATTERN), extend("default" = "60s"))]
     pub(crate) overlap: Option<Spanned<String>>,
+    /// How often everything is read again and compared, for changes that the system dates with no
+    /// timestamp; `off` for never. Only for triggers whose system hides some changes.
+    #[schemars(regex(pattern = r"^(off|[0-9]+[smhd])$"), extend("default" = "1h"))]
+    pub(crate) sweep: Option<Spanned<String>>,
     /// The trigger's own settings, and how its records become messages.
     #[schemars(with = "Option<Map<String, Value>>")]
     pub(crate) fields: Option<Node>,
@@ -139,8 +143,9 @@ pub(crate) struct StepFile {
     /// The name of an account in `towpath.yaml`.
     #[schemars(required)]
     pub(crate) account: Option<Spanned<String>>,
-    /// What the step waits for: `trigger` or ids of earlier steps. Steps run in the order of the
-    /// list, so only the step above (for the first one, `trigger`) can be named.
+    /// What the step waits for: `trigger`, a step's id, or several; by default the step above. With
+    /// several, a message comes here when all of them are done with it. Behind a step that filtered
+    /// it out or refused it, nothing runs.
     pub(crate) after: Option<After>,
     /// A JSONata condition on the message; where it is not true, the message is filtered out.
     pub(crate) when: Option<Spanned<String>>,
@@ -225,6 +230,8 @@ struct Given {
     data: Option<Value>,
     /// The record as the system gives it.
     record: Option<Map<String, Value>>,
+    /// The results of steps, by their ids: what expressions of later steps see as `$steps`.
+    steps: Option<Map<String, Value>>,
 }
 
 impl FlowFile {
@@ -255,6 +262,7 @@ impl TriggerFile {
             cron: text(node, "cron"),
             timezone: text(node, "timezone"),
             overlap: text(node, "overlap"),
+            sweep: text(node, "sweep"),
             fields: node.get("fields").cloned(),
             span: node.span.clone(),
         }

@@ -82,7 +82,10 @@ codes! {
     NUMBER "TP0112" "A number is out of range"
     STEP_ID "TP0113" "Bad step id"
     DUPLICATE_STEP "TP0114" "Two steps have the same id"
-    AFTER "TP0115" "A step cannot run there"
+    AFTER "TP0115" "A step waits for one that does not exist"
+    CIRCLE "TP0116" "A step waits for itself"
+    UNREACHABLE "TP0117" "A step is never reached"
+    RESULT "TP0118" "A result is read that is not there"
     CONNECTOR "TP0120" "Unknown connector"
     TRIGGER "TP0121" "Unknown trigger"
     ACTION "TP0122" "Unknown action"
@@ -110,4 +113,5 @@ codes! {
     NEVER "TP0181" "A cron expression never fires"
     TIMEZONE "TP0182" "Unknown time zone"
     SCHEDULE "TP0183" "The parts of a schedule do not fit together"
+    SWEEP "TP0184" "The trigger has nothing to sweep"
 }

@@ -10,7 +10,7 @@ use connector::{ErasedAction, ErasedTrigger};
 use mapping::{Engine, Mapping};
 use serde_json::Value;
 
-use crate::{Schedule, Test};
+use crate::{Schedule, Test, graph};
 
 /// A flow: a trigger and the steps that its messages take, in order.
 #[derive(Clone, Debug)]
@@ -21,7 +21,8 @@ pub struct Flow {
     pub about: Option<String>,
     /// What finds the records.
     pub trigger: Trigger,
-    /// What is done with each message, at least one.
+    /// What is done with each message, at least one, in an order in which each step comes behind
+    /// those that it waits for.
     pub steps: Vec<Step>,
     /// When refused messages stop the flow.
     pub max_rejects: MaxRejects,
@@ -60,6 +61,8 @@ pub struct Trigger {
     pub schedule: Option<Schedule>,
     /// How far before the last known change the next poll looks.
     pub overlap: Duration,
+    /// How often everything is read again, for what no timestamp shows; `None` is never.
+    pub sweep: Option<Duration>,
     /// The fields as written, without `skipTransformation` and `customMapping`.
     pub fields: Arc<Value>,
     /// From the raw record to the message.
@@ -73,6 +76,10 @@ pub struct Trigger {
 pub struct Step {
     /// The id, `[a-z][A-Za-z0-9_]*`, unique in the flow.
     pub id: String,
+    /// The steps that have to be done before it, by their places among the flow's steps; none
+    /// waits for the trigger alone. A message that one of them filters out or refuses does not
+    /// come here.
+    pub after: Vec<usize>,
     /// The connector's name.
     pub connector: String,
     /// The action's name within it.
@@ -149,6 +156,20 @@ pub struct MaxRejects {
 impl Default for MaxRejects {
     fn default() -> Self {
         Self { share: 0.2, at_least: 20 }
+    }
+}
+
+impl Flow {
+    /// The steps whose results a step sees: those it waits for, directly or behind one another.
+    pub fn earlier(&self, step: usize) -> Vec<usize> {
+        graph::behind(step, |at| {
+            self.steps.get(at).map(|step| step.after.clone()).unwrap_or_default()
+        })
+    }
+
+    /// Whether no step waits for this one.
+    pub fn is_last(&self, step: usize) -> bool {
+        !self.steps.iter().any(|other| other.after.contains(&step))
     }
 }
 

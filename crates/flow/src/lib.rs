@@ -16,6 +16,7 @@ mod fields;
 mod file;
 mod finding;
 mod flow;
+mod graph;
 pub mod message;
 mod render;
 mod scalar;

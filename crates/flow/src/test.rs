@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mapping::{Moment, Variables};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::finding::Place;
 use crate::message::{self, Message, Scope};
@@ -19,6 +19,8 @@ pub struct Test {
     pub name: Option<String>,
     /// What it starts from.
     pub given: Given,
+    /// The results of steps, `$steps` in their expressions: `{ id: result }`.
+    pub results: Arc<Value>,
     /// What steps are expected to send; steps that are not named are not looked at.
     pub expect: Vec<Expectation>,
     /// Where it is written.
@@ -82,7 +84,8 @@ pub struct TestFailure {
 impl Flow {
     /// Runs the flow's examples: `when` and mapping of each step, as the engine does.
     ///
-    /// Nothing is sent, so there are no results: `$steps` is empty. `$now()` is 1 January 2026.
+    /// Nothing is sent, so `$steps` holds the results that the example gives. `$now()` is
+    /// 1 January 2026.
     pub fn run_tests(&self) -> Vec<TestResult> {
         self.tests.iter().map(|test| self.run_test(test)).collect()
     }
@@ -113,12 +116,13 @@ impl Flow {
     }
 
     fn run_steps(&self, test: &Test, message: &Arc<str>, failures: &mut Vec<TestFailure>) {
-        let mut filtered = false;
+        let mut passed: Vec<bool> = vec![];
         for step in &self.steps {
             let expected = test.expect.iter().find(|expected| expected.step == step.id);
-            // Behind a message that was filtered out nothing runs.
-            let input = if filtered { Ok(None) } else { self.input(step, message) };
-            filtered |= matches!(input, Ok(None));
+            // Behind a step that filters the message out or cannot map it, nothing runs.
+            let reached = step.after.iter().all(|before| passed.get(*before) == Some(&true));
+            let input = if reached { self.input(step, message, &test.results) } else { Ok(None) };
+            passed.push(matches!(input, Ok(Some(_))));
             let Some(expected) = expected else { continue };
             let problem = match input {
                 Err(problem) => Some(problem),
@@ -132,10 +136,15 @@ impl Flow {
         }
     }
 
-    fn input(&self, step: &Step, message: &Arc<str>) -> Result<Option<Value>, String> {
+    fn input(
+        &self,
+        step: &Step,
+        message: &Arc<str>,
+        results: &Arc<Value>,
+    ) -> Result<Option<Value>, String> {
         let variables: Variables = message::variables(self, &step.fields)
             .with_text("trigger", message.clone())
-            .with("steps", json!({}));
+            .with("steps", results.clone());
         let scope = Scope { variables: &variables, moment: MOMENT };
         let input = message::input(step, message, &scope).map_err(|problem| problem.to_string())?;
         input.map(|input| step.action.show(&input)).transpose()

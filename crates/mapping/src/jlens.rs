@@ -74,6 +74,11 @@ impl Compiled {
         start..boundary(self.source(), span.end).max(start)
     }
 
+    pub(crate) fn members_read(&self, variable: &str) -> Vec<String> {
+        let members = self.reads.binding(variable).and_then(|read| read.fields());
+        members.map(|members| members.keys().cloned().collect()).unwrap_or_default()
+    }
+
     pub(crate) fn evaluate(
         &self,
         input: Option<&str>,

@@ -38,7 +38,8 @@ const FUNCTIONS: [&str; 51] = [
 
 /// An expression that both engines can read.
 pub(crate) struct Compiled {
-    source: String,
+    /// The same by the engine that explains.
+    explained: jlens::Compiled,
     /// What is run: the source behind what stands in for the clock and chance.
     program: String,
 }
@@ -50,12 +51,12 @@ impl Compiled {
             return Err(beyond("U1001", format!("the expression has {length} bytes"), SOURCE));
         }
         // The other engine explains what is wrong, and no expression is caught in this one.
-        let uses = jlens::Compiled::new(source)?.uses();
-        if let Some(missing) = uses.iter().find_map(missing) {
+        let explained = jlens::Compiled::new(source)?;
+        if let Some(missing) = explained.uses().iter().find_map(missing) {
             return Err(missing);
         }
         let program = format!("{}{source}{}", moment::before(source), moment::after(source));
-        let compiled = Self { source: source.to_owned(), program };
+        let compiled = Self { explained, program };
         isolated(|| {
             let arena = Bump::new();
             // The source alone: its mistakes have their own places.
@@ -67,7 +68,11 @@ impl Compiled {
     }
 
     pub(crate) fn source(&self) -> &str {
-        &self.source
+        self.explained.source()
+    }
+
+    pub(crate) fn members_read(&self, variable: &str) -> Vec<String> {
+        self.explained.members_read(variable)
     }
 
     pub(crate) fn evaluate(
@@ -78,9 +83,9 @@ impl Compiled {
         limits: &Limits,
     ) -> Result<Option<Value>, Error> {
         let input = input.map(values::literal).transpose()?;
-        let variables = values::named(&self.source, variables)?;
+        let variables = values::named(self.source(), variables)?;
         let millis = usize::try_from(limits.time.as_millis()).unwrap_or(usize::MAX);
-        let before = moment::before(&self.source).chars().count();
+        let before = moment::before(self.source()).chars().count();
         let fail = |error| self.convert(&error, before);
         isolated(|| {
             let arena = Bump::new();
@@ -116,7 +121,7 @@ impl Compiled {
         };
         let position = place.map(|place| {
             let place = place.saturating_sub(before);
-            if counts_bytes(error.code()) { place } else { offset(&self.source, place) }
+            if counts_bytes(error.code()) { place } else { offset(self.source(), place) }
         });
         let mut letters = words.trim_end_matches('.').chars();
         let first = letters.next().into_iter().flat_map(char::to_lowercase);

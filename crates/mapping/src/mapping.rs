@@ -78,6 +78,16 @@ impl Mapping {
         }
     }
 
+    /// Returns the members of a variable that the expression names (`$steps.a.id` reads `a` of
+    /// `steps`); none if it does not read the variable, or may read all of it.
+    #[must_use]
+    pub fn members_read(&self, variable: &str) -> Vec<String> {
+        match &*self.compiled {
+            Compiled::Jlens(compiled) => compiled.members_read(variable),
+            Compiled::JsonataRs(compiled) => compiled.members_read(variable),
+        }
+    }
+
     /// Evaluates the expression on `input`, which is JSON text, and reads only the parts of it
     /// that the expression names; `None` is JSONata's *undefined*.
     ///

@@ -324,6 +324,8 @@ fn errors_of_jsonata_rs_have_their_place() {
     let problems = Mapping::problems_with(Engine::JsonataRs, "$average(a) & $type(b) & $sum(c)");
     let all: Vec<_> = problems.iter().map(|it| (it.position, it.length)).collect();
     assert_eq!(all, [(Some(0), 8), (Some(14), 5)]);
+    let mapping = Mapping::compile_with(Engine::JsonataRs, "$steps.a.id & $steps.b").unwrap();
+    assert_eq!(mapping.members_read("steps"), ["a", "b"]);
     let own = "($type := function($x){ $x }; $type(1))";
     assert!(Mapping::problems_with(Engine::JsonataRs, own).is_empty());
 }

@@ -20,17 +20,26 @@ impl Blobs {
         Self { folder }
     }
 
-    /// Writes a value into a new file; it is on disk when this returns, so that the entry that
-    /// names it never outlives it.
-    pub(crate) fn write(&self, value: &[u8]) -> Result<BlobName> {
-        files::create_folder(&self.folder)?;
-        let name: BlobName = Generate::generate();
-        let path = self.path(&name);
-        let temporary = path.with_extension("tmp");
-        files::write_new(&temporary, value)?;
-        fs::rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, error))?;
-        files::sync_folder(&self.folder)?;
-        Ok(name)
+    /// Writes each value that is given into a new file. They are on disk when this returns, so
+    /// that an entry that names one never outlives it.
+    ///
+    /// A file that was cut off needs no name of its own: nothing names it, so it is swept up.
+    pub(crate) fn write<'a>(
+        &self,
+        values: impl Iterator<Item = Option<&'a [u8]>>,
+    ) -> Result<Vec<Option<BlobName>>> {
+        let write = |value| {
+            files::create_folder(&self.folder)?;
+            let name: BlobName = Generate::generate();
+            files::write_new(&self.path(&name), value)?;
+            Ok(name)
+        };
+        let names = values.map(|value| value.map(write).transpose());
+        let names: Vec<Option<BlobName>> = names.collect::<Result<_>>()?;
+        if names.iter().any(Option::is_some) {
+            files::sync_folder(&self.folder)?;
+        }
+        Ok(names)
     }
 
     /// Reads a value; `None` if its file is gone.

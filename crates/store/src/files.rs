@@ -18,7 +18,7 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
     builder.create(path).map_err(|error| Error::io("create the folder", path, error))
 }
 
-/// Writes a new file and syncs it; the caller renames it and syncs the folder.
+/// Writes a new file and syncs it; the caller syncs the folder.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -24,6 +24,9 @@ pub(crate) fn split_flow(key: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(flow).ok()?, rest))
 }
 
+/// The number of a commit's first segment; the numbers below are those of loose blocks.
+pub(crate) const FIRST_SEGMENT: u32 = 1 << 31;
+
 /// Returns the key of a seen block: page, then number within the page.
 pub(crate) fn seen_key(flow: &str, sequence: u64, block: u32) -> Vec<u8> {
     let mut key = flow_prefix(flow);
@@ -32,10 +35,11 @@ pub(crate) fn seen_key(flow: &str, sequence: u64, block: u32) -> Vec<u8> {
     key
 }
 
-/// Reads the page's sequence from a key of a seen block.
-pub(crate) fn seen_sequence(key: &[u8]) -> Option<u64> {
+/// Reads from a key of a seen block its sequence, and whether it is a segment.
+pub(crate) fn seen_place(key: &[u8]) -> Option<(u64, bool)> {
     let (sequence, block) = split_flow(key)?.1.split_first_chunk::<8>()?;
-    (block.len() == 4).then(|| u64::from_be_bytes(*sequence))
+    let block = u32::from_be_bytes(block.try_into().ok()?);
+    Some((u64::from_be_bytes(*sequence), block >= FIRST_SEGMENT))
 }
 
 /// Returns what the keys of a dead letter's versions begin with.
@@ -82,8 +86,8 @@ pub(crate) fn place(tree: Tree, key: &[u8]) -> String {
         Tree::Meta => std::str::from_utf8(key).ok().map(|name| format!("entry `{name}`")),
         Tree::Heads | Tree::Runs => split_flow(key).map(|(flow, _)| format!("flow `{flow}`")),
         Tree::Seen => split_flow(key)
-            .zip(seen_sequence(key))
-            .map(|((flow, _), sequence)| format!("flow `{flow}`, page {sequence}")),
+            .zip(seen_place(key))
+            .map(|((flow, _), (sequence, _))| format!("flow `{flow}`, page {sequence}")),
         Tree::DeadLetters => split_letter(key)
             .map(|(flow, id, sequence)| format!("flow `{flow}`, page {sequence}, id {id}")),
         Tree::Vault => None,

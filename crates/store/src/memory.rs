@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format;
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
-use crate::trees::{Tree, Trees, Wait, Write};
+use crate::trees::{Entry, Tree, Trees, Wait, Write};
 use crate::vault::MasterKey;
 
 /// A store that lasts as long as its process.
@@ -96,6 +96,11 @@ impl Entries {
 
 #[async_trait]
 impl Trees for MemoryTrees {
+    // Small, so that what comes in blocks and pieces is a common thing in tests.
+    const SEGMENT_ENTRIES: usize = 100;
+    const LOOSE_BLOCKS: usize = 4;
+    const BYTES_AT_ONCE: usize = 8 * 1024;
+
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.lock().entries.get(&(tree, key.to_vec())).cloned())
     }
@@ -106,6 +111,27 @@ impl Trees for MemoryTrees {
         let keys = from.map(|(key, _)| key);
         let keys = keys.take_while(|(found, key)| *found == tree && key.starts_with(prefix));
         Ok(keys.map(|(_, key)| key.clone()).collect())
+    }
+
+    async fn entries(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        until: &[u8],
+        bytes: usize,
+    ) -> Result<Vec<Entry>> {
+        let entries = self.lock();
+        let range = entries.entries.range((tree, from.to_vec())..(tree, until.to_vec()));
+        let mut found = Vec::new();
+        let mut held = 0;
+        for ((_, key), value) in range {
+            found.push((key.clone(), value.clone()));
+            held += value.len();
+            if held >= bytes {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {

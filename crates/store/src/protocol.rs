@@ -1,8 +1,9 @@
 //! The commit protocol, once for every home: leases, sequences, writes in order, recovery.
 //!
-//! A commit writes seen blocks and dead letters under its own sequence, then the head, then
+//! A commit writes seen blocks and dead letters under its own sequence, then the head, then it
 //! deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a
-//! crash, readers see the last commit whose head is there, and nothing else.
+//! crash, readers see the last commit whose head is there, and nothing else. So nothing depends on
+//! how many of the writes a home is handed at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
+use crate::format;
 use crate::layout::{self, StoredHead, StoredLetter, Tip};
+use crate::pieces::Pieces;
 use crate::seal::Sealer;
+use crate::seen::{Blocks, Change, Kept};
 use crate::store::{
     Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Head, Lease, NewDeadLetter, RunLine, Seen,
-    SeenChange, Store,
+    Store,
 };
 use crate::trees::{Tree, Trees, Wait, Write};
-use crate::{format, seen};
 
 /// The lines that are kept of each flow's runs.
 const RUNS_KEPT: usize = 100;
@@ -38,12 +41,12 @@ pub(crate) struct Core<T> {
 
 /// Where the commits of one flow stand in this process; its lock keeps them in turn.
 #[derive(Default)]
-struct Committer {
+pub(crate) struct Committer {
     /// The number of the lease that may commit; 0 before the first.
     lease: u64,
     /// The tip, if the trees are known to hold nothing beyond it; `None` after a lease and after
     /// a failure, when the next commit looks and cleans up first.
-    tip: Option<Tip>,
+    tip: Option<(Tip, Kept)>,
 }
 
 impl<T: Trees> Core<T> {
@@ -58,7 +61,7 @@ impl<T: Trees> Core<T> {
         Self { trees, sealer, opening, flows: Mutex::default() }
     }
 
-    fn committer(&self, flow: &str) -> Arc<tokio::sync::Mutex<Committer>> {
+    pub(crate) fn committer(&self, flow: &str) -> Arc<tokio::sync::Mutex<Committer>> {
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(flows.entry(flow.to_owned()).or_default())
     }
@@ -81,9 +84,9 @@ impl<T: Trees> Core<T> {
         if fence.epoch != (Epoch { opening: self.opening, lease: committer.lease }) {
             return Err(Error::Fenced);
         }
-        let (tip, clean) = match committer.tip {
-            Some(tip) => (tip, true),
-            None => (self.stored_head(flow).await?.map(|head| head.tip).unwrap_or_default(), false),
+        let (tip, known) = match committer.tip.clone() {
+            Some((tip, kept)) => (tip, Some(kept)),
+            None => (self.stored_head(flow).await?.map(|head| head.tip).unwrap_or_default(), None),
         };
         if tip.sequence.checked_add(1) != Some(sequence) {
             let expected = tip.sequence.saturating_add(1);
@@ -91,66 +94,49 @@ impl<T: Trees> Core<T> {
         }
         let counts = tip.counts.checked_add(commit.counts).ok_or(Error::CountOverflow)?;
 
-        let mut writes = if clean { Vec::new() } else { self.leftovers(flow, tip).await? };
-        let (entries, replaces) = match commit.seen {
-            SeenChange::Append(entries) => (entries, false),
-            SeenChange::Replace(entries) => (entries, true),
+        let (kept, leftovers) = match known {
+            Some(kept) => (kept, Vec::new()),
+            None => self.leftovers(flow, tip).await?,
         };
-        writes.extend(seen::blocks(&self.sealer, flow, sequence, &entries));
+        let seen = self.change(flow, (&kept, tip.seen_entries), sequence, commit.seen).await?;
+        let Change { seen_from, seen_entries, .. } = seen;
+        let next = Tip { sequence, seen_from, seen_entries, counts };
         let letters = self.letter_writes(flow, sequence, &commit.dead_letters)?;
-        let next = Tip {
-            sequence,
-            seen_from: if replaces { sequence } else { tip.seen_from },
-            seen_entries: entries.len() as u64 + if replaces { 0 } else { tip.seen_entries },
-            counts,
-        };
-        let obsolete = self.obsolete(flow, tip, next, &letters).await?;
-        writes.extend(letters);
+        let superseded = self.superseded(flow, tip, &letters).await?;
         let key = layout::flow_prefix(flow);
         let head = StoredHead { tip: next, snapshot: commit.snapshot }.encode();
         let head = self.sealer.seal(Tree::Heads, &key, &head)?;
-        writes.push(Write::Put(Tree::Heads, key, head));
-        writes.extend(obsolete);
 
         // Until the writes are known to be applied, the trees may hold any prefix of them.
         committer.tip = None;
-        self.trees.apply(writes, Wait::Durable).await?;
-        committer.tip = Some(next);
+        let mut pieces = Pieces::to(&self.trees);
+        pieces.add(leftovers).await?;
+        pieces.add(Blocks::of(&self.sealer, flow, sequence, &seen.parts, seen.form)).await?;
+        pieces.add(letters).await?;
+        pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
+        pieces.add(superseded).await?;
+        pieces.add(seen.obsolete).await?;
+        pieces.finish().await?;
+        committer.tip = Some((next, seen.kept));
         Ok(())
     }
 
     /// Returns the deletions of what crashed commits left: entries above the tip, and entries
     /// that the tip made obsolete but did not come to delete.
-    async fn leftovers(&self, flow: &str, tip: Tip) -> Result<Vec<Write>> {
-        let mut gone = Vec::new();
-        for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
-            if !self.block_counts(&key, tip)? {
-                gone.push(Write::Delete(Tree::Seen, key));
-            }
-        }
+    async fn leftovers(&self, flow: &str, tip: Tip) -> Result<(Kept, Vec<Write>)> {
+        let (kept, blocks) = self.kept(flow, tip.seen_from..=tip.sequence).await?;
+        let blocks = blocks.into_iter().map(|key| Write::Delete(Tree::Seen, key));
+        let mut gone: Vec<Write> = blocks.collect();
         let versions = self.trees.keys(Tree::DeadLetters, &layout::flow_prefix(flow)).await?;
         let committed: HashSet<_> = newest_versions(&versions, |_| tip.sequence)?.collect();
         let superseded = versions.iter().filter(|key| !committed.contains(key));
         gone.extend(superseded.map(|key| Write::Delete(Tree::DeadLetters, key.clone())));
-        Ok(gone)
+        Ok((kept, gone))
     }
 
-    /// Returns the deletions of what the next tip makes obsolete.
-    async fn obsolete(
-        &self,
-        flow: &str,
-        tip: Tip,
-        next: Tip,
-        letters: &[Write],
-    ) -> Result<Vec<Write>> {
+    /// Returns the deletions of the dead letters whose place new ones take.
+    async fn superseded(&self, flow: &str, tip: Tip, letters: &[Write]) -> Result<Vec<Write>> {
         let mut gone = Vec::new();
-        if next.seen_from != tip.seen_from && tip.seen_entries > 0 {
-            for key in self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await? {
-                if self.block_counts(&key, tip)? {
-                    gone.push(Write::Delete(Tree::Seen, key));
-                }
-            }
-        }
         for letter in letters {
             let (Write::Put(_, key, _) | Write::Delete(_, key)) = letter;
             let (_, id, _) = split_letter(key)?;
@@ -163,13 +149,6 @@ impl<T: Trees> Core<T> {
             }
         }
         Ok(gone)
-    }
-
-    /// Says whether a seen block is among those that a tip counts.
-    pub(crate) fn block_counts(&self, key: &[u8], tip: Tip) -> Result<bool> {
-        let sequence = layout::seen_sequence(key)
-            .ok_or_else(|| Error::corrupt(Tree::Seen, key, "the key has an impossible length"))?;
-        Ok((tip.seen_from..=tip.sequence).contains(&sequence))
     }
 
     fn letter_writes(
@@ -285,8 +264,12 @@ impl<H: Home> Store for H {
         Ok(self.core().stored_head(flow).await?.map(Head::from))
     }
 
-    async fn seen(&self, flow: &str) -> Result<Vec<Seen>> {
-        self.core().seen(flow).await
+    async fn seen(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
+    ) -> Result<()> {
+        self.core().seen(flow, each).await
     }
 
     async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {

@@ -3,10 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::error::{Error, Result};
-use crate::layout::{self, StoredHead, StoredLetter};
+use crate::layout::{self, StoredHead, StoredLetter, Tip};
 use crate::protocol::{Core, newest_versions, split_letter};
-use crate::seen;
-use crate::store::{DeadLetter, DeadLetterSummary, Head, RunLine, Seen};
+use crate::store::{DeadLetter, DeadLetterSummary, Head, RunLine};
 use crate::trees::{Tree, Trees};
 
 /// The ids that an error about an ambiguous one names at most.
@@ -18,34 +17,6 @@ impl<T: Trees> Core<T> {
         let Some(plain) = self.opened_entry(Tree::Heads, &key).await? else { return Ok(None) };
         let head = StoredHead::decode(&plain);
         head.map(Some).ok_or_else(|| Error::corrupt(Tree::Heads, &key, "the entry is too short"))
-    }
-
-    pub(crate) async fn seen(&self, flow: &str) -> Result<Vec<Seen>> {
-        loop {
-            let Some(StoredHead { tip, .. }) = self.stored_head(flow).await? else {
-                return Ok(Vec::new());
-            };
-            let mut entries = Vec::new();
-            let prefix = layout::flow_prefix(flow);
-            for key in self.trees.keys(Tree::Seen, &prefix).await? {
-                if self.block_counts(&key, tip)?
-                    && let Some(block) = self.trees.get(Tree::Seen, &key).await?
-                {
-                    seen::unpack(&self.sealer, &key, &block, &mut entries)?;
-                }
-            }
-            if entries.len() as u64 == tip.seen_entries {
-                return Ok(entries);
-            }
-            // A commit that replaced the entries meanwhile took blocks away: read again. The
-            // same start with another number of entries means that blocks are lost.
-            let now = self.stored_head(flow).await?.map(|head| head.tip.seen_from);
-            if now == Some(tip.seen_from) {
-                let reason = format!("{} of {} entries are there", entries.len(), tip.seen_entries);
-                let key = layout::seen_key(flow, tip.sequence, 0);
-                return Err(Error::corrupt(Tree::Seen, &key, reason));
-            }
-        }
     }
 
     pub(crate) async fn runs(&self, flow: &str) -> Result<Vec<RunLine>> {
@@ -165,6 +136,7 @@ impl<T: Trees> Core<T> {
 
 impl From<StoredHead> for Head {
     fn from(StoredHead { tip, snapshot }: StoredHead) -> Self {
-        Self { sequence: tip.sequence, snapshot, counts: tip.counts }
+        let Tip { sequence, seen_entries, counts, .. } = tip;
+        Self { sequence, snapshot, counts, seen_entries }
     }
 }

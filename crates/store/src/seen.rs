@@ -1,4 +1,7 @@
-//! Seen entries as blocks: 40 bytes an entry, 125 entries a block, each with its own check.
+//! Seen entries as blocks: 40 bytes an entry, and a check a block.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::layout;
@@ -6,38 +9,146 @@ use crate::seal::Sealer;
 use crate::store::Seen;
 use crate::trees::{Tree, Write};
 
-/// The entries of a block, so that a block stays below what a home keeps in line: a page of 1,000
-/// makes eight blocks of 5,017 bytes.
-pub(crate) const BLOCK_ENTRIES: usize = 125;
-
 const ENTRY_LEN: usize = 40;
 const CHECK_LEN: usize = 16;
 const FORMAT: u8 = 1;
 
-/// Lays the entries of one commit out as blocks.
-pub(crate) fn blocks(sealer: &Sealer, flow: &str, sequence: u64, entries: &[Seen]) -> Vec<Write> {
-    (0_u32..)
-        .zip(entries.chunks(BLOCK_ENTRIES))
-        .map(|(block, entries)| {
-            let key = layout::seen_key(flow, sequence, block);
-            let value = pack(sealer, &key, entries);
-            Write::Put(Tree::Seen, key, value)
-        })
-        .collect()
+/// How entries are laid out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    /// In blocks of 125 entries, 5,017 bytes: below what a home keeps in line.
+    Loose,
+    /// In blocks of so many entries.
+    Segment(usize),
 }
 
-fn pack(sealer: &Sealer, key: &[u8], entries: &[Seen]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(entries.len() * ENTRY_LEN);
+impl Form {
+    /// How many entries a block has at most.
+    const fn entries(self) -> usize {
+        match self {
+            Self::Loose => 125,
+            Self::Segment(entries) => entries,
+        }
+    }
+
+    /// How many blocks so many entries make.
+    pub(crate) const fn blocks(self, entries: usize) -> usize {
+        entries.div_ceil(self.entries())
+    }
+}
+
+/// Which blocks count: those of the committed sequences, but no loose ones that were rolled.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) sequences: RangeInclusive<u64>,
+    /// The sequence of the last segments; loose blocks up to it are in segments. 0 if there are
+    /// none.
+    pub(crate) rolled: u64,
+    /// How many loose blocks count.
+    pub(crate) loose: usize,
+}
+
+impl Kept {
+    /// Says whether the block with a key counts.
+    pub(crate) fn counts(&self, key: &[u8]) -> Result<bool> {
+        let (sequence, segment) = layout::seen_place(key)
+            .ok_or_else(|| Error::corrupt(Tree::Seen, key, "the key has an impossible length"))?;
+        Ok(self.sequences.contains(&sequence) && (segment || sequence > self.rolled))
+    }
+}
+
+/// What a commit makes of the seen entries.
+pub(crate) struct Change {
+    /// The entries that it writes.
+    pub(crate) parts: Vec<Arc<Vec<Seen>>>,
+    pub(crate) form: Form,
+    /// Deletions of what is obsolete behind the commit.
+    pub(crate) obsolete: Vec<Write>,
+    /// The first sequence whose blocks count from then on.
+    pub(crate) seen_from: u64,
+    /// How many entries are kept from then on.
+    pub(crate) seen_entries: u64,
+    /// Which blocks count from then on.
+    pub(crate) kept: Kept,
+}
+
+/// The blocks that hold the entries of one commit, each made when it is asked for.
+pub(crate) struct Blocks<'a> {
+    sealer: &'a Sealer,
+    flow: &'a str,
+    sequence: u64,
+    parts: &'a [Arc<Vec<Seen>>],
+    form: Form,
+    /// How many entries of the first part are in blocks already.
+    at: usize,
+    /// The number of the next block.
+    block: u32,
+}
+
+impl<'a> Blocks<'a> {
+    pub(crate) fn of(
+        sealer: &'a Sealer,
+        flow: &'a str,
+        sequence: u64,
+        parts: &'a [Arc<Vec<Seen>>],
+        form: Form,
+    ) -> Self {
+        let block = match form {
+            Form::Loose => 0,
+            Form::Segment(_) => layout::FIRST_SEGMENT,
+        };
+        Self { sealer, flow, sequence, parts, form, at: 0, block }
+    }
+
+    /// Packs the next entries; small parts share a block.
+    fn packed(&mut self) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let mut room = self.form.entries();
+        while let Some((part, behind)) = self.parts.split_first() {
+            let left = part.get(self.at..).unwrap_or_default();
+            let (taken, left) = left.split_at(left.len().min(room));
+            pack(taken, &mut packed);
+            self.at += taken.len();
+            room -= taken.len();
+            if !left.is_empty() {
+                break;
+            }
+            (self.parts, self.at) = (behind, 0);
+        }
+        packed
+    }
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Write;
+
+    fn next(&mut self) -> Option<Write> {
+        let packed = self.packed();
+        if packed.is_empty() {
+            return None;
+        }
+        let key = layout::seen_key(self.flow, self.sequence, self.block);
+        self.block += 1;
+        let value = checked(self.sealer, &key, &packed);
+        Some(Write::Put(Tree::Seen, key, value))
+    }
+}
+
+fn pack(entries: &[Seen], packed: &mut Vec<u8>) {
+    packed.reserve_exact(entries.len() * ENTRY_LEN);
     for entry in entries {
         packed.extend_from_slice(&entry.key);
         packed.extend_from_slice(&entry.content);
         packed.extend_from_slice(&entry.version.to_be_bytes());
         packed.extend_from_slice(&entry.sequence.to_be_bytes());
     }
+}
+
+fn checked(sealer: &Sealer, key: &[u8], packed: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(1 + CHECK_LEN + packed.len());
     value.push(FORMAT);
-    value.extend_from_slice(&check(sealer, key, &packed));
-    value.extend_from_slice(&packed);
+    value.extend_from_slice(&check(sealer, key, packed));
+    value.extend_from_slice(packed);
     value
 }
 
@@ -97,11 +208,16 @@ mod tests {
                 .into_iter()
                 .map(|(key, content, version, sequence)| Seen { key, content, version, sequence })
                 .collect();
+            // Parts that end within blocks, and an empty one.
+            let (few, more) = entries.split_at(entries.len() / 3);
+            let parts = [few, &[], more].map(|part| Arc::new(part.to_vec()));
             let mut read = Vec::new();
-            for write in blocks(&sealer, "f", 7, &entries) {
+            for write in Blocks::of(&sealer, "f", 7, &parts, Form::Loose) {
                 let Write::Put(_, key, value) = write else { panic!("blocks only put") };
                 unpack(&sealer, &key, &value, &mut read).unwrap();
             }
+            let blocks = Blocks::of(&sealer, "f", 7, &parts, Form::Loose).count();
+            prop_assert_eq!(blocks, Form::Loose.blocks(entries.len()));
             prop_assert_eq!(read, entries);
         }
     }
@@ -111,7 +227,9 @@ mod tests {
         let sealer = Sealer::new(&MasterKey::generate());
         let entry = Seen { key: [1; 16], content: [2; 8], version: -3, sequence: 4 };
         let key = layout::seen_key("letters", 12, 0);
-        let good = pack(&sealer, &key, &[entry]);
+        let mut packed = Vec::new();
+        pack(&[entry], &mut packed);
+        let good = checked(&sealer, &key, &packed);
         let mut flipped = good.clone();
         flipped[30] ^= 1;
         let short = &good[..good.len() - 1];

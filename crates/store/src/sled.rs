@@ -3,20 +3,24 @@
 //! Its folder holds the database (`sled/`), large values (`blobs/`) and who opened it last
 //! (`holder`).
 
+mod opening;
+
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::opening::{DATABASE, database_file, failed, open_database};
 use crate::blobs::Blobs;
 pub use crate::disk::Durability;
 use crate::disk::{BlobName, Disk, Ordered};
 use crate::error::{Error, Result};
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
-use crate::trees::{Tree, Trees, Wait, Write};
+use crate::trees::{Entry, Tree, Trees, Wait, Write};
 use crate::vault::{KeyFile, MasterKey};
 use crate::{files, format, layout};
 
@@ -26,11 +30,6 @@ use crate::{files, format, layout};
 /// eighth of a megabyte goes to a heap file that sled never syncs, so a power failure could take
 /// an acknowledged commit. Below this size no leaf comes near that.
 const INLINE_MAX: usize = 5 * 1024;
-
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// sled flushes by itself this often, and collects garbage only then.
-const FLUSH_EVERY_MS: u64 = 500;
 
 /// How a sled store is opened.
 #[derive(Debug)]
@@ -108,6 +107,16 @@ impl SledTrees {
 
 #[async_trait]
 impl Trees for SledTrees {
+    /// Half a megabyte a file.
+    const SEGMENT_ENTRIES: usize = 12_800;
+
+    /// sled looks at what its cache holds only when 64 pages of one of its 256 parts were used, so
+    /// it keeps as good as everything when values are large and few. These blocks are 20 pages of
+    /// 1,000 records, 800 KB.
+    const LOOSE_BLOCKS: usize = 160;
+
+    const BYTES_AT_ONCE: usize = 512 * 1024;
+
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if tree != Tree::Seen
             && let Some(value) = self.0.disk.get_inline(tree, key)?
@@ -126,6 +135,17 @@ impl Trees for SledTrees {
                 .collect()
         };
         blocking("read", keys).await
+    }
+
+    async fn entries(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        until: &[u8],
+        bytes: usize,
+    ) -> Result<Vec<Entry>> {
+        let (ordered, range) = (Arc::clone(&self.0), from.to_vec()..until.to_vec());
+        blocking("read", move || ordered.disk.entries(tree, range, bytes)).await
     }
 
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -210,10 +230,28 @@ impl SledDisk {
         }
     }
 
-    /// Returns the files that entries name. Seen blocks are always small enough for the database.
+    fn entries(&self, tree: Tree, range: Range<Vec<u8>>, bytes: usize) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut held = 0;
+        for entry in self.tree(tree).range(range) {
+            let (key, value) = entry.map_err(|error| failed("read", &error))?;
+            let value = match Value::decode(tree, &key, &value)? {
+                Value::Inline(value) => Some(value.to_vec()),
+                Value::Blob(_) => self.get(tree, &key)?,
+            };
+            held += value.as_ref().map_or(0, Vec::len);
+            entries.extend(value.map(|value| (key.to_vec(), value)));
+            if held >= bytes {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Returns the files that entries name.
     fn blobs_named(&self) -> Result<HashSet<BlobName>> {
         let mut named = HashSet::new();
-        for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Seen) {
+        for tree in Tree::ALL {
             for entry in self.tree(tree) {
                 let (key, value) = entry.map_err(|error| failed("read", &error))?;
                 if let Value::Blob(name) = Value::decode(tree, &key, &value)? {
@@ -227,15 +265,17 @@ impl SledDisk {
 
 impl Disk for SledDisk {
     fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
+        // Files come first: the database may bring an entry to the disk whenever it likes.
+        let large = writes.iter().map(|write| match write {
+            Write::Put(_, _, value) if value.len() > INLINE_MAX => Some(&value[..]),
+            _ => None,
+        });
+        let files = self.blobs.write(large)?;
         let mut orphans = Vec::new();
-        for write in writes {
+        for (write, file) in writes.iter().zip(files) {
             let (tree, key, old) = match write {
                 Write::Put(tree, key, value) => {
-                    let value = if value.len() > INLINE_MAX {
-                        Value::Blob(self.blobs.write(value)?).encode()
-                    } else {
-                        Value::Inline(value).encode()
-                    };
+                    let value = file.map_or(Value::Inline(value), Value::Blob).encode();
                     (*tree, key, self.tree(*tree).insert(key, value))
                 }
                 Write::Delete(tree, key) => (*tree, key, self.tree(*tree).remove(key)),
@@ -288,77 +328,6 @@ impl<'a> Value<'a> {
             }
             _ => Err(Error::corrupt(tree, key, "the value has no known form")),
         }
-    }
-}
-
-const DATABASE: &str = "sled";
-
-fn database_file(path: &Path) -> PathBuf {
-    path.join(DATABASE).join("db")
-}
-
-fn open_database(path: &Path) -> Result<::sled::Db> {
-    let database = path.join(DATABASE);
-    let config = ::sled::Config::new()
-        .path(&database)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(Some(FLUSH_EVERY_MS));
-    let opened = match config.open() {
-        Err(error) if is_lock(&error) => {
-            return Err(Error::Locked { path: path.to_owned(), holder: holder(path) });
-        }
-        Err(error) => {
-            if !set_snapshots_aside(&database)? {
-                return Err(failed("open", &error));
-            }
-            config.open()
-        }
-        opened => opened,
-    };
-    let db = opened.map_err(|error| failed("open", &error))?;
-    let process = std::process::id().to_string();
-    let holder = path.join(HOLDER);
-    fs::write(&holder, process).map_err(|error| Error::io("write", holder, error))?;
-    Ok(db)
-}
-
-const HOLDER: &str = "holder";
-
-fn holder(path: &Path) -> String {
-    let process = fs::read_to_string(path.join(HOLDER)).ok();
-    let process = process.and_then(|process| process.trim().parse::<u32>().ok());
-    process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
-}
-
-fn is_lock(error: &::sled::Error) -> bool {
-    matches!(error, ::sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
-}
-
-/// Renames snapshots whose writing was cut off, which keep sled from opening; it then recovers
-/// from its log, which holds everything. Says whether there were any.
-fn set_snapshots_aside(database: &Path) -> Result<bool> {
-    let failed = |error| Error::io("list the folder", database, error);
-    let mut any = false;
-    for entry in fs::read_dir(database).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            let (from, to) = (database.join(&name), database.join(format!("aside.{name}")));
-            fs::rename(&from, &to).map_err(|error| Error::io("set aside", &from, error))?;
-            tracing::warn!(file = %to.display(), "set a half-written snapshot aside");
-            any = true;
-        }
-    }
-    Ok(any)
-}
-
-fn failed(doing: &'static str, error: &::sled::Error) -> Error {
-    match error {
-        ::sled::Error::Corruption { at, .. } => Error::Corrupt {
-            tree: "sled",
-            place: at.map_or_else(|| "an unknown place".to_owned(), |at| format!("{at:?}")),
-            reason: "a checksum does not fit".to_owned(),
-        },
-        error => Error::Database { doing, reason: error.to_string() },
     }
 }
 

@@ -1,5 +1,7 @@
 //! The contract of a store and the data that crosses it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +30,16 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the flow's last commit, without a lease; `None` before the first one.
     async fn head(&self, flow: &str) -> Result<Option<Head>>;
 
-    /// Returns all committed seen entries in commit order: for the same key, later ones win.
-    async fn seen(&self, flow: &str) -> Result<Vec<Seen>>;
+    /// Gives all committed seen entries to `each`, some thousands at a time, in commit order: for
+    /// the same key, later ones win.
+    ///
+    /// Commits of the flow wait meanwhile, so the entries are those of one commit. After an error
+    /// what was given is not all.
+    async fn seen(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
+    ) -> Result<()>;
 
     /// Adds a run's line and keeps the newest 100 of the flow, by start; not synced to disk.
     ///
@@ -106,6 +116,8 @@ pub struct Head {
     pub snapshot: Vec<u8>,
     /// The totals of all commits.
     pub counts: Counts,
+    /// How many seen entries are kept, those included that later ones supersede.
+    pub seen_entries: u64,
 }
 
 /// What one page changes.
@@ -126,8 +138,11 @@ pub struct Commit {
 pub enum SeenChange {
     /// Adds entries behind the committed ones; an empty list writes nothing.
     Append(Vec<Seen>),
-    /// Puts these entries in the place of all committed ones.
-    Replace(Vec<Seen>),
+    /// Puts these entries, in the order of the parts, in the place of all committed ones.
+    ///
+    /// Parts are shared, not copied, and written in pieces, so that a table of any size is
+    /// replaced within a few megabytes.
+    Replace(Vec<Arc<Vec<Seen>>>),
 }
 
 /// Which content of which key was already settled: 40 bytes on disk.
@@ -153,11 +168,11 @@ pub struct Counts {
     pub emitted: u64,
     /// Records whose content was already settled.
     pub unchanged: u64,
-    /// Messages that a step's condition left out.
+    /// Messages that conditions kept from every end of the steps.
     pub filtered: u64,
-    /// Messages that the last step delivered.
+    /// Messages that came to an end of the steps; a graph may have several.
     pub delivered: u64,
-    /// Messages that were refused and kept.
+    /// Dead letters: a message has one for each step that refused it.
     pub dead_lettered: u64,
 }
 

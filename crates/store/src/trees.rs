@@ -47,6 +47,15 @@ pub(crate) enum Write {
     Delete(Tree, Vec<u8>),
 }
 
+impl Write {
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        let (Self::Put(_, key, _) | Self::Delete(_, key)) = self;
+        let value = if let Self::Put(_, _, value) = self { value.len() } else { 0 };
+        size_of::<Self>() + key.len() + value
+    }
+}
+
 /// When a home may answer that it has applied writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -56,17 +65,40 @@ pub(crate) enum Wait {
     Visible,
 }
 
+/// A key and its value.
+pub(crate) type Entry = (Vec<u8>, Vec<u8>);
+
 /// The trees of one home.
 ///
 /// The protocol above asks for no atomicity: writes are applied one by one, in order, and what
 /// survives a crash is a prefix of them.
 #[async_trait]
 pub(crate) trait Trees: Send + Sync + 'static {
+    /// How many seen entries a segment has at most.
+    const SEGMENT_ENTRIES: usize;
+
+    /// With more loose blocks of seen entries than these, a commit rolls them into segments.
+    const LOOSE_BLOCKS: usize;
+
+    /// When so many bytes of writes are together, the home is handed them, so that a commit of
+    /// any size fits into bounded memory.
+    const BYTES_AT_ONCE: usize;
+
     /// Returns the value of a key.
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Returns the keys that begin with a prefix, in ascending order.
     async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// Returns the first entries that lie at or after `from` and before `until`, in ascending
+    /// order, until there are as many `bytes` of values or no more entries.
+    async fn entries(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        until: &[u8],
+        bytes: usize,
+    ) -> Result<Vec<Entry>>;
 
     /// Returns the first key at or after `from`.
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>>;

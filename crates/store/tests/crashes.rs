@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+use std::sync::Arc;
+
+use towpath_store::conformance::seen_of;
 use towpath_store::{
     Commit, Counts, Error, MasterKey, MemoryStore, NewDeadLetter, Result, Seen, SeenChange, Store,
 };
@@ -27,7 +30,9 @@ impl State {
         next.records += commit.counts.records;
         match &commit.seen {
             SeenChange::Append(entries) => next.seen.extend(entries),
-            SeenChange::Replace(entries) => next.seen.clone_from(entries),
+            SeenChange::Replace(parts) => {
+                next.seen = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            }
         }
         for letter in &commit.dead_letters {
             next.letters.retain(|(message, _)| *message != letter.message_id);
@@ -39,7 +44,7 @@ impl State {
 
     async fn read(store: &MemoryStore) -> Result<Self> {
         let Some(head) = store.head(FLOW).await? else {
-            assert_eq!(store.seen(FLOW).await?, []);
+            assert_eq!(seen_of(store, FLOW).await?, []);
             assert_eq!(store.dead_letters(None).await?, []);
             return Ok(Self::default());
         };
@@ -53,7 +58,7 @@ impl State {
             sequence: head.sequence,
             snapshot: head.snapshot,
             records: head.counts.records,
-            seen: store.seen(FLOW).await?,
+            seen: seen_of(store, FLOW).await?,
             letters,
         })
     }
@@ -88,7 +93,11 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
         // The letter `a` is refused again: at first attempts only.
         3 if attempt == 0 => (SeenChange::Append(entries(126)), vec![letter("a"), letter("b")]),
         3 => (SeenChange::Append(entries(126)), vec![letter("c")]),
-        4 => (SeenChange::Replace(entries(140)), vec![]),
+        // More blocks than this home takes at once, to put and to delete.
+        4 => {
+            let (few, more) = (entries(90), entries(120));
+            (SeenChange::Replace(vec![Arc::new(few), Arc::new(more)]), vec![])
+        }
         5 => (SeenChange::Append(entries(9)), vec![letter("a")]),
         6 => (SeenChange::Replace(vec![]), vec![letter("c")]),
         _ => (SeenChange::Append(entries(5)), vec![]),

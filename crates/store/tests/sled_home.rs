@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use towpath_store::conformance::seen_of;
 use towpath_store::{
     Commit, Counts, Durability, Error, MasterKey, Result, Seen, SeenChange, SledOptions, SledStore,
     Store,
@@ -85,7 +86,7 @@ async fn a_half_written_snapshot_is_set_aside() {
     let left_over = folder.path().join("sled/snap.0000000000001234.generating");
     fs::write(&left_over, b"cut off").unwrap();
     let store = open(folder.path(), &key).await.unwrap();
-    assert_eq!(store.seen("f").await.unwrap().len(), 10);
+    assert_eq!(seen_of(&store, "f").await.unwrap().len(), 10);
     assert!(!left_over.exists());
     assert!(folder.path().join("sled/aside.snap.0000000000001234.generating").exists());
 }
@@ -117,7 +118,7 @@ async fn files_of_large_values_live_as_long_as_their_entries() {
 /// sled writes leaves above an eighth of a megabyte to heap files that it never syncs; none may
 /// appear, or an acknowledged commit is not durable. The folder must also not outgrow its content.
 #[tokio::test]
-async fn pages_of_a_thousand_stay_in_the_synced_file() {
+async fn pages_of_a_thousand_are_in_synced_files() {
     let folder = tempfile::tempdir().unwrap();
     let key = MasterKey::generate();
     let store = open(folder.path(), &key).await.unwrap();
@@ -125,11 +126,13 @@ async fn pages_of_a_thousand_stay_in_the_synced_file() {
     for sequence in 1..=100 {
         store.commit(&fence, sequence, page(sequence, 1_000, vec![b' '; 4_000])).await.unwrap();
     }
-    assert_eq!(store.seen("f").await.unwrap().len(), 100_000);
+    assert_eq!(seen_of(&store, "f").await.unwrap().len(), 100_000);
     assert_eq!(files(&folder.path().join("sled/blobs")), Vec::<PathBuf>::new());
+    let segments = files(&folder.path().join("blobs")).len();
+    assert_eq!(segments, 8, "every 21 pages are rolled into two files");
     drop(store);
     let megabytes = size(folder.path()) / 1_000_000;
     assert!(megabytes < 20, "4 MB of entries take {megabytes} MB");
     let store = open(folder.path(), &key).await.unwrap();
-    assert_eq!(store.seen("f").await.unwrap().len(), 100_000);
+    assert_eq!(seen_of(&store, "f").await.unwrap().len(), 100_000);
 }

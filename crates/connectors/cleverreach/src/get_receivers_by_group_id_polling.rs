@@ -25,7 +25,7 @@ pub(crate) struct GetReceiversByGroupIdPolling {
 #[async_trait]
 impl PollingTrigger for GetReceiversByGroupIdPolling {
     type Cursor = Cursor;
-    const CHANGES: Changes = Changes::Timestamps;
+    const CHANGES: Changes = Changes::Both;
     const VOLATILE: &'static [&'static str] = receivers::VOLATILE;
 
     fn validate(&self) -> Result<(), String> {

@@ -18,7 +18,7 @@ pub(crate) struct GetReceiversPolling {
 #[async_trait]
 impl PollingTrigger for GetReceiversPolling {
     type Cursor = Cursor;
-    const CHANGES: Changes = Changes::Timestamps;
+    const CHANGES: Changes = Changes::Both;
     const VOLATILE: &'static [&'static str] = receivers::VOLATILE;
 
     async fn partitions(&self, api: &Api) -> Result<Vec<String>> {

@@ -7,7 +7,7 @@
 //!
 //! Limits: the vendor documents none and answers 429 when it has enough; four requests at once.
 //! Deletions are not seen, and one between two pages of a scan can hide one receiver until a
-//! later full scan; a change of attributes or tags alone moves no stamp and is not seen either.
+//! later sweep; a change of attributes or tags alone moves no stamp and waits for the sweep too.
 //!
 //! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
 

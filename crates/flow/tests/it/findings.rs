@@ -457,6 +457,84 @@ fn secrets_are_found_and_not_shown() {
 }
 
 #[test]
+fn graphs() {
+    let step = |id: &str, rest: &str| {
+        format!(
+            "  - {{ id: {id}, use: example-crm.upsertContact, account: sales, {rest} \
+             fields: {{ skipTransformation: true }} }}\n"
+        )
+    };
+    let (before, after) = RIGHT.split_once("  - { id: again").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    let text = [
+        before.to_owned(),
+        step("again", "after: trigger,"),
+        step("one", "after: [again, three],"),
+        step("two", "when: $steps.agian.ok,"),
+        step("three", ""),
+        step("four", "after: two,"),
+        step("own", "after: own,"),
+        step("join", "after: [contacts, again], when: '$steps.contacts.id and $steps.own',"),
+        after.to_owned(),
+    ];
+    insta::assert_snapshot!(shown(&text.concat()), @r#"
+    TP0116
+
+      × `one` waits for itself: it waits for `three`, which waits for `two`, which waits for `one`
+        ╭─[a.yaml:28:72]
+     27 │   - { id: again, use: example-crm.upsertContact, account: sales, after: trigger, fields: { skipTransformation: true } }
+     28 │   - { id: one, use: example-crm.upsertContact, account: sales, after: [again, three], fields: { skipTransformation: true } }
+        ·                                                                        ────────────
+     29 │   - { id: two, use: example-crm.upsertContact, account: sales, when: $steps.agian.ok, fields: { skipTransformation: true } }
+        ╰────
+      help: take one of them out of an `after`
+
+    TP0118
+
+      × `$steps.agian` is nothing: there is no such step
+        ╭─[a.yaml:29:70]
+     28 │   - { id: one, use: example-crm.upsertContact, account: sales, after: [again, three], fields: { skipTransformation: true } }
+     29 │   - { id: two, use: example-crm.upsertContact, account: sales, when: $steps.agian.ok, fields: { skipTransformation: true } }
+        ·                                                                      ───────────────
+     30 │   - { id: three, use: example-crm.upsertContact, account: sales,  fields: { skipTransformation: true } }
+        ╰────
+      help: did you mean `again`?
+
+    TP0117
+
+      × never reached: it waits for `two`, which never runs
+        ╭─[a.yaml:31:72]
+     30 │   - { id: three, use: example-crm.upsertContact, account: sales,  fields: { skipTransformation: true } }
+     31 │   - { id: four, use: example-crm.upsertContact, account: sales, after: two, fields: { skipTransformation: true } }
+        ·                                                                        ───
+     32 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
+        ╰────
+
+    TP0116
+
+      × `own` waits for itself
+        ╭─[a.yaml:32:71]
+     31 │   - { id: four, use: example-crm.upsertContact, account: sales, after: two, fields: { skipTransformation: true } }
+     32 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
+        ·                                                                       ───
+     33 │   - { id: join, use: example-crm.upsertContact, account: sales, after: [contacts, again], when: '$steps.contacts.id and $steps.own', fields: { skipTransformation: true } }
+        ╰────
+      help: take one of them out of an `after`
+
+    TP0118
+
+      × `$steps.own` is nothing here: `join` does not wait for it
+        ╭─[a.yaml:33:97]
+     32 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
+     33 │   - { id: join, use: example-crm.upsertContact, account: sales, after: [contacts, again], when: '$steps.contacts.id and $steps.own', fields: { skipTransformation: true } }
+        ·                                                                                                 ───────────────────────────────────
+     34 │ 
+        ╰────
+      help: add `own` to `after`
+    "#);
+}
+
+#[test]
 fn ids_and_order() {
     let text = wrong("id: again,", "id: contacts, after: [trigger, contcts],")
         .replace("after: trigger\n", "after: again\n")
@@ -482,17 +560,6 @@ fn ids_and_order() {
      18 │     when: data.name != "Nobody"
         ╰────
       help: known: `Contacts`, `contacts`, `trigger`
-
-    TP0115
-
-      × steps run in the order of the list: this one after `Contacts`
-        ╭─[a.yaml:27:29]
-     26 │         }
-     27 │   - { id: contacts, after: [trigger, contcts], use: example-crm.upsertContact, account: sales, fields: { skipTransformation: true } }
-        ·                             ───────
-     28 │ 
-        ╰────
-      help: leave `after` out, or move the step
 
     TP0115
 

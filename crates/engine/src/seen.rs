@@ -1,0 +1,284 @@
+//! What was settled, key by key: sorted shards of 40 bytes an entry, and this run's changes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use connector::Timestamp;
+use store::Seen;
+
+/// The version of a record whose system tells none.
+pub(crate) const UNVERSIONED: i64 = i64::MIN;
+
+/// A record's key, hashed.
+pub(crate) type Key = [u8; 16];
+
+/// One shard a first byte of the key: keys are hashes, so all shards are about as long.
+const SHARDS: usize = 256;
+
+/// With so many changes some are merged into their shards. A hash table of 32,768 places, 1.6 MB,
+/// holds 28,672.
+const CHANGES: usize = 28_000;
+
+/// The shards that are merged into at once: of a million entries 5 MB are copied, which takes a
+/// few milliseconds, where all of them would hold the caller up.
+const MERGED_AT_ONCE: usize = SHARDS / 8;
+
+/// What lies on disk may be this many entries more than twice what counts.
+const SLACK: u64 = 4_096;
+
+/// Room is made beforehand for so many entries at most.
+const ROOM_AT_MOST: usize = 16 * 1024 * 1024;
+
+/// What is remembered of a settled record; with its key 40 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) content: [u8; 8],
+    pub(crate) version: i64,
+    pub(crate) sequence: u64,
+}
+
+/// What was settled: the committed entries, overlaid with those of the pages in flight.
+///
+/// A million entries take 40 MB and some: the shards are sorted vectors without room to grow,
+/// and only the changes of the last pages lie in a hash table above them.
+#[derive(Debug)]
+pub(crate) struct SeenTable {
+    shards: Vec<Shard>,
+    /// What differs from the shards; `None` is a key that is in its shard and was taken back.
+    changes: HashMap<Key, Option<Entry>>,
+    /// The first of the shards that are merged into next.
+    turn: usize,
+    len: usize,
+}
+
+/// Entries with ascending keys, shared with a commit that writes them.
+type Shard = Arc<Vec<Seen>>;
+
+impl Default for SeenTable {
+    fn default() -> Self {
+        Self::new(vec![Shard::default(); SHARDS])
+    }
+}
+
+impl SeenTable {
+    fn new(shards: Vec<Shard>) -> Self {
+        let len = shards.iter().map(|shard| shard.len()).sum();
+        Self { shards, changes: HashMap::new(), turn: 0, len }
+    }
+
+    /// How many keys have an entry.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The entry of a key.
+    pub(crate) fn get(&self, key: &Key) -> Option<Entry> {
+        match self.changes.get(key) {
+            Some(change) => *change,
+            None => self.in_shard(key),
+        }
+    }
+
+    /// Gives a key an entry, or takes it away; returns what was there before.
+    ///
+    /// Doing the same with what was returned takes the change back; of several changes the last
+    /// one first.
+    pub(crate) fn set(&mut self, key: Key, entry: Option<Entry>) -> Option<Entry> {
+        let old = self.get(&key);
+        self.len = self.len + usize::from(entry.is_some()) - usize::from(old.is_some());
+        if entry.is_some() || self.in_shard(&key).is_some() {
+            self.changes.insert(key, entry);
+        } else {
+            self.changes.remove(&key);
+        }
+        if self.changes.len() >= CHANGES {
+            let turn = self.turn;
+            self.merge(turn..turn + MERGED_AT_ONCE);
+            self.turn = (turn + MERGED_AT_ONCE) % SHARDS;
+        }
+        old
+    }
+
+    /// Removes the entries below `horizon`; gives what is left if anything went.
+    ///
+    /// Versions are compared, never a clock. What has no version stays: every scan shows it.
+    pub(crate) fn prune(&mut self, horizon: Timestamp) -> Option<Vec<Shard>> {
+        let stays = |seen: &Seen| seen.version == UNVERSIONED || seen.version >= horizon.millis();
+        let before = self.len;
+        self.merge(0..SHARDS);
+        for shard in &mut self.shards {
+            let staying = shard.iter().filter(|seen| stays(seen)).count();
+            if staying < shard.len() {
+                let mut left = Vec::with_capacity(staying);
+                left.extend(shard.iter().filter(|seen| stays(seen)));
+                *shard = Arc::new(left);
+            }
+        }
+        self.len = self.shards.iter().map(|shard| shard.len()).sum();
+        (self.len < before).then(|| self.shards.clone())
+    }
+
+    /// Gives every entry once: what a commit can put in the place of all that it has on disk.
+    ///
+    /// Those of pages in flight are among them, so none may be but the one that is committed.
+    pub(crate) fn compact(&mut self) -> Vec<Shard> {
+        self.merge(0..SHARDS);
+        self.shards.clone()
+    }
+
+    fn in_shard(&self, key: &Key) -> Option<Entry> {
+        let shard = self.shards.get(shard_of(key))?;
+        let at = shard.binary_search_by(|seen| seen.key.cmp(key)).ok()?;
+        shard.get(at).copied().map(Entry::from)
+    }
+
+    /// Merges this run's changes into some shards. What is in flight goes along: what takes it
+    /// back is a change of its own.
+    fn merge(&mut self, shards: Range<usize>) {
+        let here = |key: &Key, _: &mut Option<Entry>| shards.contains(&shard_of(key));
+        let mut changes: Vec<(Key, Option<Entry>)> = self.changes.extract_if(here).collect();
+        changes.sort_unstable_by_key(|(key, _)| *key);
+        for changes in changes.chunk_by(|(one, _), (other, _)| shard_of(one) == shard_of(other)) {
+            let shard = changes.first().and_then(|(key, _)| self.shards.get_mut(shard_of(key)));
+            if let Some(shard) = shard {
+                *shard = Arc::new(merged(shard, changes));
+            }
+        }
+    }
+
+    /// The bytes that the table holds on to.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        let shards: usize = self.shards.iter().map(|shard| shard.capacity()).sum();
+        // A hash table keeps an eighth of its places free, and a byte a place.
+        let places = (self.changes.capacity() * 8 / 7).next_power_of_two();
+        shards * size_of::<Seen>() + places * (size_of::<(Key, Option<Entry>)>() + 1)
+    }
+}
+
+/// Merges changes with ascending keys into a shard. What room is left does not grow from merge to
+/// merge: it is as much as there are changes of entries that were there.
+fn merged(shard: &[Seen], changes: &[(Key, Option<Entry>)]) -> Vec<Seen> {
+    let mut merged = Vec::with_capacity(shard.len() + changes.len());
+    let mut rest = shard;
+    for (key, change) in changes {
+        let (before, behind) = rest.split_at(rest.partition_point(|seen| seen.key < *key));
+        merged.extend_from_slice(before);
+        merged.extend(change.map(|entry| entry.seen(*key)));
+        rest = match behind.split_first() {
+            Some((same, behind)) if same.key == *key => behind,
+            _ => behind,
+        };
+    }
+    merged.extend_from_slice(rest);
+    merged
+}
+
+fn shard_of(key: &Key) -> usize {
+    let [first, ..] = key;
+    usize::from(*first)
+}
+
+/// Says whether a flow's entries on disk should be written anew: `stored` of them lie there and
+/// `live` are what they come to.
+///
+/// So a start reads about twice what counts at most, and as many entries were added since the
+/// last time as are written now: in the long run every entry is written twice.
+pub(crate) fn is_worth_compacting(stored: u64, live: u64) -> bool {
+    stored > live.saturating_mul(2).saturating_add(SLACK)
+}
+
+/// A table while it is read from the store.
+///
+/// Each shard is a sorted beginning and an end as it came, which is sorted in as soon as it is a
+/// sixteenth of the whole: superseded entries go early, and memory stays near what the table takes.
+#[derive(Debug)]
+pub(crate) struct Loading(Vec<Filling>);
+
+#[derive(Debug)]
+struct Filling {
+    entries: Vec<Seen>,
+    /// How many of the entries are sorted, with one entry a key.
+    sorted: usize,
+}
+
+impl Loading {
+    /// Begins with room for so many `stored` entries, spread evenly and some more.
+    ///
+    /// Room that is not used costs no memory, but shards that grow side by side leave holes.
+    pub(crate) fn of(stored: u64) -> Self {
+        let shard = usize::try_from(stored).unwrap_or(usize::MAX).min(ROOM_AT_MOST) / SHARDS;
+        let room = shard + shard / 16 + 16;
+        let filling = || Filling { entries: Vec::with_capacity(room), sorted: 0 };
+        Self(std::iter::repeat_with(filling).take(SHARDS).collect())
+    }
+
+    /// Adds entries in commit order: for the same key, later ones win.
+    pub(crate) fn add(&mut self, entries: &[Seen]) {
+        for seen in entries {
+            if let Some(shard) = self.0.get_mut(shard_of(&seen.key)) {
+                shard.add(*seen);
+            }
+        }
+    }
+
+    /// Returns the table of what was added.
+    pub(crate) fn table(self) -> SeenTable {
+        let shards = self.0.into_iter().map(|mut shard| {
+            shard.sort();
+            shard.entries.shrink_to_fit();
+            Arc::new(shard.entries)
+        });
+        SeenTable::new(shards.collect())
+    }
+}
+
+impl Filling {
+    fn add(&mut self, seen: Seen) {
+        let entries = &mut self.entries;
+        // The store gives a table that was written whole in order, so most often this is all.
+        let in_order =
+            self.sorted == entries.len() && entries.last().is_none_or(|last| last.key < seen.key);
+        if entries.len() == entries.capacity() {
+            entries.reserve_exact(entries.len() / 16 + 16);
+        }
+        entries.push(seen);
+        if in_order {
+            self.sorted = entries.len();
+        } else if entries.len() - self.sorted > self.sorted / 16 + 32 {
+            self.sort();
+        }
+    }
+
+    fn sort(&mut self) {
+        if self.sorted == self.entries.len() {
+            return;
+        }
+        // Stable, so that of the entries of one key the last is the newest.
+        self.entries.sort_by_key(|seen| seen.key);
+        self.entries.dedup_by(|later, kept| {
+            let same = later.key == kept.key;
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+        self.sorted = self.entries.len();
+    }
+}
+
+impl Entry {
+    pub(crate) const fn seen(self, key: Key) -> Seen {
+        Seen { key, content: self.content, version: self.version, sequence: self.sequence }
+    }
+}
+
+impl From<Seen> for Entry {
+    fn from(seen: Seen) -> Self {
+        Self { content: seen.content, version: seen.version, sequence: seen.sequence }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The way of a page's messages through the graph of steps.
+
+use std::sync::Arc;
+
+use flow::Flow;
+use serde_json::{Map, Value};
+
+/// How far the messages of a page have come; each is known by its place among them.
+pub(crate) struct Way {
+    flow: Arc<Flow>,
+    /// For each step the result of each message that it is done with.
+    results: Vec<Vec<Option<Value>>>,
+    stages: Vec<Stage>,
+    left: Vec<Left>,
+}
+
+/// What kept a message from going on somewhere; a refusal outweighs a condition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    Nowhere,
+    Filtered,
+    Refused,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Running,
+    Finished,
+}
+
+impl Way {
+    pub(crate) fn new(flow: Arc<Flow>, messages: usize) -> Self {
+        let steps = flow.steps.len();
+        Self {
+            flow,
+            results: vec![vec![None; messages]; steps],
+            stages: vec![Stage::Waiting; steps],
+            left: vec![Left::Nowhere; messages],
+        }
+    }
+
+    /// A step whose turn it is; it counts as running from now on.
+    pub(crate) fn next_step(&mut self) -> Option<usize> {
+        let is_finished = |step: &usize| self.stages.get(*step) == Some(&Stage::Finished);
+        let mut steps = self.flow.steps.iter().zip(&self.stages).enumerate();
+        let (next, _) = steps.find(|(_, (step, stage))| {
+            **stage == Stage::Waiting && step.after.iter().all(is_finished)
+        })?;
+        self.set(next, Stage::Running);
+        Some(next)
+    }
+
+    /// The messages that come to a step, with `$steps` as its expressions see it: the results of
+    /// the steps before it, and of no other, so that a repetition sees the same.
+    pub(crate) fn arrive(&self, step: usize) -> Vec<(usize, Arc<Value>)> {
+        let after = self.flow.steps.get(step).map(|step| &*step.after).unwrap_or_default();
+        let earlier = self.flow.earlier(step);
+        let none = Arc::new(Value::Object(Map::new()));
+        let messages = (0..self.left.len())
+            .filter(|message| after.iter().all(|step| self.result(*step, *message).is_some()));
+        let with_results = |message| {
+            if earlier.is_empty() {
+                return (message, none.clone());
+            }
+            let results = earlier.iter().filter_map(|step| {
+                let id = self.flow.steps.get(*step)?.id.clone();
+                Some((id, self.result(*step, message)?.clone()))
+            });
+            (message, Arc::new(Value::Object(results.collect())))
+        };
+        messages.map(with_results).collect()
+    }
+
+    fn result(&self, step: usize, message: usize) -> Option<&Value> {
+        self.results.get(step)?.get(message)?.as_ref()
+    }
+
+    pub(crate) fn done(&mut self, step: usize, message: usize, value: Value) {
+        let results = self.results.get_mut(step);
+        if let Some(slot) = results.and_then(|results| results.get_mut(message)) {
+            *slot = Some(value);
+        }
+    }
+
+    pub(crate) fn filtered(&mut self, message: usize) {
+        self.leave(message, Left::Filtered);
+    }
+
+    pub(crate) fn refused(&mut self, message: usize) {
+        self.leave(message, Left::Refused);
+    }
+
+    fn leave(&mut self, message: usize, left: Left) {
+        if let Some(slot) = self.left.get_mut(message) {
+            *slot = left.max(*slot);
+        }
+    }
+
+    /// A step is through with every message that came to it.
+    pub(crate) fn finished(&mut self, step: usize) {
+        self.set(step, Stage::Finished);
+    }
+
+    fn set(&mut self, step: usize, to: Stage) {
+        if let Some(stage) = self.stages.get_mut(step) {
+            *stage = to;
+        }
+    }
+
+    /// How many messages came to an end of the graph, and how many of the others were filtered
+    /// out; what is left was refused.
+    pub(crate) fn ends(&self) -> (u64, u64) {
+        let last: Vec<usize> =
+            (0..self.stages.len()).filter(|step| self.flow.is_last(*step)).collect();
+        let (mut delivered, mut filtered) = (0, 0);
+        for (message, left) in self.left.iter().enumerate() {
+            if last.iter().any(|step| self.result(*step, message).is_some()) {
+                delivered += 1;
+            } else if *left == Left::Filtered {
+                filtered += 1;
+            }
+        }
+        (delivered, filtered)
+    }
+}

@@ -1,0 +1,142 @@
+//! The example flows: each is right, passes its own tests, and moves what it says it moves.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+
+use connector::prelude::*;
+use sandbox::{GroupSeed, Options, Receiver};
+use store::Counts;
+use towpath_tests::World;
+
+/// A world with 60 receivers, a group for each of two tags, and no member in "Customers" yet.
+async fn world() -> World {
+    let groups = vec![
+        GroupSeed::new(1, "Newsletter", 1),
+        GroupSeed::new(2, "Customers", 0),
+        GroupSeed::new(3, "vip", 0),
+        GroupSeed::new(4, "b2b", 0),
+    ];
+    World::of(Options { receivers: 60, groups, ..Options::default() }).await
+}
+
+fn text(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flows");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+async fn run(world: &World, name: &str) -> Counts {
+    let flow = world.flow(&text(name));
+    assert_eq!(format!("{}.yaml", flow.name), name);
+    let report = world.run(&flow).await;
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    let again = world.run(&flow).await;
+    assert_eq!((again.counts.emitted, again.errors.len()), (0, 0), "nothing changed");
+    report.counts
+}
+
+/// The newsletter's receivers before the flow ran.
+fn receivers(world: &World) -> Vec<Receiver> {
+    world.sandbox.receivers().into_iter().filter(|it| it.groups.contains(&"1".to_owned())).collect()
+}
+
+#[test]
+fn every_example_is_tested_here_and_passes_its_own_tests() {
+    let connectors = towpath_tests::world::connectors();
+    let context = flow::Context { connectors: &connectors, config: None };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flows");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let mut names: Vec<_> = files.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    for name in &names {
+        let (flow, findings) = flow::check(name, &text(name), &context);
+        assert!(findings.is_empty(), "{name}: {findings:#?}");
+        let results = flow.unwrap().run_tests();
+        assert!(results.len() > usize::from(name != "newsletter-to-customers.yaml"), "{name}");
+        for result in results {
+            assert!(result.passed(), "{name}: {:#?}", result.failures);
+        }
+    }
+    let expected = [
+        "customers-by-category.yaml",
+        "newsletter-to-clevertap.yaml",
+        "newsletter-to-customers.yaml",
+        "raw-receivers-to-clevertap.yaml",
+        "welcome-customers.yaml",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newsletter_to_clevertap() {
+    let world = world().await;
+    assert_eq!(run(&world, "newsletter-to-clevertap.yaml").await.delivered, 60);
+    assert_eq!(world.sandbox.profile_count(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newsletter_to_customers() {
+    let world = world().await;
+    let before = receivers(&world);
+    assert_eq!(run(&world, "newsletter-to-customers.yaml").await.delivered, 60);
+    for receiver in before {
+        let member = world.sandbox.member("2", &receiver.email).unwrap();
+        assert_eq!(member.activated, 0, "it is asked to confirm first");
+    }
+    assert_eq!(world.sandbox.mails().len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn customers_by_category() {
+    let world = world().await;
+    let before = receivers(&world);
+    let counts = run(&world, "customers-by-category.yaml").await;
+    let (mut sorted, mut without, mut unknown) = (0, 0, 0);
+    for receiver in before {
+        let found = receiver.tags.iter().find(|tag| ["vip", "b2b"].contains(&tag.as_str()));
+        match found.map(String::as_str) {
+            Some(tag) => {
+                let group = if tag == "vip" { "3" } else { "4" };
+                assert!(world.sandbox.member(group, &receiver.email).is_some(), "{receiver:?}");
+                sorted += 1;
+            }
+            None if receiver.tags.is_empty() => without += 1,
+            None => unknown += 1,
+        }
+    }
+    // Who has categories that name no group is refused, not put anywhere.
+    assert_eq!(
+        (counts.delivered, counts.filtered, counts.dead_lettered),
+        (sorted, without, unknown)
+    );
+    assert!(sorted > 0 && without > 0 && unknown > 0, "{sorted} {without} {unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raw_receivers_to_clevertap() {
+    let world = world().await;
+    let before = receivers(&world);
+    let active = before.iter().filter(|it| it.activated > 0 && it.deactivated == 0).count() as u64;
+    let counts = run(&world, "raw-receivers-to-clevertap.yaml").await;
+    assert_eq!((counts.delivered, counts.filtered), (active, 60 - active));
+    let receiver = before.iter().find(|it| it.activated > 0 && it.deactivated == 0).unwrap();
+    let profile = world.sandbox.profile(&receiver.email.to_lowercase()).unwrap();
+    assert_eq!(profile["Customer Number"], receiver.attributes["customer_number"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn welcome_customers() {
+    let world = world().await;
+    let before = receivers(&world);
+    let counts = run(&world, "welcome-customers.yaml").await;
+    let bought = |it: &&Receiver| it.tags.iter().any(|tag| tag == "shop.buyer" || tag == "b2b");
+    let customers: Vec<_> = before.iter().filter(bought).collect();
+    assert_eq!(counts.delivered, customers.len() as u64);
+    assert_eq!(counts.filtered, 60 - customers.len() as u64);
+    assert_eq!(world.sandbox.profile_count(), 60);
+    for receiver in customers {
+        let member = world.sandbox.member("2", &receiver.email).unwrap();
+        let profile = world.sandbox.profile(&receiver.id).unwrap();
+        assert_eq!(profile["Receiver in Customers"], json!(member.id), "the join saw both results");
+    }
+}
