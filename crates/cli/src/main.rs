@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod engines;
 mod exit;
 mod keys;
 mod progress;
@@ -29,6 +30,7 @@ const STACK: usize = 8 * 1024 * 1024;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
+    engines::quiet_caught_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK)

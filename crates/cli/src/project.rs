@@ -14,6 +14,7 @@ use flow::{Config, Finding, Flow};
 use store::{MasterKey, SledOptions, SledStore, Store};
 
 use crate::args::Durability;
+use crate::engines;
 use crate::exit::{Exit, Failed, Result};
 use crate::keys;
 use crate::progress::say;
@@ -271,7 +272,7 @@ impl Workshop {
         durability: Durability,
     ) -> Result<Self> {
         // Secrets first: what is missing there should not need a store to be told.
-        let accounts = project.accounts(flows)?;
+        let accounts = Self::accounts(project, flows)?;
         let store = project.store(durability).await?;
         Ok(Self::of(project, accounts, store))
     }
@@ -282,9 +283,19 @@ impl Workshop {
         flows: impl IntoIterator<Item = &'a Flow>,
         key: MasterKey,
     ) -> Result<Self> {
-        let accounts = project.accounts(flows)?;
+        let accounts = Self::accounts(project, flows)?;
         let store = project.store_with(&key, Durability::Full).await?;
         Ok(Self::of(project, accounts, store))
+    }
+
+    /// Says what should be known of the flows before they run, and looks up their secrets.
+    fn accounts<'a>(
+        project: &Project,
+        flows: impl IntoIterator<Item = &'a Flow>,
+    ) -> Result<BTreeMap<String, engine::Account>> {
+        let flows: Vec<_> = flows.into_iter().collect();
+        engines::warn(flows.iter().copied());
+        project.accounts(flows)
     }
 
     fn of(

@@ -170,6 +170,38 @@ fn mistakes_are_shown_at_their_line_and_end_the_command() {
 }
 
 #[test]
+fn flows_that_jsonata_rs_evaluates_run_and_are_warned_of() {
+    let project = Project::with(3);
+    let file = format!("flows/{NAME}.yaml");
+    let flow = |engine: &str| format!("mapping: {{ engine: {engine} }}\n{FLOW}");
+    project.write(&file, &flow("jsonata-rs"));
+    project.run(&["check"]).exits(0).says("TP0144").says("0 mistakes, 1 warning");
+    project.run(&["test"]).exits(0).says("3 passed, 0 failed");
+    let ran = project.run(&["run", NAME, "--once"]).exits(0).says("3 delivered");
+    let warning = "jsonata-rs evaluates newsletter-to-clevertap";
+    assert_eq!(ran.err.matches(warning).count(), 1, "{}", ran.err);
+
+    // A panic of the engine is an error of one record; its words, which quote it, are not shown.
+    let name = r#"$trim(data.firstName & " " & data.lastName)"#;
+    let panics = flow("jsonata-rs").replace(name, "$substring(data.firstName, 99)");
+    project.write(&file, &panics);
+    project.run(&["state", "reset", NAME]).exits(0);
+    let ran = project.run(&["run", NAME, "--once"]).exits(0).says("refused (U1007)");
+    assert!(!ran.err.contains("panicked") && !ran.err.contains("out of bounds"), "{}", ran.err);
+
+    // What a flow says goes before what towpath.yaml says.
+    let config = std::fs::read_to_string(project.path("towpath.yaml")).unwrap();
+    project.write("towpath.yaml", &format!("{config}mapping: {{ engine: jsonata-rs }}\n"));
+    project.write(&file, &flow("jlens"));
+    let ran = project.run(&["run", NAME, "--dry-run"]).exits(0);
+    assert!(!ran.err.contains(warning), "{}", ran.err);
+    project.write(&file, FLOW);
+    project.run(&["run", NAME, "--dry-run"]).exits(0).says(warning);
+    project.write(&file, &FLOW.replace(name, "data.firstName ?? data.lastName"));
+    project.run(&["check"]).exits(3).says("jsonata-rs cannot read this, jlens can");
+}
+
+#[test]
 fn what_is_missing_or_wrong_about_an_account_is_named() {
     let project = Project::with(1);
     let missing = project.command(&["run", NAME, "--once"]).env_remove("CR_SECRET").output();

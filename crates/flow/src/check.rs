@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::{ActionDescriptor, Changes, Connector, TriggerDescriptor};
+use mapping::Engine;
 use serde_json::json;
 
 use crate::config::Config;
@@ -44,7 +45,13 @@ pub fn check(label: &str, text: &str, context: &Context<'_>) -> (Option<Flow>, V
             }
         }
         let file = FlowFile::read(&root);
-        Checker { source: &mut source, context }.flow(&file)
+        let chosen = file.mapping.as_ref().and_then(|mapping| mapping.engine.as_ref());
+        if let Some(chosen) = chosen {
+            fields::doubtful_engine(&mut source, chosen);
+        }
+        let by_default = context.config.map(|config| config.engine).unwrap_or_default();
+        let engine = chosen.map_or(by_default, |chosen| chosen.value);
+        Checker { source: &mut source, context, engine }.flow(&file)
     });
     let flow = flow.filter(|_| source.errors() == 0);
     (flow, source.into_findings())
@@ -53,6 +60,8 @@ pub fn check(label: &str, text: &str, context: &Context<'_>) -> (Option<Flow>, V
 struct Checker<'s, 't, 'a> {
     source: &'s mut Source<'t>,
     context: &'s Context<'a>,
+    /// What evaluates the flow's own expressions.
+    engine: Engine,
 }
 
 impl<'a> Checker<'_, '_, 'a> {
@@ -107,6 +116,7 @@ impl<'a> Checker<'_, '_, 'a> {
                 name: format!("{}.{}", connector.name(), trigger.name),
                 at: at(file.uses.as_ref(), &file.span),
                 mapping: trigger.mapping,
+                engine: self.engine,
                 schema: trigger.fields,
                 configure: trigger.configure,
             },
@@ -162,7 +172,8 @@ impl<'a> Checker<'_, '_, 'a> {
         let found = file.uses.as_ref().and_then(|uses| self.action_used(uses));
         let connector = found.map(|(connector, _)| connector);
         self.account(file.account.as_ref(), connector);
-        let when = file.when.as_ref().map(|when| fields::expression(self.source, when));
+        let when =
+            file.when.as_ref().map(|when| fields::expression(self.source, self.engine, when));
         let retry = file.retry.as_ref().map(|retry| self.retry(retry)).unwrap_or_default();
         let (connector, action) = found?;
         let batch = self.batch(file.batch.as_ref(), action);
@@ -173,6 +184,7 @@ impl<'a> Checker<'_, '_, 'a> {
                 name: format!("{}.{}", connector.name(), action.name),
                 at: at(file.uses.as_ref(), &file.span),
                 mapping: action.mapping,
+                engine: self.engine,
                 schema: action.fields,
                 configure: action.configure,
             },

@@ -5,9 +5,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use connector::Connector;
+use mapping::Engine;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use crate::fields;
+use crate::file::MappingFile;
 use crate::finding::{Finding, Place, code};
 use crate::shape;
 use crate::source::Source;
@@ -23,6 +26,8 @@ pub struct Config {
     pub vars: Map<String, Value>,
     /// Requests under way at once, by connector or account and then by class.
     pub limits: BTreeMap<String, BTreeMap<String, usize>>,
+    /// What evaluates the expressions of flow files that do not choose themselves.
+    pub engine: Engine,
     /// Where the state is kept, as written; `None` leaves it to the program.
     pub store: Option<PathBuf>,
 }
@@ -63,6 +68,8 @@ pub(crate) struct ConfigFile {
     /// How many requests may be under way at once, by connector or account, then by limit class.
     #[schemars(with = "Option<BTreeMap<String, BTreeMap<String, std::num::NonZeroU32>>>")]
     limits: Option<()>,
+    /// What evaluates the expressions of flow files.
+    mapping: Option<MappingFile>,
     /// Where the state is kept.
     store: Option<StoreFile>,
 }
@@ -133,6 +140,10 @@ fn read(source: &mut Source<'_>, root: &Node, connectors: &[Connector]) -> Confi
             }
         }
         config.limits.insert(entry.key.clone(), classes);
+    }
+    if let Some(engine) = root.get("mapping").and_then(|node| MappingFile::read(node).engine) {
+        fields::doubtful_engine(source, &engine);
+        config.engine = engine.value;
     }
     let path = root.get("store").and_then(|store| store.get("path")).and_then(Node::text);
     config.store = path.map(PathBuf::from);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mapping::Mapping;
+use mapping::{Engine, Mapping};
 use schemars::Schema;
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ pub(crate) struct Described<T> {
     pub(crate) at: Range<usize>,
     /// The default mapping; blank if data passes as it is.
     pub(crate) mapping: &'static str,
+    /// What evaluates an expression that the flow file writes.
+    pub(crate) engine: Engine,
     pub(crate) schema: fn() -> Schema,
     pub(crate) configure: fn(Value) -> Result<T, String>,
 }
@@ -93,7 +95,7 @@ fn transformation<T>(
         None => Some(None),
         Some((Kind::Text(text), entry)) => {
             let text = Spanned { value: text.clone(), span: entry.value.span.clone() };
-            let mapping = expression(source, &text);
+            let mapping = expression(source, described.engine, &text);
             if skip == Some(true) {
                 let message = format!("`{CUSTOM}` is never used: `{SKIP}` is true");
                 let hint = "remove one of the two".to_owned();
@@ -116,6 +118,7 @@ fn transformation<T>(
         (true, _) => Some(Transformation::Skip),
         (false, Some(mapping)) => Some(Transformation::Custom(mapping)),
         (false, None) if described.mapping.trim().is_empty() => Some(Transformation::Skip),
+        // A connector's author wrote it for the default engine, whatever the flow is evaluated by.
         (false, None) => match Mapping::compile(described.mapping) {
             Ok(mapping) => Some(Transformation::Default(mapping)),
             Err(error) => {
@@ -129,12 +132,26 @@ fn transformation<T>(
     }
 }
 
+/// Warns of an engine that cannot promise what flows are promised.
+pub(crate) fn doubtful_engine(source: &mut Source<'_>, engine: &Spanned<Engine>) {
+    if engine.value == Engine::JsonataRs {
+        let message = "jsonata-rs loses memory with every record, is slower, and knows a part of \
+                       JSONata";
+        let hint = "leave `engine` out, unless exactly this one is needed".to_owned();
+        source.warning(code::ENGINE, engine.span.clone(), message, hint);
+    }
+}
+
 /// Compiles an expression; all its mistakes are reported where they are written.
-pub(crate) fn expression(source: &mut Source<'_>, text: &Spanned<String>) -> Option<Mapping> {
-    match Mapping::compile(&text.value) {
+pub(crate) fn expression(
+    source: &mut Source<'_>,
+    engine: Engine,
+    text: &Spanned<String>,
+) -> Option<Mapping> {
+    match Mapping::compile_with(engine, &text.value) {
         Ok(mapping) => Some(mapping),
         Err(first) => {
-            let mut problems = Mapping::problems(&text.value);
+            let mut problems = Mapping::problems_with(engine, &text.value);
             if problems.is_empty() {
                 problems.push(first);
             }

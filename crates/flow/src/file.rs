@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use mapping::Engine;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
@@ -49,6 +50,8 @@ pub(crate) struct FlowFile {
     /// What is done with each message. Steps run in the order of the list.
     #[schemars(required, length(min = 1))]
     pub(crate) steps: Option<Vec<StepFile>>,
+    /// What evaluates the flow's own expressions; goes before what `towpath.yaml` says.
+    pub(crate) mapping: Option<MappingFile>,
     /// How many messages of a page may be refused before the flow stops instead: a broken mapping
     /// must not turn everything into dead letters.
     pub(crate) max_rejects: Option<MaxRejectsFile>,
@@ -57,6 +60,36 @@ pub(crate) struct FlowFile {
     pub(crate) window: Option<Spanned<u64>>,
     /// Examples that `towpath test` runs without a network.
     pub(crate) tests: Option<Vec<TestFile>>,
+}
+
+/// How the expressions that flow files write, `when` and `customMapping`, are evaluated. The
+/// connectors' default mappings are always evaluated by jlens.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Mapping", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct MappingFile {
+    /// What evaluates them.
+    #[schemars(with = "Option<EngineFile>", extend("default" = "jlens"))]
+    pub(crate) engine: Option<Spanned<Engine>>,
+}
+
+/// What evaluates expressions.
+#[derive(JsonSchema)]
+#[schemars(rename = "Engine", rename_all = "kebab-case")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum EngineFile {
+    /// The whole language; every limit is kept.
+    Jlens,
+    /// A part of the language, five times slower, and it loses memory with every record: for who
+    /// needs exactly this engine.
+    JsonataRs,
+}
+
+impl MappingFile {
+    pub(crate) fn read(node: &Node) -> Self {
+        let engine = text(node, "engine")
+            .and_then(|name| Some(Spanned { value: Engine::named(&name.value)?, span: name.span }));
+        Self { engine }
+    }
 }
 
 /// What finds the records.
@@ -209,6 +242,7 @@ impl FlowFile {
             about: text(root, "about"),
             trigger: root.get("trigger").map(TriggerFile::read),
             steps: list(root, "steps").map(|steps| steps.iter().map(StepFile::read).collect()),
+            mapping: root.get("mapping").map(MappingFile::read),
             max_rejects: root.get("maxRejects").map(|node| MaxRejectsFile {
                 share: number(node, "share", serde_json::Number::as_f64),
                 at_least: number(node, "atLeast", whole),

@@ -101,6 +101,7 @@ codes! {
     SKIP_TYPE "TP0141" "`skipTransformation` is not true or false"
     CUSTOM_TYPE "TP0142" "`customMapping` is not text"
     UNUSED_MAPPING "TP0143" "A mapping is never used"
+    ENGINE "TP0144" "Expressions are evaluated by jsonata-rs"
     SECRET_IN_FLOW "TP0150" "A secret is written in a flow file"
     SECRET_IN_CONFIG "TP0151" "A secret is written in `towpath.yaml`"
     TEST "TP0160" "A test cannot be run"

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::{ErasedAction, ErasedTrigger};
-use mapping::Mapping;
+use mapping::{Engine, Mapping};
 use serde_json::Value;
 
 use crate::{Schedule, Test, graph};
@@ -32,6 +32,20 @@ pub struct Flow {
     pub variables: Arc<Value>,
     /// Examples that `towpath test` runs.
     pub tests: Vec<Test>,
+}
+
+impl Flow {
+    /// Whether this engine evaluates any of the flow's expressions.
+    pub fn is_evaluated_by(&self, engine: Engine) -> bool {
+        let steps = self.steps.iter();
+        let mut mappings = self
+            .trigger
+            .mapping
+            .mapping()
+            .into_iter()
+            .chain(steps.flat_map(|step| step.when.iter().chain(step.mapping.mapping())));
+        mappings.any(|mapping| mapping.engine() == engine)
+    }
 }
 
 /// What finds the records of a flow.

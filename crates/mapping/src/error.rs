@@ -7,7 +7,8 @@
 #[error("{message} ({code})")]
 pub struct Error {
     /// The stable JSONata code: `S…` syntax, `T…` type, `D…` dynamic (`D1011` depth, `D1012`
-    /// time), `U1001` a size limit, `U1006` the limit of steps.
+    /// time), `U1001` a size limit, `U1004` unreadable input, `U1006` the limit of steps, `U1007` a
+    /// panic inside the engine.
     pub code: String,
     /// A lowercase sentence fragment without a full stop.
     pub message: String,
@@ -18,4 +19,29 @@ pub struct Error {
     pub length: usize,
     /// The token or function involved, if one is.
     pub token: Option<String>,
+}
+
+impl Error {
+    /// An error that no single place causes.
+    pub(crate) fn nowhere(code: &str, message: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            position: None,
+            length: 0,
+            token: None,
+        }
+    }
+
+    /// The message of serde_json may quote the value; the position is enough.
+    pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
+        Self::nowhere(
+            "U1004",
+            format!(
+                "the value is not JSON that can be read, at line {} column {} of its text",
+                error.line(),
+                error.column()
+            ),
+        )
+    }
 }

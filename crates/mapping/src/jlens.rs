@@ -1,7 +1,10 @@
 //! The engine jlens-core: how its types become ours.
 
+use std::collections::HashSet;
+use std::ops::Range;
+
 use jlens_core::reads::Reads;
-use jlens_core::{Bindings, Document, Expression, Options, Severity};
+use jlens_core::{Bindings, Document, Expression, NodeKind, Options, Severity, Span};
 use serde_json::Value;
 
 use crate::variables::Bound;
@@ -13,6 +16,21 @@ pub(crate) struct Compiled {
     reads: Reads,
 }
 
+/// A part of the language that an expression uses.
+pub(crate) struct Use {
+    pub(crate) what: What,
+    /// Bytes of the source.
+    pub(crate) span: Range<usize>,
+}
+
+/// A part of the language.
+pub(crate) enum What {
+    /// A built-in function, without the dollar sign.
+    Function(String),
+    /// A call with `?` for arguments that follow later.
+    Partial,
+}
+
 impl Compiled {
     pub(crate) fn new(source: &str) -> Result<Self, Error> {
         let expression = Expression::compile(source).map_err(|error| convert(source, &error))?;
@@ -22,6 +40,38 @@ impl Compiled {
 
     pub(crate) fn source(&self) -> &str {
         self.expression.source()
+    }
+
+    /// What the expression uses of the language that another engine may not have.
+    pub(crate) fn uses(&self) -> Vec<Use> {
+        let (mut uses, mut own) = (vec![], HashSet::new());
+        let built_in: HashSet<&str> =
+            jlens_core::function_catalog().iter().map(|function| function.name).collect();
+        self.expression.ast().root.walk(&mut |node| match &node.kind {
+            NodeKind::Lambda(lambda) => own.extend(lambda.params.iter().map(String::as_str)),
+            NodeKind::Bind { lhs, .. } => {
+                if let NodeKind::Variable { name } = &lhs.kind {
+                    own.insert(name);
+                }
+            }
+            NodeKind::Variable { name } if built_in.contains(name.as_str()) => {
+                uses.push(Use { what: What::Function(name.clone()), span: self.span(node.span) });
+            }
+            NodeKind::Partial { .. } => {
+                uses.push(Use { what: What::Partial, span: self.span(node.span) });
+            }
+            _ => {}
+        });
+        uses.retain(
+            |used| !matches!(&used.what, What::Function(name) if own.contains(name.as_str())),
+        );
+        uses.sort_by_key(|used| used.span.start);
+        uses
+    }
+
+    fn span(&self, span: Span) -> Range<usize> {
+        let start = boundary(self.source(), span.start);
+        start..boundary(self.source(), span.end).max(start)
     }
 
     pub(crate) fn members_read(&self, variable: &str) -> Vec<String> {
@@ -45,7 +95,7 @@ impl Compiled {
                     Some(read) => Document::parse_cut(text, read),
                     None => Document::parse("null"),
                 };
-                let document = document.map_err(|error| unreadable(&error))?;
+                let document = document.map_err(|error| Error::unreadable(&error))?;
                 self.expression.evaluate_document(&document, &bindings, &options)
             }
         };
@@ -65,7 +115,7 @@ impl Compiled {
                 (Bound::Value(value), Some(read)) if !all => read.cut(value),
                 (Bound::Value(value), _) => Value::clone(value),
                 (Bound::Text(text), _) => {
-                    serde_json::from_str(text).map_err(|error| unreadable(&error))?
+                    serde_json::from_str(text).map_err(|error| Error::unreadable(&error))?
                 }
             };
             bindings = bindings.var(name, value);
@@ -84,21 +134,6 @@ fn options(at: &Moment, limits: &Limits) -> Options {
         .max_result_size(limits.result)
         .now(at.now_ms)
         .seed(at.seed)
-}
-
-/// The message of serde_json may quote the value; the position is enough.
-fn unreadable(error: &serde_json::Error) -> Error {
-    Error {
-        code: "U1004".to_owned(),
-        message: format!(
-            "the value is not JSON that can be read, at line {} column {} of its text",
-            error.line(),
-            error.column()
-        ),
-        position: None,
-        length: 0,
-        token: None,
-    }
 }
 
 /// Every syntax error of `source`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Error, Limits, Moment, Variables, jlens};
+use crate::{Engine, Error, Limits, Moment, Variables, jlens, jsonata_rs};
 
 /// A JSONata expression, compiled once and shared between threads; cloning is cheap.
 ///
@@ -13,32 +13,79 @@ use crate::{Error, Limits, Moment, Variables, jlens};
 /// asynchronous runtime's own threads.
 #[derive(Clone)]
 pub struct Mapping {
-    compiled: Arc<jlens::Compiled>,
+    compiled: Arc<Compiled>,
+}
+
+enum Compiled {
+    Jlens(jlens::Compiled),
+    JsonataRs(jsonata_rs::Compiled),
 }
 
 impl Mapping {
-    /// Compiles `source`, or returns its first syntax error.
+    /// Compiles `source` for the default engine, or returns its first syntax error.
     pub fn compile(source: &str) -> Result<Self, Error> {
-        Ok(Self { compiled: Arc::new(jlens::Compiled::new(source)?) })
+        Self::compile_with(Engine::default(), source)
     }
 
-    /// Returns every syntax error of `source` in order of position; empty exactly if it compiles.
+    /// Compiles `source` for an engine, or returns its first syntax error.
+    ///
+    /// An expression for [`Engine::JsonataRs`] must be one that [`Engine::Jlens`] takes too. It
+    /// then gets inputs and variables of 256 KiB and 64 levels at most, and gives results of 64
+    /// levels; its fields come in the order of their names. Of [`Limits`] it keeps time and depth
+    /// between two steps, and the size of the result. What cannot be kept from outside: it loses
+    /// memory with every evaluation, its time is not looked at inside a regular expression or a
+    /// function over a huge array, and running out of memory or stack ends the process.
+    pub fn compile_with(engine: Engine, source: &str) -> Result<Self, Error> {
+        let compiled = match engine {
+            Engine::Jlens => Compiled::Jlens(jlens::Compiled::new(source)?),
+            Engine::JsonataRs => Compiled::JsonataRs(jsonata_rs::Compiled::new(source)?),
+        };
+        Ok(Self { compiled: Arc::new(compiled) })
+    }
+
+    /// Returns every syntax error of `source` for the default engine in order of position; empty
+    /// exactly if it compiles.
     #[must_use]
     pub fn problems(source: &str) -> Vec<Error> {
-        jlens::problems(source)
+        Self::problems_with(Engine::default(), source)
+    }
+
+    /// Returns every syntax error of `source` for an engine in order of position; empty exactly if
+    /// it compiles.
+    #[must_use]
+    pub fn problems_with(engine: Engine, source: &str) -> Vec<Error> {
+        match engine {
+            Engine::Jlens => jlens::problems(source),
+            Engine::JsonataRs => jsonata_rs::problems(source),
+        }
     }
 
     /// Returns the text that this was compiled from.
     #[must_use]
     pub fn source(&self) -> &str {
-        self.compiled.source()
+        match &*self.compiled {
+            Compiled::Jlens(compiled) => compiled.source(),
+            Compiled::JsonataRs(compiled) => compiled.source(),
+        }
+    }
+
+    /// Returns the engine that this was compiled for.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match &*self.compiled {
+            Compiled::Jlens(_) => Engine::Jlens,
+            Compiled::JsonataRs(_) => Engine::JsonataRs,
+        }
     }
 
     /// Returns the members of a variable that the expression names (`$steps.a.id` reads `a` of
     /// `steps`); none if it does not read the variable, or may read all of it.
     #[must_use]
     pub fn members_read(&self, variable: &str) -> Vec<String> {
-        self.compiled.members_read(variable)
+        match &*self.compiled {
+            Compiled::Jlens(compiled) => compiled.members_read(variable),
+            Compiled::JsonataRs(compiled) => compiled.members_read(variable),
+        }
     }
 
     /// Evaluates the expression on `input`, which is JSON text, and reads only the parts of it
@@ -53,7 +100,7 @@ impl Mapping {
         at: &Moment,
         limits: &Limits,
     ) -> Result<Option<Value>, Error> {
-        self.compiled.evaluate(Some(input), variables, at, limits)
+        self.run(Some(input), variables, at, limits)
     }
 
     /// Evaluates the expression without any input: its context is *undefined*.
@@ -63,7 +110,7 @@ impl Mapping {
         at: &Moment,
         limits: &Limits,
     ) -> Result<Option<Value>, Error> {
-        self.compiled.evaluate(None, variables, at, limits)
+        self.run(None, variables, at, limits)
     }
 
     /// Evaluates the expression as a condition: JSONata's `$boolean` of the result, with
@@ -77,11 +124,24 @@ impl Mapping {
     ) -> Result<bool, Error> {
         Ok(self.evaluate(input, variables, at, limits)?.is_some_and(|value| truth(&value)))
     }
+
+    fn run(
+        &self,
+        input: Option<&str>,
+        variables: &Variables,
+        at: &Moment,
+        limits: &Limits,
+    ) -> Result<Option<Value>, Error> {
+        match &*self.compiled {
+            Compiled::Jlens(compiled) => compiled.evaluate(input, variables, at, limits),
+            Compiled::JsonataRs(compiled) => compiled.evaluate(input, variables, at, limits),
+        }
+    }
 }
 
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Mapping").field(&self.source()).finish()
+        f.debug_tuple("Mapping").field(&self.engine()).field(&self.source()).finish()
     }
 }
 

@@ -4,6 +4,7 @@ extern crate towpath_flow as flow;
 
 mod config;
 mod crm;
+mod engines;
 mod findings;
 mod pages;
 mod right;

@@ -1,0 +1,44 @@
+//! What a person is told about flows that jsonata-rs evaluates.
+
+use std::panic;
+use std::sync::Once;
+
+use flow::Flow;
+use mapping::Engine;
+
+use crate::progress::say;
+
+/// Warns, once a process, of flows that jsonata-rs evaluates.
+pub(crate) fn warn<'a>(flows: impl IntoIterator<Item = &'a Flow>) {
+    static ONCE: Once = Once::new();
+    let flows = flows.into_iter().filter(|flow| flow.is_evaluated_by(Engine::JsonataRs));
+    let names: Vec<_> = flows.map(|flow| flow.name.as_str()).collect();
+    if let Some(which) = list(&names) {
+        ONCE.call_once(|| say(&format!("warning: jsonata-rs evaluates {which}. {REASONS}")));
+    }
+}
+
+/// Measured; docs/decisions/0012 says how.
+const REASONS: &str = "It loses 16 KB of memory with every evaluation, is five times\n\
+    slower than jlens, differs in places, and can hang or end this process (docs/errors/TP0144.md).";
+
+/// The first few names, and how many there are.
+fn list(names: &[&str]) -> Option<String> {
+    match names {
+        [] => None,
+        [one] => Some((*one).to_owned()),
+        [first, second] => Some(format!("{first} and {second}")),
+        [first, second, more @ ..] => Some(format!("{first}, {second} and {} more", more.len())),
+    }
+}
+
+/// Keeps panics quiet that an engine's boundary catches: they become errors of one record, and
+/// their words may quote it.
+pub(crate) fn quiet_caught_panics() {
+    let announce = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !mapping::catches_panics() {
+            announce(panic);
+        }
+    }));
+}
