@@ -20,6 +20,7 @@ mod limits;
 mod retry;
 mod run;
 mod schedule;
+pub mod service;
 mod settle;
 mod snapshot;
 mod stop;

@@ -71,6 +71,12 @@ impl Report {
         asked.max()
     }
 
+    /// Whether trying again soon is pointless. A store that failed may be well again by itself.
+    pub(crate) fn waits_for_change(&self) -> bool {
+        let store = |error: &Error| matches!(error, Error::Store { .. });
+        self.needs_change && !self.errors.iter().any(store)
+    }
+
     /// One word for the run's line.
     pub fn outcome(&self) -> &'static str {
         match (self.errors.is_empty(), self.stopped) {
