@@ -15,6 +15,7 @@ use store::{MasterKey, SledOptions, SledStore, Store};
 
 use crate::args::Durability;
 use crate::exit::{Exit, Failed, Result};
+use crate::folder;
 use crate::keys;
 use crate::progress::say;
 use crate::registry;
@@ -69,9 +70,19 @@ impl Project {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("could not read {}", path.display()))
             .map_err(Failed::config)?;
-        let context = flow::Context { connectors: &self.connectors, config: self.config.as_ref() };
-        let (flow, findings) = flow::check(&path.to_string_lossy(), &text, &context);
+        let (flow, findings) = self.check_text(path, &text);
         Ok((flow, Checked { text, findings }))
+    }
+
+    /// Checks the text of a flow file.
+    pub(crate) fn check_text(&self, path: &Path, text: &str) -> (Option<Flow>, Vec<Finding>) {
+        let context = flow::Context { connectors: &self.connectors, config: self.config.as_ref() };
+        flow::check(&path.to_string_lossy(), text, &context)
+    }
+
+    /// The file with the configuration, whether or not it is there.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.config_path
     }
 
     /// The flow that a file or name means, without a mistake.
@@ -103,17 +114,10 @@ impl Project {
                 files.insert(path.clone());
                 continue;
             }
-            let listed = std::fs::read_dir(path)
+            let listed = folder::flow_files(path)
                 .with_context(|| format!("could not list {}", path.display()))
                 .map_err(Failed::config)?;
-            for entry in listed {
-                let path = entry?.path();
-                let yaml = path.extension().is_some_and(|it| it == "yaml" || it == "yml");
-                let config = path.file_name().is_some_and(|it| it == "towpath.yaml");
-                if yaml && !config {
-                    files.insert(path);
-                }
-            }
+            files.extend(listed);
         }
         if files.is_empty() {
             let folders = given.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
@@ -123,7 +127,8 @@ impl Project {
         Ok(files.into_iter().collect())
     }
 
-    fn folder(&self) -> PathBuf {
+    /// The folder of the project's flows.
+    pub(crate) fn folder(&self) -> PathBuf {
         let flows = self.root.join("flows");
         if flows.is_dir() {
             flows
@@ -200,7 +205,8 @@ impl Project {
         Ok(accounts)
     }
 
-    fn account(&self, name: &str) -> Result<engine::Account> {
+    /// An account with its secrets looked up.
+    pub(crate) fn account(&self, name: &str) -> Result<engine::Account> {
         let file = self.config_path.display();
         let config = self.config.as_ref().ok_or_else(|| {
             Failed::config(anyhow!("there is no {file}, so account \"{name}\" is not known"))
@@ -306,6 +312,10 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
+    pub(crate) const fn new(text: String, findings: Vec<Finding>) -> Self {
+        Self { text, findings }
+    }
+
     pub(crate) fn errors(&self) -> usize {
         self.findings.iter().filter(|finding| finding.is_error()).count()
     }

@@ -109,4 +109,5 @@ codes! {
     NEVER "TP0181" "A cron expression never fires"
     TIMEZONE "TP0182" "Unknown time zone"
     SCHEDULE "TP0183" "The parts of a schedule do not fit together"
+    SAME_NAME "TP0190" "Two files have a flow of the same name"
 }
