@@ -94,13 +94,21 @@ struct Served {
 
 impl Served {
     /// The next event that is the one.
+    #[track_caller]
     fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
-        let events = self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
-        let mut events = events.inspect(|event| println!("{event}"));
-        events.find(is_it).expect("the service ended before")
+        let mut said = vec![];
+        for line in self.lines.by_ref().map(Result::unwrap) {
+            let event = serde_json::from_str(&line).unwrap();
+            if is_it(&event) {
+                return event;
+            }
+            said.push(line);
+        }
+        panic!("the service ended before, and said {said:#?}")
     }
 
     /// The next event of that kind about that flow.
+    #[track_caller]
     fn event(&mut self, kind: &str, flow: &str) -> Value {
         self.until(|event| event["event"] == kind && event["flow"] == flow)
     }

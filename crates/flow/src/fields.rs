@@ -13,6 +13,7 @@ use crate::finding::code;
 use crate::scalar;
 use crate::secret;
 use crate::shape;
+use crate::shared;
 use crate::source::Source;
 use crate::yaml::{Kind, Node};
 
@@ -116,7 +117,7 @@ fn transformation<T>(
         (true, _) => Some(Transformation::Skip),
         (false, Some(mapping)) => Some(Transformation::Custom(mapping)),
         (false, None) if described.mapping.trim().is_empty() => Some(Transformation::Skip),
-        (false, None) => match Mapping::compile(described.mapping) {
+        (false, None) => match shared::compile(described.mapping) {
             Ok(mapping) => Some(Transformation::Default(mapping)),
             Err(error) => {
                 let message =
@@ -131,7 +132,7 @@ fn transformation<T>(
 
 /// Compiles an expression; all its mistakes are reported where they are written.
 pub(crate) fn expression(source: &mut Source<'_>, text: &Spanned<String>) -> Option<Mapping> {
-    match Mapping::compile(&text.value) {
+    match shared::compile(&text.value) {
         Ok(mapping) => Some(mapping),
         Err(first) => {
             let mut problems = Mapping::problems(&text.value);

@@ -24,6 +24,7 @@ mod schedule;
 pub mod schema;
 mod secret;
 mod shape;
+mod shared;
 mod source;
 mod suggest;
 mod test;

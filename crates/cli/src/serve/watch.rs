@@ -133,5 +133,5 @@ async fn hang_up(signal: &mut HangUp) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

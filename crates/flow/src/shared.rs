@@ -1,0 +1,30 @@
+//! Compiles an expression once, however many flows have it.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use mapping::{Error, Mapping};
+
+/// So many expressions are remembered: the connectors' default mappings, and those that flows
+/// which are checked one after another have in common.
+const REMEMBERED: usize = 256;
+
+/// Compiled lately, by source. The same source always gives the same mapping, so nobody can tell
+/// that it is shared.
+static COMPILED: LazyLock<Mutex<HashMap<String, Mapping>>> = LazyLock::new(Mutex::default);
+
+/// Compiles `source`, or gives its first error; compiled mappings are shared.
+pub(crate) fn compile(source: &str) -> Result<Mapping, Error> {
+    let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(mapping) = compiled().get(source) {
+        return Ok(mapping.clone());
+    }
+    let mapping = Mapping::compile(source)?;
+    let mut compiled = compiled();
+    if compiled.len() >= REMEMBERED {
+        // What is still needed soon comes back at the price of one compilation.
+        compiled.clear();
+    }
+    compiled.insert(source.to_owned(), mapping.clone());
+    Ok(mapping)
+}
