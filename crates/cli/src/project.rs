@@ -316,6 +316,12 @@ impl Checked {
         Self { text, findings }
     }
 
+    /// Adds that the flow of the file `path` has the name of the one in `other`.
+    pub(crate) fn add_same_name(&mut self, path: &Path, other: &Path) {
+        let (path, other) = (path.to_string_lossy(), other.to_string_lossy());
+        self.findings.extend(flow::same_name(&path, &self.text, &other));
+    }
+
     pub(crate) fn errors(&self) -> usize {
         self.findings.iter().filter(|finding| finding.is_error()).count()
     }

@@ -77,12 +77,15 @@ impl Report {
         self.needs_change && !self.errors.iter().any(store)
     }
 
+    /// The outcome of a run that left nothing to do.
+    pub const COMPLETED: &'static str = "completed";
+
     /// One word for the run's line.
     pub fn outcome(&self) -> &'static str {
         match (self.errors.is_empty(), self.stopped) {
             (false, _) => "failed",
             (true, true) => "stopped",
-            (true, false) => "completed",
+            (true, false) => Self::COMPLETED,
         }
     }
 }

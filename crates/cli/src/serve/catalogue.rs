@@ -131,9 +131,8 @@ impl Catalogue {
         }
         let owner = self.flows.get(&good.flow).filter(|owner| **owner != path);
         if let Some(owner) = owner {
-            let (label, owner) = (path.to_string_lossy(), owner.to_string_lossy());
-            let findings = flow::same_name(&label, &text, &owner).into_iter().collect();
-            let checked = Checked::new(text.to_string(), findings);
+            let mut checked = Checked::new(text.to_string(), vec![]);
+            checked.add_same_name(&path, owner);
             changes.push(Change::Refused { path: path.clone(), running: None, checked });
             if let Some(file) = self.files.get_mut(&path) {
                 file.wants = Some(good.flow);

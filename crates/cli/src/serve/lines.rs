@@ -38,7 +38,7 @@ impl Lines {
         if self.json {
             print_json(&json!({
                 "event": "serving", "at": now, "flows": flows, "leftOut": left_out,
-                "unscheduled": unscheduled, "warnings": warnings, "folder": folder,
+                "unscheduled": unscheduled, "warnings": warnings, "folder": folder.display().to_string(),
                 "next": next.map(|(at, flow)| json!({ "at": at, "flow": flow })),
             }));
             return;

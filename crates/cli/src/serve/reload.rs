@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use connector::{Clock, Timestamp};
+use engine::Report;
 use engine::service::{Handle, Planned};
 use serde_json::json;
 use store::Store;
@@ -200,9 +201,11 @@ impl Office {
         self.take(first.changes).await.0
     }
 
-    /// When a flow's last run began. What cannot be read is told by the flow's next run.
+    /// When a flow's last run began; one that failed or was stopped does not count, because it
+    /// left something to do. What cannot be read is told by the flow's next run.
     async fn last(&self, flow: &str) -> Option<Timestamp> {
         let run = self.store.last_run(flow).await.ok().flatten();
-        run.map(|run| Timestamp::from_millis(run.started))
+        let completed = run.filter(|run| run.outcome == Report::COMPLETED);
+        completed.map(|run| Timestamp::from_millis(run.started))
     }
 }

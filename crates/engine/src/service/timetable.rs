@@ -43,8 +43,8 @@ pub(crate) struct Timetable {
 struct Entry {
     beat: Beat,
     last: Option<Timestamp>,
-    /// Whether its last run failed for a reason that only a change takes away.
-    stuck: bool,
+    /// Whether its last run failed, and nobody asked to wait: a change may be the cure.
+    failed: bool,
     state: State,
 }
 
@@ -67,7 +67,7 @@ impl Timetable {
             let Some(entry) = self.flows.get_mut(&flow) else {
                 let beat = Beat::resumed(&flow, schedule, now, last, width);
                 self.waiting.insert((beat.at(), flow.clone()));
-                self.flows.insert(flow, Entry { beat, last, stuck: false, state: State::Waiting });
+                self.flows.insert(flow, Entry { beat, last, failed: false, state: State::Waiting });
                 continue;
             };
             match &mut entry.state {
@@ -124,7 +124,7 @@ impl Timetable {
             State::Running(change) => change,
             State::Waiting => None,
         };
-        entry.stuck = report.waits_for_change();
+        entry.failed = !report.errors.is_empty() && report.asks_to_wait().is_none();
         entry.beat.next(now, report);
         match change {
             Some(Change::Removed) => {
@@ -158,10 +158,10 @@ impl Timetable {
 impl Entry {
     /// Puts another version of the flow in the place of this one.
     fn replace(&mut self, flow: &str, schedule: Schedule, now: Timestamp, width: Duration) {
-        // What was waiting for a change has got one, and runs at its next turn as if it never ran.
-        let stuck = std::mem::take(&mut self.stuck);
-        if stuck || *self.beat.schedule() != schedule {
-            let last = if stuck { None } else { self.last };
+        // What failed may be well again with the change, and runs as if it never ran.
+        let failed = std::mem::take(&mut self.failed);
+        if failed || *self.beat.schedule() != schedule {
+            let last = if failed { None } else { self.last };
             self.beat = Beat::resumed(flow, schedule, now, last, width);
         }
     }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_a_change_runs_after_it_and_not_before() {
+    fn what_failed_runs_after_a_change_and_not_before() {
         let mut table = Timetable::default();
         table.put(vec![planned("a", every(60))], start());
         let due = table.take(start().plus(ROOM)).unwrap();
