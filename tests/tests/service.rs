@@ -94,6 +94,11 @@ async fn no_more_run_at_once_than_may_and_failures_stay_alone() {
     }
     board.release();
     running.await.unwrap();
+    let line = store.last_run("locked").await.unwrap().unwrap();
+    assert_eq!(
+        (line.outcome.as_str(), line.error.unwrap().contains("no secret")),
+        ("failed", true)
+    );
     let heard = desk.heard.lock().unwrap();
     assert_eq!((heard.most, heard.under_way.len()), (2, 0));
     for flow in ["one", "three", "four"] {
@@ -105,9 +110,4 @@ async fn no_more_run_at_once_than_may_and_failures_stay_alone() {
     assert_eq!(heard.ran.get("locked"), Some(&vec!["failed"]), "it is not tried again soon");
     assert!(heard.errors.iter().any(|error| error.contains("no secret")), "{:?}", heard.errors);
     assert!(heard.errors.iter().any(|error| error.contains("broke off")), "{:?}", heard.errors);
-    let line = store.last_run("locked").await.unwrap().unwrap();
-    assert_eq!(
-        (line.outcome.as_str(), line.error.unwrap().contains("no secret")),
-        ("failed", true)
-    );
 }
