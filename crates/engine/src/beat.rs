@@ -95,14 +95,17 @@ impl Beat {
     /// Reckons, at the end of a run, when the next one begins.
     ///
     /// Failures in a row make the waits longer, and no wait is shorter than a system that failed
-    /// has asked for. After a failure that only a change takes away the wait is the longest.
+    /// has asked for.
     pub fn next(&mut self, now: Timestamp, report: &Report) -> Timestamp {
-        self.failures = match report {
-            Report { errors, .. } if errors.is_empty() => 0,
-            report if report.waits_for_change() => u32::MAX,
-            _ => self.failures.saturating_add(1),
-        };
+        self.failures = if report.errors.is_empty() { 0 } else { self.failures.saturating_add(1) };
         self.reckon(now, report.asks_to_wait().unwrap_or_default())
+    }
+
+    /// Reckons, at the end of a run that failed for a reason which only a change takes away, when
+    /// it is tried again all the same: after the longest of the waits.
+    pub fn next_without_change(&mut self, now: Timestamp) -> Timestamp {
+        self.failures = u32::MAX;
+        self.reckon(now, Duration::ZERO)
     }
 
     /// Looks at the clock during a wait: if it was set back, the wait is not longer for it.

@@ -125,7 +125,11 @@ impl Timetable {
             State::Waiting => None,
         };
         entry.failed = !report.errors.is_empty() && report.asks_to_wait().is_none();
-        entry.beat.next(now, report);
+        if report.waits_for_change() {
+            entry.beat.next_without_change(now);
+        } else {
+            entry.beat.next(now, report);
+        }
         match change {
             Some(Change::Removed) => {
                 self.flows.remove(flow);
