@@ -2,6 +2,8 @@
 
 mod contender;
 mod delivered;
+mod idle_flows;
+mod idle_report;
 mod main_job;
 mod measured;
 mod report;
@@ -22,11 +24,14 @@ enum What {
     MainJob(main_job::Args),
     /// Remembering every record of a large group, and sweeping over them.
     Seen(seen::Args),
+    /// A service with 10,000 flows: its start, what it takes while none is due, how late runs are.
+    IdleFlows(idle_flows::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::MainJob(args) => main_job::run(args),
         What::Seen(args) => seen::run(args),
+        What::IdleFlows(args) => idle_flows::run(args),
     }
 }

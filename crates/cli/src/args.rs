@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +50,13 @@ pub(crate) enum Command {
     /// at once. Either way nothing is lost: the next run goes on from the last commit.
     #[command(after_help = exit::HELP)]
     Run(Run),
+    /// Runs all flows of a folder on their schedules, until a signal.
+    ///
+    /// One line a run. Files that change are checked: the next run is of the new version, or of
+    /// the one before if the new one has mistakes. Files that are new or gone are taken up or let
+    /// go. A hang-up signal looks at all files at once; a change of towpath.yaml needs a restart.
+    #[command(after_help = exit::HELP)]
+    Serve(Serve),
     /// Serves stand-ins of CleverReach and CleverTap on loopback ports, until a signal.
     Sandbox(Sandbox),
     /// Shows and changes what flows remember.
@@ -126,6 +134,19 @@ pub(crate) struct Run {
 pub(crate) enum Durability {
     Full,
     None,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The folder of flow files; without one, the folder `flows` or this one.
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// How many runs may be under way at once; a run that is due waits for its turn.
+    #[arg(long, default_value = "64", value_name = "N")]
+    pub(crate) max_runs: NonZeroUsize,
+    /// How long fetched pages may take to be delivered after the first signal, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) grace: Duration,
 }
 
 #[derive(Debug, Args)]

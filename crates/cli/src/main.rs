@@ -4,10 +4,12 @@ mod args;
 mod commands;
 mod engines;
 mod exit;
+mod folder;
 mod keys;
 mod progress;
 mod project;
 mod registry;
+mod serve;
 mod signals;
 
 use std::process::ExitCode;
@@ -54,6 +56,7 @@ async fn run(cli: Cli) -> Result {
         Command::Test(files) => commands::test::run(config, &files.flows, json),
         Command::Schedule(args) => commands::schedule::run(config, &args, json),
         Command::Run(args) => commands::run::run(config, &args, json).await,
+        Command::Serve(args) => commands::serve::run(config, &args, json).await,
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,

@@ -16,6 +16,7 @@ use store::{MasterKey, SledOptions, SledStore, Store};
 use crate::args::Durability;
 use crate::engines;
 use crate::exit::{Exit, Failed, Result};
+use crate::folder;
 use crate::keys;
 use crate::progress::say;
 use crate::registry;
@@ -70,9 +71,19 @@ impl Project {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("could not read {}", path.display()))
             .map_err(Failed::config)?;
-        let context = flow::Context { connectors: &self.connectors, config: self.config.as_ref() };
-        let (flow, findings) = flow::check(&path.to_string_lossy(), &text, &context);
+        let (flow, findings) = self.check_text(path, &text);
         Ok((flow, Checked { text, findings }))
+    }
+
+    /// Checks the text of a flow file.
+    pub(crate) fn check_text(&self, path: &Path, text: &str) -> (Option<Flow>, Vec<Finding>) {
+        let context = flow::Context { connectors: &self.connectors, config: self.config.as_ref() };
+        flow::check(&path.to_string_lossy(), text, &context)
+    }
+
+    /// The file with the configuration, whether or not it is there.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.config_path
     }
 
     /// The flow that a file or name means, without a mistake.
@@ -104,17 +115,10 @@ impl Project {
                 files.insert(path.clone());
                 continue;
             }
-            let listed = std::fs::read_dir(path)
+            let listed = folder::flow_files(path)
                 .with_context(|| format!("could not list {}", path.display()))
                 .map_err(Failed::config)?;
-            for entry in listed {
-                let path = entry?.path();
-                let yaml = path.extension().is_some_and(|it| it == "yaml" || it == "yml");
-                let config = path.file_name().is_some_and(|it| it == "towpath.yaml");
-                if yaml && !config {
-                    files.insert(path);
-                }
-            }
+            files.extend(listed);
         }
         if files.is_empty() {
             let folders = given.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
@@ -124,7 +128,8 @@ impl Project {
         Ok(files.into_iter().collect())
     }
 
-    fn folder(&self) -> PathBuf {
+    /// The folder of the project's flows.
+    pub(crate) fn folder(&self) -> PathBuf {
         let flows = self.root.join("flows");
         if flows.is_dir() {
             flows
@@ -201,7 +206,8 @@ impl Project {
         Ok(accounts)
     }
 
-    fn account(&self, name: &str) -> Result<engine::Account> {
+    /// An account with its secrets looked up.
+    pub(crate) fn account(&self, name: &str) -> Result<engine::Account> {
         let file = self.config_path.display();
         let config = self.config.as_ref().ok_or_else(|| {
             Failed::config(anyhow!("there is no {file}, so account \"{name}\" is not known"))
@@ -317,6 +323,16 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
+    pub(crate) const fn new(text: String, findings: Vec<Finding>) -> Self {
+        Self { text, findings }
+    }
+
+    /// Adds that the flow of the file `path` has the name of the one in `other`.
+    pub(crate) fn add_same_name(&mut self, path: &Path, other: &Path) {
+        let (path, other) = (path.to_string_lossy(), other.to_string_lossy());
+        self.findings.extend(flow::same_name(&path, &self.text, &other));
+    }
+
     pub(crate) fn errors(&self) -> usize {
         self.findings.iter().filter(|finding| finding.is_error()).count()
     }

@@ -165,6 +165,8 @@ fn mistakes_are_shown_at_their_line_and_end_the_command() {
     failed.says("FAILED").says("Ada Byron").says("Ada Lovelace");
     project.run(&["run", "nowhere", "--once"]).exits(4).says("no flow file nowhere");
     project.run(&["--config", "typo.yaml", "check"]).exits(4).says("typo.yaml");
+    project.write("flows/wrong.yaml", FLOW);
+    project.run(&["check"]).exits(3).says("TP0190").says(&format!("{NAME}.yaml already has"));
     project.write("flows/called-otherwise.yml", &FLOW.replace(NAME, "another-name"));
     project.run(&["run", "another-name", "--dry-run"]).exits(0);
 }

@@ -44,6 +44,49 @@ impl Beat {
         Self { schedule, share: share(flow), failures: 0, due, at, reckoned: now }
     }
 
+    /// The beat of a flow that is taken up `now` and began its last run at `last`, if it ever ran.
+    ///
+    /// An interval goes on from that run. Where it never ran or its time went by, it begins within
+    /// `width`, and within its interval: flows that are taken up together spread over that. A
+    /// cron expression waits for its next tick; a tick whose jitter is not over yet counts.
+    pub fn resumed(
+        flow: &str,
+        schedule: Schedule,
+        now: Timestamp,
+        last: Option<Timestamp>,
+        width: Duration,
+    ) -> Self {
+        let share = share(flow);
+        let (due, at) = match &schedule {
+            Schedule::Every(every) => {
+                let at = last.map(|last| last.plus(*every));
+                let ahead = at.filter(|at| *at > now && *at <= now.plus(*every));
+                let first = now.plus(width.min(*every).mul_f64(share));
+                ahead.map_or((first, first), |at| (at.minus(spread(share, &schedule, at)), at))
+            }
+            Schedule::Cron(cron) => {
+                let with_jitter = |tick: Timestamp| tick.plus(spread(share, &schedule, tick));
+                let mut tick = cron.after(now.minus(LONGEST_JITTER));
+                while with_jitter(tick) <= now || last.is_some_and(|last| last >= tick) {
+                    let later = cron.after(tick);
+                    // Where the calendar ends there is no later tick, and a last run that lies
+                    // ahead is one of a clock that was set back.
+                    if later <= tick || tick > now {
+                        break;
+                    }
+                    tick = later;
+                }
+                (tick, with_jitter(tick))
+            }
+        };
+        Self { schedule, share, failures: 0, due, at, reckoned: now }
+    }
+
+    /// The schedule that it is a place on.
+    pub const fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
     /// When the next run begins.
     pub const fn at(&self) -> Timestamp {
         self.at
@@ -56,6 +99,13 @@ impl Beat {
     pub fn next(&mut self, now: Timestamp, report: &Report) -> Timestamp {
         self.failures = if report.errors.is_empty() { 0 } else { self.failures.saturating_add(1) };
         self.reckon(now, report.asks_to_wait().unwrap_or_default())
+    }
+
+    /// Reckons, at the end of a run that failed for a reason which only a change takes away, when
+    /// it is tried again all the same: after the longest of the waits.
+    pub fn next_without_change(&mut self, now: Timestamp) -> Timestamp {
+        self.failures = u32::MAX;
+        self.reckon(now, Duration::ZERO)
     }
 
     /// Looks at the clock during a wait: if it was set back, the wait is not longer for it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use connector::{Api, Clock, Connector, Services};
+use connector::{Api, Clock, Connector, Services, Timestamp};
 use flow::Flow;
 use store::{RunLine, Store};
 
@@ -39,6 +39,8 @@ pub struct Account {
 /// Runs flows. Shared by everything that does.
 pub struct Engine {
     options: Options,
+    /// Those that came later than the engine.
+    more_accounts: Mutex<HashMap<String, Account>>,
     services: Services,
     /// One a name, so that all flows share its token.
     apis: Mutex<HashMap<String, Api>>,
@@ -72,6 +74,7 @@ impl Engine {
         };
         Self {
             options,
+            more_accounts: Mutex::default(),
             services,
             apis: Mutex::default(),
             running: Mutex::default(),
@@ -92,20 +95,38 @@ impl Engine {
             Ok(run) => run.all().await,
             Err(error) => Report::failed(error),
         };
+        self.record(&flow.name, started, &mut report).await;
+        report
+    }
+
+    /// Keeps the line of a run that could not begin, and gives its report.
+    pub(crate) async fn refused(&self, flow: &str, error: Error) -> Report {
+        let mut report = Report::failed(error);
+        self.record(flow, self.options.clock.now(), &mut report).await;
+        report
+    }
+
+    async fn record(&self, flow: &str, started: Timestamp, report: &mut Report) {
         let finished = self.options.clock.now();
         report.took = finished.since(started);
         let line = RunLine {
-            run: format!("{}-{}", flow.name, started.millis()),
+            run: format!("{flow}-{}", started.millis()),
             started: started.millis(),
             finished: finished.millis(),
             outcome: report.outcome().to_owned(),
             counts: report.counts,
             error: report.errors.first().map(ToString::to_string),
         };
-        if let Err(error) = self.options.store.record_run(&flow.name, line).await {
-            report.errors.push(Error::store(&flow.name, &error));
+        if let Err(error) = self.options.store.record_run(flow, line).await {
+            report.errors.push(Error::store(flow, &error));
         }
-        report
+    }
+
+    /// Adds an account that was not there when the engine was put together; one that is stays.
+    pub fn add_account(&self, name: &str, account: Account) {
+        if !self.options.accounts.contains_key(name) {
+            lock(&self.more_accounts).entry(name.to_owned()).or_insert(account);
+        }
     }
 
     /// The fingerprint of what a flow reads: trigger, its fields, connector and account.
@@ -197,11 +218,12 @@ impl Engine {
             return Ok(api.clone());
         }
         let config = |reason: String| Error::Config { place: place.clone(), reason };
-        let known = self.options.accounts.get(account);
+        let known = self.options.accounts.get(account).cloned();
+        let known = known.or_else(|| lock(&self.more_accounts).get(account).cloned());
         let known = known.ok_or_else(|| config("towpath.yaml has no such account".to_owned()))?;
         let connector = self.options.connectors.iter().find(|it| it.name() == connector);
         let connector = connector.ok_or_else(|| config("no such connector".to_owned()))?;
-        let api = Api::new(connector, known.account.clone(), &known.limits, self.services.clone());
+        let api = Api::new(connector, known.account, &known.limits, self.services.clone());
         let api = api.map_err(|error| config(error.to_string()))?;
         lock(&self.apis).insert(account.to_owned(), api.clone());
         Ok(api)

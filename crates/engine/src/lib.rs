@@ -21,6 +21,7 @@ mod retry;
 mod run;
 mod schedule;
 mod seen;
+pub mod service;
 mod settle;
 mod snapshot;
 mod stop;

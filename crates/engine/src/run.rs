@@ -72,12 +72,21 @@ impl Report {
         asked.max()
     }
 
+    /// Whether trying again soon is pointless. A store that failed may be well again by itself.
+    pub(crate) fn waits_for_change(&self) -> bool {
+        let store = |error: &Error| matches!(error, Error::Store { .. });
+        self.needs_change && !self.errors.iter().any(store)
+    }
+
+    /// The outcome of a run that left nothing to do.
+    pub const COMPLETED: &'static str = "completed";
+
     /// One word for the run's line.
     pub fn outcome(&self) -> &'static str {
         match (self.errors.is_empty(), self.stopped) {
             (false, _) => "failed",
             (true, true) => "stopped",
-            (true, false) => "completed",
+            (true, false) => Self::COMPLETED,
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use connector::{ActionDescriptor, Changes, Connector, TriggerDescriptor};
 use mapping::Engine;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::duration;
@@ -29,6 +29,9 @@ pub struct Context<'a> {
     pub config: Option<&'a Config>,
 }
 
+/// The schema of a flow file, made once.
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(FlowFile).to_value());
+
 /// Checks a flow file called `label`: all findings in the order of the file, and the flow if
 /// none of them is an error.
 ///
@@ -36,8 +39,7 @@ pub struct Context<'a> {
 pub fn check(label: &str, text: &str, context: &Context<'_>) -> (Option<Flow>, Vec<Finding>) {
     let mut source = Source::new(label, text);
     let flow = yaml::read(&mut source).and_then(|root| {
-        let schema = schemars::schema_for!(FlowFile).to_value();
-        shape::report(&mut source, &root, &schema, "a flow", shape::KEYS);
+        shape::report(&mut source, &root, &SCHEMA, "a flow", shape::KEYS);
         for entry in root.entries().unwrap_or_default() {
             // Examples are made up, and may well hold a field called `token`.
             if entry.key != "tests" {

@@ -13,6 +13,7 @@ use crate::finding::code;
 use crate::scalar;
 use crate::secret;
 use crate::shape;
+use crate::shared;
 use crate::source::Source;
 use crate::yaml::{Kind, Node};
 
@@ -119,7 +120,7 @@ fn transformation<T>(
         (false, Some(mapping)) => Some(Transformation::Custom(mapping)),
         (false, None) if described.mapping.trim().is_empty() => Some(Transformation::Skip),
         // A connector's author wrote it for the default engine, whatever the flow is evaluated by.
-        (false, None) => match Mapping::compile(described.mapping) {
+        (false, None) => match shared::compile(Engine::Jlens, described.mapping) {
             Ok(mapping) => Some(Transformation::Default(mapping)),
             Err(error) => {
                 let message =
@@ -148,7 +149,7 @@ pub(crate) fn expression(
     engine: Engine,
     text: &Spanned<String>,
 ) -> Option<Mapping> {
-    match Mapping::compile_with(engine, &text.value) {
+    match shared::compile(engine, &text.value) {
         Ok(mapping) => Some(mapping),
         Err(first) => {
             let mut problems = Mapping::problems_with(engine, &text.value);

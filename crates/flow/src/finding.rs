@@ -114,4 +114,5 @@ codes! {
     TIMEZONE "TP0182" "Unknown time zone"
     SCHEDULE "TP0183" "The parts of a schedule do not fit together"
     SWEEP "TP0184" "The trigger has nothing to sweep"
+    SAME_NAME "TP0190" "Two files have a flow of the same name"
 }

@@ -185,6 +185,8 @@ async fn runs(store: &dyn Store) -> Result<()> {
     }
     let expected: Vec<_> = (10..110).rev().map(line).collect();
     assert_eq!(store.runs("runs").await?, expected, "the newest hundred, newest first");
+    assert_eq!(store.last_run("runs").await?, Some(line(109)));
+    assert_eq!(store.last_run("run").await?, None, "another flow with the same beginning");
     store.record_run("runs", line(109)).await?;
     assert_eq!(store.runs("runs").await?, expected, "a line recorded again is there once");
     for started in -2..0 {

@@ -141,6 +141,10 @@ impl Trees for MemoryTrees {
         Ok(next.filter(|(found, _)| *found == tree).map(|(_, key)| key.clone()))
     }
 
+    async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.keys(tree, prefix).await?.pop())
+    }
+
     async fn apply(&self, writes: Vec<Write>, _wait: Wait) -> Result<()> {
         for write in writes {
             let mut entries = self.lock();

@@ -281,6 +281,10 @@ impl<H: Home> Store for H {
         self.core().runs(flow).await
     }
 
+    async fn last_run(&self, flow: &str) -> Result<Option<RunLine>> {
+        self.core().last_run(flow).await
+    }
+
     async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
         self.core().dead_letters(flow).await
     }

@@ -22,17 +22,27 @@ impl<T: Trees> Core<T> {
     pub(crate) async fn runs(&self, flow: &str) -> Result<Vec<RunLine>> {
         let mut lines = Vec::new();
         for key in self.trees.keys(Tree::Runs, &layout::flow_prefix(flow)).await?.iter().rev() {
-            // A newer line may have pushed this one out meanwhile.
-            if let Some(plain) = self.opened_entry(Tree::Runs, key).await? {
-                let line = serde_json::from_slice(&plain);
-                lines.push(line.map_err(|error| {
-                    // The error's position is told, its text could repeat the entry.
-                    let reason = format!("the entry does not parse at byte {}", error.column());
-                    Error::corrupt(Tree::Runs, key, reason)
-                })?);
-            }
+            lines.extend(self.run_line(key).await?);
         }
         Ok(lines)
+    }
+
+    pub(crate) async fn last_run(&self, flow: &str) -> Result<Option<RunLine>> {
+        match self.trees.last(Tree::Runs, &layout::flow_prefix(flow)).await? {
+            Some(key) => self.run_line(&key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a run's line; `None` if newer ones have pushed it out meanwhile.
+    async fn run_line(&self, key: &[u8]) -> Result<Option<RunLine>> {
+        let Some(plain) = self.opened_entry(Tree::Runs, key).await? else { return Ok(None) };
+        let line = serde_json::from_slice(&plain).map_err(|error| {
+            // The error's position is told, its text could repeat the entry.
+            let reason = format!("the entry does not parse at byte {}", error.column());
+            Error::corrupt(Tree::Runs, key, reason)
+        })?;
+        Ok(Some(line))
     }
 
     pub(crate) async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {

@@ -153,6 +153,11 @@ impl Trees for SledTrees {
         Ok(next.map_err(|error| failed("read", &error))?.map(|key| key.to_vec()))
     }
 
+    async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+        let last = self.0.disk.tree(tree).scan_prefix(prefix).keys().next_back().transpose();
+        Ok(last.map_err(|error| failed("read", &error))?.map(|key| key.to_vec()))
+    }
+
     async fn apply(&self, writes: Vec<Write>, wait: Wait) -> Result<()> {
         let ordered = Arc::clone(&self.0);
         blocking("write", move || ordered.apply(&writes, wait)).await

@@ -49,6 +49,11 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the lines of the flow's runs, newest first.
     async fn runs(&self, flow: &str) -> Result<Vec<RunLine>>;
 
+    /// Returns the line of the flow's last run, without a look at the others.
+    async fn last_run(&self, flow: &str) -> Result<Option<RunLine>> {
+        Ok(self.runs(flow).await?.into_iter().next())
+    }
+
     /// Lists the dead letters of one flow or of all, newest first, without their payloads.
     async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>>;
 

@@ -103,6 +103,9 @@ pub(crate) trait Trees: Send + Sync + 'static {
     /// Returns the first key at or after `from`.
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>>;
 
+    /// Returns the last key that begins with a prefix.
+    async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>>;
+
     /// Applies writes in order. The caller waits for it even if its own caller does not.
     async fn apply(&self, writes: Vec<Write>, wait: Wait) -> Result<()>;
 }

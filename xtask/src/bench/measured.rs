@@ -60,11 +60,39 @@ fn seconds(time: TimeVal) -> f64 {
 }
 
 fn peak_memory(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kilobytes * 1024)
+    resident(process).map(|memory| memory.peak)
 }
+
+/// The memory of a running process that is resident, in bytes.
+pub(crate) struct Resident {
+    pub(crate) now: u64,
+    pub(crate) peak: u64,
+}
+
+/// Asks the kernel for the memory of a running process.
+pub(crate) fn resident(process: u32) -> Option<Resident> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kilobytes * 1024)
+    };
+    Some(Resident { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
+}
+
+/// Seconds that a running process took so far, threads that have ended included, to a hundredth.
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+pub(crate) fn cpu_of(process: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The program's name comes before, in parentheses, and may hold anything.
+    let (_, behind) = stat.rsplit_once(')')?;
+    let mut ticks = behind.split_whitespace().skip(11).map(str::parse::<u64>);
+    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    Some((user + system) as f64 / TICKS)
+}
+
+/// The kernel's unit of accounting, in the interface that programs see.
+const TICKS: f64 = 100.0;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

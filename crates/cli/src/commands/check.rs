@@ -1,5 +1,7 @@
 //! `towpath check`: every mistake of flow files and towpath.yaml, at its line.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +20,16 @@ pub(crate) fn run(config: Option<&Path>, flows: &[PathBuf], json: bool) -> Resul
         Ok(files) => files,
     };
     let mut all = vec![checked];
+    let mut names = HashMap::new();
     for file in &files {
-        all.push(project.check(file)?.1);
+        let (flow, mut checked) = project.check(file)?;
+        if let Some(flow) = flow {
+            match names.entry(flow.name) {
+                Entry::Vacant(name) => drop(name.insert(file)),
+                Entry::Occupied(name) => checked.add_same_name(file, name.get()),
+            }
+        }
+        all.push(checked);
     }
     let errors: usize = all.iter().map(Checked::errors).sum();
     let findings: usize = all.iter().map(|checked| checked.findings.len()).sum();

@@ -1,0 +1,122 @@
+//! What a service says: one line a run, and one for whatever changes.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use connector::Timestamp;
+use engine::service::Ran;
+use serde_json::{Value, json};
+
+use crate::commands::check::counted;
+use crate::progress::{print, print_json, say, summary};
+use crate::project::Checked;
+
+/// Prints lines for a person, or JSON, one value a line.
+pub(crate) struct Lines {
+    json: bool,
+}
+
+/// What a service begins with.
+pub(crate) struct Begin<'a> {
+    pub(crate) flows: usize,
+    /// Files that have no flow to run.
+    pub(crate) left_out: usize,
+    /// Flows that run only when asked to.
+    pub(crate) unscheduled: usize,
+    pub(crate) warnings: usize,
+    pub(crate) folder: &'a Path,
+    pub(crate) next: Option<(Timestamp, &'a str)>,
+}
+
+impl Lines {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(crate) fn begin(&self, now: Timestamp, begin: &Begin<'_>) {
+        let Begin { flows, left_out, unscheduled, warnings, folder, next } = begin;
+        if self.json {
+            print_json(&json!({
+                "event": "serving", "at": now, "flows": flows, "leftOut": left_out,
+                "unscheduled": unscheduled, "warnings": warnings, "folder": folder.display().to_string(),
+                "next": next.map(|(at, flow)| json!({ "at": at, "flow": flow })),
+            }));
+            return;
+        }
+        let mut line = format!("serving {} of {}", counted(*flows, "flow"), folder.display());
+        for (count, what) in
+            [(*left_out, " left out because of mistakes"), (*unscheduled, " without a schedule")]
+        {
+            if count > 0 {
+                line.push_str(&format!(", {count}{what}"));
+            }
+        }
+        if *warnings > 0 {
+            let warnings = counted(*warnings, "warning");
+            line.push_str(&format!(", {warnings} (`towpath check` shows them)"));
+        }
+        if let Some((at, flow)) = next {
+            line.push_str(&format!("; next {flow} at {}", whole(*at)));
+        }
+        self.line(now, &line);
+    }
+
+    pub(crate) fn ran(&self, now: Timestamp, ran: &Ran<'_>) {
+        let Ran { flow, due, started, report, next } = ran;
+        if self.json {
+            print_json(&json!({
+                "event": "ran", "flow": flow, "due": due, "started": started,
+                "lateSeconds": started.since(*due).as_secs_f64(),
+                "outcome": report.outcome(), "counts": report.counts, "pages": report.pages,
+                "seconds": report.took.as_secs_f64(), "needsChange": report.needs_change,
+                "errors": report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "next": next,
+            }));
+            return;
+        }
+        let mut line = format!("{flow}: {}", summary(report));
+        if let Some((first, others)) = report.errors.split_first() {
+            line.push_str(&format!("; error: {first}"));
+            if !others.is_empty() {
+                line.push_str(&format!(" (and {} more)", others.len()));
+            }
+        }
+        if let Some(next) = next {
+            line.push_str(&format!("; next at {}", whole(*next)));
+        }
+        self.line(now, &line);
+    }
+
+    /// A change of what is run: an event for machines, with a flow or a file, and words for people.
+    pub(crate) fn change(&self, now: Timestamp, event: &str, of: &Value, words: &str) {
+        if !self.json {
+            return self.line(now, words);
+        }
+        let mut value = json!({ "event": event, "at": now });
+        if let (Some(value), Some(of)) = (value.as_object_mut(), of.as_object()) {
+            value.extend(of.clone());
+        }
+        print_json(&value);
+    }
+
+    /// The findings about a file.
+    pub(crate) fn findings(&self, checked: &Checked) {
+        if self.json {
+            for finding in &checked.findings {
+                print_json(&json!({ "event": "finding", "finding": finding }));
+            }
+        } else if !checked.findings.is_empty() {
+            say(&checked.render(std::io::stderr().is_terminal()));
+        }
+    }
+
+    fn line(&self, now: Timestamp, text: &str) {
+        // An error may come in several lines, a run has one.
+        print(&format!("{} {}", whole(now), text.replace('\n', " ")));
+    }
+}
+
+/// A moment to the second: nobody reads the rest in a log.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_secs(at.secs())
+}

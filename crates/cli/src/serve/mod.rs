@@ -1,0 +1,16 @@
+//! What `towpath serve` is made of: which flows there are, and what it says of them.
+//!
+//! `watch` tells when to look, `reload` looks and tells the engine's service what changed,
+//! `catalogue` knows which file has which flow, and `shelf` compiles flows whose run is due.
+
+mod catalogue;
+mod check;
+mod lines;
+mod reload;
+mod shelf;
+mod watch;
+
+pub(crate) use lines::{Begin, Lines};
+pub(crate) use reload::{Office, Reload};
+pub(crate) use shelf::Shelf;
+pub(crate) use watch::Looks;

@@ -1,0 +1,145 @@
+//! The flows of a service: their texts, and those that were compiled lately.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::service::{Host, Ran};
+use engine::{Engine, Error, Place};
+use flow::Flow;
+
+use super::lines::Lines;
+use crate::project::Project;
+
+/// So many compiled flows are kept: one that runs seldom is compiled again when it is due.
+const COMPILED: usize = 256;
+
+/// Holds what a service runs, and compiles it on demand.
+///
+/// The text of the version that runs is kept, not its file: that may have been changed for the
+/// worse since, or be gone.
+pub(crate) struct Shelf {
+    project: Arc<Project>,
+    engine: Arc<Engine>,
+    lines: Arc<Lines>,
+    versions: Mutex<HashMap<Arc<str>, Version>>,
+    compiled: Mutex<Compiled>,
+    /// The accounts that the engine has.
+    accounts: Mutex<HashSet<String>>,
+}
+
+#[derive(Clone)]
+struct Version {
+    path: PathBuf,
+    text: Arc<str>,
+}
+
+#[derive(Default)]
+struct Compiled {
+    flows: HashMap<Arc<str>, Made>,
+    uses: u64,
+}
+
+struct Made {
+    flow: Arc<Flow>,
+    /// What it was made of.
+    text: Arc<str>,
+    /// When it was last asked for, in uses.
+    used: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shelf {
+    pub(crate) fn new(project: Arc<Project>, engine: Arc<Engine>, lines: Arc<Lines>) -> Self {
+        Self {
+            project,
+            engine,
+            lines,
+            versions: Mutex::default(),
+            compiled: Mutex::default(),
+            accounts: Mutex::default(),
+        }
+    }
+
+    /// Puts a version of a flow in the place of the one before.
+    pub(crate) fn put(&self, flow: Arc<str>, path: PathBuf, text: Arc<str>) {
+        lock(&self.versions).insert(flow, Version { path, text });
+    }
+
+    pub(crate) fn remove(&self, flow: &str) {
+        lock(&self.versions).remove(flow);
+        lock(&self.compiled).flows.remove(flow);
+    }
+
+    fn compile(&self, name: &str) -> Result<Arc<Flow>, Error> {
+        let place = || Place { flow: name.to_owned(), step: None, account: String::new() };
+        let version = lock(&self.versions).get(name).cloned();
+        let Some(Version { path, text }) = version else {
+            let reason = "its file is gone".to_owned();
+            return Err(Error::Config { place: place(), reason });
+        };
+        if let Some(flow) = lock(&self.compiled).get(name, &text) {
+            return Ok(flow);
+        }
+        let Some(flow) = self.project.check_text(&path, &text).0 else {
+            // Its text was checked before it came here.
+            let problem = format!("{} has mistakes after all", path.display());
+            return Err(Error::Internal { place: place(), problem });
+        };
+        let flow = Arc::new(flow);
+        lock(&self.compiled).put(name.into(), flow.clone(), text);
+        Ok(flow)
+    }
+
+    /// Looks up the secrets of the accounts that the engine does not have yet.
+    fn add_accounts(&self, flow: &Flow) -> Result<(), Error> {
+        let trigger = [(None, &flow.trigger.account)];
+        let steps = flow.steps.iter().map(|step| (Some(step.id.clone()), &step.account));
+        for (step, name) in trigger.into_iter().chain(steps) {
+            if lock(&self.accounts).contains(name) {
+                continue;
+            }
+            let account = self.project.account(name).map_err(|failed| Error::Config {
+                place: Place { flow: flow.name.clone(), step, account: name.clone() },
+                reason: format!("{:#}", failed.error),
+            })?;
+            self.engine.add_account(name, account);
+            lock(&self.accounts).insert(name.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Host for Shelf {
+    fn flow(&self, name: &str) -> Result<Arc<Flow>, Error> {
+        let flow = self.compile(name)?;
+        self.add_accounts(&flow)?;
+        Ok(flow)
+    }
+
+    fn ran(&self, ran: &Ran<'_>) {
+        self.lines.ran(self.engine.clock().now(), ran);
+    }
+}
+
+impl Compiled {
+    fn get(&mut self, name: &str, text: &Arc<str>) -> Option<Arc<Flow>> {
+        self.uses += 1;
+        let made = self.flows.get_mut(name).filter(|made| Arc::ptr_eq(&made.text, text))?;
+        made.used = self.uses;
+        Some(made.flow.clone())
+    }
+
+    fn put(&mut self, name: Arc<str>, flow: Arc<Flow>, text: Arc<str>) {
+        if self.flows.len() >= COMPILED && !self.flows.contains_key(&name) {
+            let oldest = self.flows.iter().min_by_key(|(_, made)| made.used);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.flows.remove(&oldest);
+            }
+        }
+        self.flows.insert(name, Made { flow, text, used: self.uses });
+    }
+}

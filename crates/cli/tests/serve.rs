@@ -1,0 +1,260 @@
+//! `towpath serve` as an operator meets it: flows run, files change under it, signals end it.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use sandbox::{Options, Sandbox};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const FLOW: &str = include_str!("../../../flows/newsletter-to-clevertap.yaml");
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A flow of that name and schedule.
+fn flow(name: &str, schedule: &str) -> String {
+    FLOW.replace("newsletter-to-clevertap", name).replace("every: 5m", schedule)
+}
+
+/// A folder with accounts at a sandbox.
+struct Project {
+    sandbox: Sandbox,
+    folder: TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Project {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let options = Options { receivers: 5, ..Options::default() };
+        let sandbox = runtime.block_on(Sandbox::start(options)).unwrap();
+        let project = Self { sandbox, folder: TempDir::new().unwrap(), _runtime: runtime };
+        let credentials = project.sandbox.credentials();
+        project.write(
+            "towpath.yaml",
+            &format!(
+                "accounts:\n  newsletter:\n    connector: cleverreach\n    baseUrl: {}\n    \
+                 clientId: {}\n    clientSecret: {{ env: CR_SECRET }}\n  engagement:\n    \
+                 connector: clevertap\n    baseUrl: {}\n    projectId: {}\n    \
+                 passcode: {{ file: passcode }}\n  locked:\n    connector: clevertap\n    \
+                 baseUrl: {}\n    projectId: {}\n    passcode: {{ file: no-such-file }}\n",
+                project.sandbox.cleverreach_url(),
+                credentials.client_id,
+                project.sandbox.clevertap_url(),
+                credentials.project_id,
+                project.sandbox.clevertap_url(),
+                credentials.project_id,
+            ),
+        );
+        project.write("passcode", &credentials.passcode);
+        project
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// Writes a file as editors do: whole, under another name first.
+    fn write(&self, file: &str, text: &str) {
+        let path = self.path(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let new = path.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, path).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+        command
+            .arg("serve")
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("TOWPATH_KEY", KEY)
+            .env("CR_SECRET", &self.sandbox.credentials().client_secret);
+        command
+    }
+
+    fn serve(&self, args: &[&str]) -> Served {
+        let mut child = self.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Served { child, lines }
+    }
+}
+
+/// A service that runs; a test that fails ends it.
+struct Served {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Served {
+    /// The next event that is the one.
+    #[track_caller]
+    fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let mut said = vec![];
+        for line in self.lines.by_ref().map(Result::unwrap) {
+            let event = serde_json::from_str(&line).unwrap();
+            if is_it(&event) {
+                return event;
+            }
+            said.push(line);
+        }
+        panic!("the service ended before, and said {said:#?}")
+    }
+
+    /// The next event of that kind about that flow.
+    #[track_caller]
+    fn event(&mut self, kind: &str, flow: &str) -> Value {
+        self.until(|event| event["event"] == kind && event["flow"] == flow)
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Ends it with a signal, and gives what it still said.
+    fn stop(mut self) -> Vec<String> {
+        self.signal("-TERM");
+        let left: Vec<String> = self.lines.by_ref().map(Result::unwrap).collect();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{left:?}");
+        left
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It has ended already, unless the test failed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn flows_run_and_follow_their_files() {
+    let project = Project::new();
+    project.write("flows/one.yaml", &flow("one", "every: 1s"));
+    project.write("flows/two.yaml", &flow("two", "every: 1s"));
+    let mut served = project.serve(&["--json"]);
+    let begin = served.until(|event| event["event"] == "serving");
+    assert_eq!((&begin["flows"], &begin["leftOut"]), (&2.into(), &0.into()));
+    for flow in ["one", "two"] {
+        let ran = served.event("ran", flow);
+        assert_eq!(
+            (&ran["outcome"], &ran["counts"]["delivered"]),
+            (&"completed".into(), &5.into())
+        );
+    }
+
+    // A bad change: its finding is said, the version before goes on.
+    project.write("flows/two.yaml", &flow("two", "every: 1s").replace("groupName:", "groupNam:"));
+    let refused = served.until(|event| event["event"] == "refused");
+    assert_eq!((&refused["running"], &refused["mistakes"]), (&"two".into(), &1.into()));
+    let finding = served.until(|event| event["event"] == "finding")["finding"].take();
+    assert!(finding["place"]["file"].as_str().unwrap().ends_with("two.yaml"), "{finding}");
+    assert_eq!(served.event("ran", "two")["outcome"], "completed");
+
+    // A good change is used: it reads another source, which its state refuses, and it is not
+    // tried again soon; the other flow goes on.
+    let other = flow("two", "every: 1s").replace("groupName: Newsletter", "groupName: Customers");
+    project.write("flows/two.yaml", &other);
+    served.event("changed", "two");
+    let ran = served.until(|event| event["flow"] == "two" && event["outcome"] == "failed");
+    assert!(ran["errors"][0].as_str().unwrap().contains("another source"), "{ran}");
+    let at = |value: &Value| connector::Timestamp::parse(value.as_str().unwrap()).unwrap();
+    assert!(at(&ran["next"]).since(at(&ran["due"])).as_secs() >= 3600, "{ran}");
+    assert_eq!(served.event("ran", "one")["outcome"], "completed");
+    project.write("flows/two.yaml", &flow("two", "every: 1s"));
+    served.event("changed", "two");
+    assert_eq!(served.event("ran", "two")["outcome"], "completed");
+
+    // Files that are gone, new, and renamed.
+    std::fs::remove_file(project.path("flows/two.yaml")).unwrap();
+    served.event("removed", "two");
+    project.write("flows/three.yaml", &flow("three", "every: 1s"));
+    served.event("added", "three");
+    assert_eq!(served.event("ran", "three")["counts"]["delivered"], 5);
+    std::fs::rename(project.path("flows/one.yaml"), project.path("flows/uno.yaml")).unwrap();
+    served.event("added", "one");
+    assert_eq!(served.event("ran", "one")["counts"]["delivered"], 0);
+
+    project.write("towpath.yaml", &std::fs::read_to_string(project.path("towpath.yaml")).unwrap());
+    project.write("towpath.yaml", "accounts: {}\n");
+    served.until(|event| event["event"] == "restartNeeded");
+    served.signal("-HUP");
+    served.until(|event| event["event"] == "looked");
+    let left = served.stop();
+    assert!(left.iter().all(|line| !line.contains("\"two\"")), "{left:?}");
+}
+
+#[test]
+fn what_cannot_run_is_named_and_the_rest_runs() {
+    let project = Project::new();
+    project.write("flows/a.yaml", &flow("good", "every: 1h"));
+    project.write("flows/b.yaml", &flow("good", "every: 1h"));
+    project.write("flows/c.yaml", &flow("bad", "every: soon"));
+    let locked = flow("locked", "every: 1h").replace("account: engagement", "account: locked");
+    project.write("flows/d.yaml", &locked);
+    project.write("flows/e.yaml", &flow("by-hand", "every: 1h").replace("  every: 1h\n", ""));
+    let mut served = project.serve(&["--json"]);
+    let same = served.until(|event| event["finding"]["code"] == "TP0190");
+    let same = same["finding"].clone();
+    assert!(same["message"].as_str().unwrap().contains("a.yaml"), "{same}");
+    assert!(same["place"]["file"].as_str().unwrap().ends_with("b.yaml"), "{same}");
+    served.until(|event| event["finding"]["code"] == "TP0111");
+    let begin = served.until(|event| event["event"] == "serving");
+    for (key, count) in [("flows", 2), ("leftOut", 2), ("unscheduled", 1)] {
+        assert_eq!(begin[key], count, "{begin}");
+    }
+    let mut ran =
+        [served.until(|it| it["event"] == "ran"), served.until(|it| it["event"] == "ran")];
+    ran.sort_by_key(|ran| ran["flow"].to_string());
+    let [good, locked] = ran;
+    assert_eq!((&good["outcome"], &good["counts"]["delivered"]), (&"completed".into(), &5.into()));
+    let error = locked["errors"][0].as_str().unwrap();
+    assert!(error.contains("account \"locked\"") && error.contains("no-such-file"), "{error}");
+    served.stop();
+}
+
+#[test]
+fn a_restart_does_not_run_everything_again() {
+    let project = Project::new();
+    project.write("flows/a.yaml", &flow("a", "every: 1h"));
+    let mut served = project.serve(&[]);
+    let mut line = || served.lines.next().unwrap().unwrap();
+    let begin = line();
+    assert!(begin.contains(" serving 1 flow of flows; next a at 20"), "{begin}");
+    let ran = line();
+    assert!(ran.contains(" a: completed in ") && ran.contains("5 delivered; next at "), "{ran}");
+    let next = ran.rsplit_once("next at ").unwrap().1.to_owned();
+    served.stop();
+    let mut served = project.serve(&["--json"]);
+    let begin = served.until(|event| event["event"] == "serving");
+    let at = |text: &str| connector::Timestamp::parse(text).unwrap();
+    let again = at(begin["next"]["at"].as_str().unwrap());
+    assert!(at(&next).since(again).as_secs() <= 30, "{begin} {next}");
+    assert!(again.since(at(&next).minus(std::time::Duration::from_secs(60))).as_secs() > 0);
+    assert_eq!(served.stop(), [""; 0]);
+}
+
+#[test]
+fn where_nothing_can_run_it_says_why() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("flows")).unwrap();
+    let ends = |code: i32, text: &str| {
+        let ended = project.command(&["flows"]).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{said}");
+        assert!(said.contains(text), "no `{text}` in {said}");
+    };
+    ends(4, "there is no flow file in flows");
+    project.write("flows/a.yaml", &flow("a", "every: soon"));
+    ends(3, "TP0111");
+    project.write("flows/a.yaml", &flow("a", "every: 1h").replace("  every: 1h\n", ""));
+    ends(4, "has a schedule");
+}

@@ -1,0 +1,35 @@
+//! What the service asks of whoever started it, and what it tells.
+
+use std::sync::Arc;
+
+use connector::Timestamp;
+use flow::Flow;
+
+use crate::{Report, Result};
+
+/// Keeps the flows of a service, and hears what became of their runs.
+pub trait Host: Send + Sync + 'static {
+    /// Returns a flow whose run is due.
+    ///
+    /// Called off the reactor's threads, so it may read and compile; the flow is let go of after
+    /// the run. An error is the run's error.
+    fn flow(&self, name: &str) -> Result<Arc<Flow>>;
+
+    /// Hears of a run that has ended; must not block.
+    fn ran(&self, ran: &Ran<'_>);
+}
+
+/// A run of a service, ended.
+#[derive(Debug)]
+pub struct Ran<'a> {
+    /// The flow's name.
+    pub flow: &'a str,
+    /// When it was to begin, jitter included.
+    pub due: Timestamp,
+    /// When it began.
+    pub started: Timestamp,
+    /// What became of it.
+    pub report: &'a Report,
+    /// When the flow runs next; `None` if it does not.
+    pub next: Option<Timestamp>,
+}

@@ -1,0 +1,178 @@
+//! The service: sleeps until a flow is due, starts its run, and owns every run to its end.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::host::{Host, Ran};
+use super::timetable::{Due, Planned, Timetable};
+use crate::{Engine, Error, Place, Report, Stop, Watch};
+
+/// How long a wait goes on before it looks at the clock again, which may have been set.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// What a service is made of.
+pub struct Options {
+    /// What runs the flows.
+    pub engine: Arc<Engine>,
+    /// Where the flows are, and who hears of their runs.
+    pub host: Arc<dyn Host>,
+    /// What hears of everything within a run.
+    pub watch: Arc<dyn Watch>,
+    /// How many runs may be under way at once; a run that is due waits for its turn.
+    pub most_runs: NonZeroUsize,
+}
+
+/// Runs flows on their schedules until a signal.
+///
+/// A flow never runs twice at once, and ticks that go by meanwhile are skipped. A flow that waits
+/// is an entry in a table: there is one timer and no task for it.
+pub struct Service {
+    options: Options,
+    table: Timetable,
+    changes: UnboundedReceiver<Change>,
+}
+
+/// Tells a service which flows there are. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle(UnboundedSender<Change>);
+
+#[derive(Debug)]
+enum Change {
+    Put(Vec<Planned>),
+    Remove(Arc<str>),
+}
+
+impl Handle {
+    /// Takes flows up, or tells that they have changed: the next run of each is of its new
+    /// version, and its place on a schedule that is still the same stays.
+    pub fn put(&self, planned: Vec<Planned>) {
+        self.send(Change::Put(planned));
+    }
+
+    /// Lets a flow go; a run under way goes on to its end.
+    pub fn remove(&self, flow: Arc<str>) {
+        self.send(Change::Remove(flow));
+    }
+
+    fn send(&self, change: Change) {
+        // A service that has ended runs no flow anyway.
+        drop(self.0.send(change));
+    }
+}
+
+/// A run that has ended.
+struct Ended {
+    due: Due,
+    started: Timestamp,
+    report: Report,
+}
+
+impl Service {
+    /// A service with the flows that there are at first, and the way to tell it of others.
+    pub fn new(options: Options, planned: Vec<Planned>) -> (Self, Handle) {
+        let (sender, changes) = unbounded_channel();
+        let mut table = Timetable::default();
+        table.put(planned, options.engine.clock().now());
+        (Self { options, table, changes }, Handle(sender))
+    }
+
+    /// The flow that runs next, and when.
+    pub fn next(&self) -> Option<(Timestamp, &str)> {
+        self.table.next()
+    }
+
+    /// Runs the flows until told to stop; returns when the last run has ended.
+    pub async fn run(mut self, stop: Stop) {
+        let clock = self.options.engine.clock().clone();
+        let mut stopped = stop.clone();
+        let mut runs = JoinSet::new();
+        let mut under_way = HashMap::new();
+        let mut open = true;
+        loop {
+            let now = clock.now();
+            self.table.look(now);
+            while !stop.is_set() && runs.len() < self.options.most_runs.get() {
+                let Some(due) = self.table.take(now) else { break };
+                let started = runs.spawn(run(&self.options, due.clone(), stop.clone()));
+                under_way.insert(started.id(), due);
+            }
+            if stop.is_set() && runs.is_empty() {
+                return;
+            }
+            let next = self.table.next().map(|(at, _)| at.since(now));
+            let wait = next.unwrap_or(LOOK).min(LOOK);
+            let room = runs.len() < self.options.most_runs.get();
+            tokio::select! {
+                biased;
+                () = stopped.wait(), if !stop.is_set() => {}
+                Some(ended) = runs.join_next_with_id() => {
+                    if let Some(ended) = known(ended, &mut under_way, now) {
+                        self.ended(ended, &stop);
+                    }
+                }
+                change = self.changes.recv(), if open => match change {
+                    Some(Change::Put(planned)) => self.table.put(planned, clock.now()),
+                    Some(Change::Remove(flow)) => self.table.remove(&flow),
+                    None => open = false,
+                },
+                () = clock.sleep(wait), if room && !stop.is_set() => {}
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Ended, stop: &Stop) {
+        let Ended { due, started, report } = ended;
+        let next = self.table.ended(&due.flow, self.options.engine.clock().now(), &report);
+        let next = next.filter(|_| !stop.is_set());
+        let ran = Ran { flow: &due.flow, due: due.at, started, report: &report, next };
+        self.options.host.ran(&ran);
+    }
+}
+
+/// One run: gets the flow, which may have to be compiled, and runs it.
+fn run(options: &Options, due: Due, stop: Stop) -> impl Future<Output = Ended> + Send + 'static {
+    let (engine, host) = (options.engine.clone(), options.host.clone());
+    let watch = options.watch.clone();
+    async move {
+        let name = due.flow.clone();
+        let found = tokio::task::spawn_blocking(move || host.flow(&name)).await;
+        let started = engine.clock().now();
+        let report = match found {
+            Ok(Ok(_)) if stop.is_set() => Report { stopped: true, ..Report::default() },
+            Ok(Ok(flow)) => Box::pin(engine.run(&flow, stop, watch)).await,
+            Ok(Err(error)) => engine.refused(&due.flow, error).await,
+            Err(error) => lost(&due, &error),
+        };
+        Ended { due, started, report }
+    }
+}
+
+/// The end of a run, also of one that broke off.
+fn known(
+    ended: Result<(Id, Ended), JoinError>,
+    under_way: &mut HashMap<Id, Due>,
+    now: Timestamp,
+) -> Option<Ended> {
+    match ended {
+        Ok((id, ended)) => {
+            under_way.remove(&id);
+            Some(ended)
+        }
+        Err(error) => {
+            let due = under_way.remove(&error.id())?;
+            let report = lost(&due, &error);
+            Some(Ended { due, started: now, report })
+        }
+    }
+}
+
+fn lost(due: &Due, error: &JoinError) -> Report {
+    let place = Place { flow: due.flow.to_string(), step: None, account: String::new() };
+    Report::failed(Error::Internal { place, problem: format!("the run broke off: {error}") })
+}

@@ -1,0 +1,354 @@
+//! Which flow runs next: pure arithmetic over the beats of all of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector::Timestamp;
+use flow::Schedule;
+
+use crate::{Beat, Report};
+
+/// Flows that are taken up together spread their first runs over so much for each of them.
+const ROOM: Duration = Duration::from_millis(100);
+
+/// A flow that is to run.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The flow's name.
+    pub flow: Arc<str>,
+    /// When it runs.
+    pub schedule: Schedule,
+    /// When its last run began, if it ever ran.
+    pub last: Option<Timestamp>,
+}
+
+/// A run that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) flow: Arc<str>,
+    pub(crate) at: Timestamp,
+}
+
+/// The beats of all flows, ordered by what is due first.
+#[derive(Default)]
+pub(crate) struct Timetable {
+    flows: HashMap<Arc<str>, Entry>,
+    /// Invariant: holds exactly the flows that wait, at the moments of their beats.
+    waiting: BTreeSet<(Timestamp, Arc<str>)>,
+    /// The latest moment that the clock has shown.
+    latest: Timestamp,
+}
+
+struct Entry {
+    beat: Beat,
+    last: Option<Timestamp>,
+    /// Whether its last run failed, and nobody asked to wait: a change may be the cure.
+    failed: bool,
+    state: State,
+}
+
+enum State {
+    Waiting,
+    /// A run is under way; the change that came meanwhile waits for its end.
+    Running(Option<Change>),
+}
+
+enum Change {
+    Replaced(Schedule),
+    Removed,
+}
+
+impl Timetable {
+    /// Takes flows up, or takes note that they have changed. A run under way goes on.
+    pub(crate) fn put(&mut self, planned: Vec<Planned>, now: Timestamp) {
+        let width = ROOM.saturating_mul(u32::try_from(planned.len()).unwrap_or(u32::MAX));
+        for Planned { flow, schedule, last } in planned {
+            let Some(entry) = self.flows.get_mut(&flow) else {
+                let beat = Beat::resumed(&flow, schedule, now, last, width);
+                self.waiting.insert((beat.at(), flow.clone()));
+                self.flows.insert(flow, Entry { beat, last, failed: false, state: State::Waiting });
+                continue;
+            };
+            match &mut entry.state {
+                State::Running(change) => *change = Some(Change::Replaced(schedule)),
+                State::Waiting => {
+                    let was = (entry.beat.at(), flow);
+                    self.waiting.remove(&was);
+                    entry.replace(&was.1, schedule, now, width);
+                    self.waiting.insert((entry.beat.at(), was.1));
+                }
+            }
+        }
+    }
+
+    /// Lets a flow go. A run under way goes on to its end.
+    pub(crate) fn remove(&mut self, flow: &str) {
+        let Some((name, entry)) = self.flows.get_key_value(flow) else { return };
+        if let State::Waiting = entry.state {
+            self.waiting.remove(&(entry.beat.at(), name.clone()));
+            self.flows.remove(flow);
+        } else if let Some(entry) = self.flows.get_mut(flow) {
+            entry.state = State::Running(Some(Change::Removed));
+        }
+    }
+
+    /// The flow that runs next among those that wait, and when.
+    pub(crate) fn next(&self) -> Option<(Timestamp, &str)> {
+        self.waiting.first().map(|(at, flow)| (*at, flow.as_ref()))
+    }
+
+    /// Takes the run that is due first; the flow is under way from now on.
+    pub(crate) fn take(&mut self, now: Timestamp) -> Option<Due> {
+        self.waiting.first().filter(|(at, _)| *at <= now)?;
+        let (at, flow) = self.waiting.pop_first()?;
+        if let Some(entry) = self.flows.get_mut(&flow) {
+            entry.last = Some(now);
+            entry.state = State::Running(None);
+        }
+        Some(Due { flow, at })
+    }
+
+    /// Takes note that a run has ended, and gives when the next one begins; `None` if the flow
+    /// was removed meanwhile.
+    pub(crate) fn ended(
+        &mut self,
+        flow: &str,
+        now: Timestamp,
+        report: &Report,
+    ) -> Option<Timestamp> {
+        let (name, _) = self.flows.get_key_value(flow)?;
+        let name = name.clone();
+        let entry = self.flows.get_mut(flow)?;
+        let change = match std::mem::replace(&mut entry.state, State::Waiting) {
+            State::Running(change) => change,
+            State::Waiting => None,
+        };
+        entry.failed = !report.errors.is_empty() && report.asks_to_wait().is_none();
+        if report.waits_for_change() {
+            entry.beat.next_without_change(now);
+        } else {
+            entry.beat.next(now, report);
+        }
+        match change {
+            Some(Change::Removed) => {
+                self.flows.remove(flow);
+                return None;
+            }
+            Some(Change::Replaced(schedule)) => entry.replace(&name, schedule, now, ROOM),
+            None => {}
+        }
+        let at = entry.beat.at();
+        self.waiting.insert((at, name));
+        Some(at)
+    }
+
+    /// Looks at the clock: where it was set back, no wait is longer for it.
+    pub(crate) fn look(&mut self, now: Timestamp) {
+        if now >= self.latest {
+            self.latest = now;
+            return;
+        }
+        self.latest = now;
+        self.waiting.clear();
+        for (flow, entry) in &mut self.flows {
+            if let State::Waiting = entry.state {
+                self.waiting.insert((entry.beat.look(now), flow.clone()));
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Puts another version of the flow in the place of this one.
+    fn replace(&mut self, flow: &str, schedule: Schedule, now: Timestamp, width: Duration) {
+        // What failed may be well again with the change, and runs as if it never ran.
+        let failed = std::mem::take(&mut self.failed);
+        if failed || *self.beat.schedule() != schedule {
+            let last = if failed { None } else { self.last };
+            self.beat = Beat::resumed(flow, schedule, now, last, width);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector::{Clock, ManualClock};
+    use flow::Cron;
+
+    use super::*;
+    use crate::Error;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn start() -> Timestamp {
+        Timestamp::parse("2026-06-01T00:00:00Z").unwrap()
+    }
+
+    fn every(seconds: u64) -> Schedule {
+        Schedule::Every(Duration::from_secs(seconds))
+    }
+
+    fn cron(expression: &str) -> Schedule {
+        Schedule::Cron(Cron::parse(expression, "UTC").unwrap())
+    }
+
+    fn planned(flow: &str, schedule: Schedule) -> Planned {
+        Planned { flow: flow.into(), schedule, last: None }
+    }
+
+    fn stuck() -> Report {
+        Report::failed(Error::SourceChanged { flow: "a".to_owned() })
+    }
+
+    /// Runs whatever is due until `end`, each run for `took`, and gives the moments by flow.
+    fn simulate(
+        table: &mut Timetable,
+        clock: &ManualClock,
+        end: Timestamp,
+        took: Duration,
+    ) -> HashMap<Arc<str>, Vec<Timestamp>> {
+        let mut ran: HashMap<Arc<str>, Vec<Timestamp>> = HashMap::new();
+        let mut under_way: BTreeSet<(Timestamp, Arc<str>)> = BTreeSet::new();
+        loop {
+            let now = clock.now();
+            while under_way.first().is_some_and(|(until, _)| *until <= now) {
+                let (_, flow) = under_way.pop_first().unwrap();
+                assert!(table.ended(&flow, now, &Report::default()).unwrap() > now);
+            }
+            while let Some(due) = table.take(now) {
+                assert_eq!(due.at, now, "{} is late", due.flow);
+                assert!(under_way.iter().all(|(_, flow)| *flow != due.flow), "{} twice", due.flow);
+                under_way.insert((now.plus(took), due.flow.clone()));
+                ran.entry(due.flow).or_default().push(now);
+            }
+            let next = under_way.first().map(|(until, _)| *until);
+            let next = [next, table.next().map(|(at, _)| at)].into_iter().flatten().min();
+            match next.filter(|next| *next < end) {
+                Some(next) => clock.advance(next.since(now)),
+                None => return ran,
+            }
+        }
+    }
+
+    #[test]
+    fn a_thousand_flows_run_through_a_day_as_often_as_they_should() {
+        let kinds: [(Schedule, usize); 5] = [
+            (every(300), 288),
+            (every(3600), 24),
+            (cron("*/15 * * * *"), 96),
+            (cron("30 6 * * *"), 1),
+            (cron("0 0 1 1 *"), 0),
+        ];
+        let flows: Vec<_> = (0..1000)
+            .map(|at| planned(&format!("flow-{at}"), kinds[at % kinds.len()].0.clone()))
+            .collect();
+        let clock = ManualClock::new(start());
+        let mut table = Timetable::default();
+        table.put(flows.clone(), start());
+        let ran = simulate(&mut table, &clock, start().plus(DAY), Duration::from_secs(2));
+        for (at, flow) in flows.iter().enumerate() {
+            let (schedule, expected) = &kinds[at % kinds.len()];
+            let moments = ran.get(&flow.flow).map(Vec::as_slice).unwrap_or_default();
+            let short = expected.saturating_sub(1);
+            // The last run of an interval may fall behind midnight, by where it began.
+            assert!((short..=*expected).contains(&moments.len()), "{schedule} {moments:?}");
+            if let Schedule::Every(every) = schedule {
+                assert!(moments[0].since(start()) <= *every, "{schedule} {moments:?}");
+                assert!(moments.windows(2).all(|two| two[1].since(two[0]) >= *every));
+            }
+        }
+        let first: BTreeSet<_> = ran.values().map(|moments| moments[0]).collect();
+        assert!(first.len() > 500, "first runs come together at {} moments", first.len());
+    }
+
+    #[test]
+    fn a_run_that_takes_long_is_not_overtaken() {
+        let clock = ManualClock::new(start());
+        let mut table = Timetable::default();
+        table.put(vec![planned("a", every(60)), planned("b", cron("* * * * *"))], start());
+        let long = Duration::from_secs(150);
+        let ran = simulate(&mut table, &clock, start().plus(Duration::from_secs(3600)), long);
+        assert!(ran.values().all(|moments| (19..=20).contains(&moments.len())), "{ran:?}");
+    }
+
+    #[test]
+    fn a_restart_goes_on_where_it_was() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let mut table = Timetable::default();
+        let last = Some(start().minus(minutes(20)));
+        let first = |table: &Timetable| table.next().map(|(at, _)| at).unwrap();
+        table.put(vec![Planned { last, ..planned("hourly", every(3600)) }], start());
+        assert_eq!(first(&table), start().plus(minutes(40)));
+        // What should have run while nobody was there runs soon.
+        table.put(vec![Planned { last, ..planned("often", every(600)) }], start());
+        assert!(first(&table).since(start()) <= ROOM);
+        table.remove("often");
+        table.put(vec![planned("often", every(600))], start());
+        assert!(first(&table).since(start()) <= ROOM);
+        // A tick whose jitter is not over is not skipped, unless it ran.
+        let nightly = |last| Planned { last, ..planned("nightly", cron("0 0 * * *")) };
+        let jitter = crate::jitter("nightly", &cron("0 0 * * *"), start());
+        let inside = start().plus(jitter / 2);
+        for (last, now, expected) in [
+            (None, inside, start()),
+            (Some(start().minus(DAY)), inside, start()),
+            (Some(start()), inside, start().plus(DAY)),
+            (None, start().plus(jitter), start().plus(DAY)),
+        ] {
+            let mut table = Timetable::default();
+            table.put(vec![nightly(last)], now);
+            assert_eq!(first(&table), expected.plus(jitter), "{last:?} {now}");
+        }
+    }
+
+    #[test]
+    fn what_failed_runs_after_a_change_and_not_before() {
+        let mut table = Timetable::default();
+        table.put(vec![planned("a", every(60))], start());
+        let due = table.take(start().plus(ROOM)).unwrap();
+        let next = table.ended(&due.flow, start().plus(ROOM), &stuck()).unwrap();
+        assert!(next.since(start()) >= Duration::from_secs(3600), "{next}");
+        table.put(vec![planned("a", every(60))], start().plus(DAY / 48));
+        assert!(table.next().unwrap().0.since(start().plus(DAY / 48)) <= ROOM);
+        // A change that came during the failing run counts as well.
+        let due = table.take(start().plus(DAY)).unwrap();
+        table.put(vec![planned("a", every(60))], start().plus(DAY));
+        let next = table.ended(&due.flow, start().plus(DAY), &stuck()).unwrap();
+        assert!(next.since(start().plus(DAY)) <= ROOM);
+    }
+
+    #[test]
+    fn changes_leave_a_run_under_way_alone() {
+        let mut table = Timetable::default();
+        table.put(vec![planned("a", every(60)), planned("b", every(60))], start());
+        let now = start().plus(ROOM * 2);
+        let mut due = [table.take(now).unwrap().flow, table.take(now).unwrap().flow];
+        due.sort();
+        let [a, b] = due;
+        table.remove(&a);
+        table.put(vec![planned("b", every(600))], now);
+        assert_eq!(table.next(), None);
+        assert_eq!(table.ended(&a, now, &Report::default()), None);
+        let next = table.ended(&b, now, &Report::default());
+        assert_eq!(next, Some(now.plus(Duration::from_secs(600))));
+        // Removed and there again before the run has ended: it stays.
+        let due = table.take(next.unwrap()).unwrap();
+        table.remove(&due.flow);
+        table.put(vec![planned("b", every(600))], now);
+        assert!(table.ended(&due.flow, now, &Report::default()).is_some());
+        table.remove(&b);
+        assert_eq!(table.next(), None);
+    }
+
+    #[test]
+    fn a_clock_set_back_makes_no_wait_longer() {
+        let mut table = Timetable::default();
+        table.put(vec![planned("a", every(60))], start());
+        table.look(start());
+        let due = table.take(start().plus(ROOM)).unwrap();
+        let next = table.ended(&due.flow, start().plus(ROOM), &Report::default()).unwrap();
+        table.look(start().minus(DAY));
+        assert_eq!(table.next().unwrap().0, next.minus(DAY).minus(ROOM));
+    }
+}

@@ -1,0 +1,113 @@
+//! Many flows by one service: how many run at once, and what becomes of those that cannot.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use connector::ManualClock;
+use connector::prelude::*;
+use engine::service::{Host, Options, Planned, Ran, Service};
+use engine::{Error, Place, Silent, Stop, Stopper};
+use flow::Flow;
+use store::{MasterKey, MemoryStore, Store};
+use towpath_tests::{Board, flow_of, record};
+
+/// Flows over one board, and what was heard of them.
+struct Desk {
+    board: Arc<Board>,
+    heard: Mutex<Heard>,
+    stopper: Stopper,
+    /// After so many runs it gives the signal to stop.
+    enough: usize,
+}
+
+#[derive(Default)]
+struct Heard {
+    under_way: BTreeSet<String>,
+    most: usize,
+    ran: BTreeMap<String, Vec<&'static str>>,
+    errors: Vec<String>,
+}
+
+impl Host for Desk {
+    fn flow(&self, name: &str) -> engine::Result<Arc<Flow>> {
+        let mut heard = self.heard.lock().unwrap();
+        assert!(heard.under_way.insert(name.to_owned()), "{name} runs twice at once");
+        heard.most = heard.most.max(heard.under_way.len());
+        if name == "locked" {
+            let place = Place { flow: name.to_owned(), step: None, account: "a".to_owned() };
+            return Err(Error::Config { place, reason: "no secret".to_owned() });
+        }
+        drop(heard);
+        assert_ne!(name, "broken", "what a host does wrong is the run's error");
+        Ok(Arc::new(Flow { name: name.to_owned(), ..flow_of(&self.board) }))
+    }
+
+    fn ran(&self, ran: &Ran<'_>) {
+        let mut heard = self.heard.lock().unwrap();
+        heard.under_way.remove(ran.flow);
+        assert!(ran.started >= ran.due);
+        heard.ran.entry(ran.flow.to_owned()).or_default().push(ran.report.outcome());
+        heard.errors.extend(ran.report.errors.iter().map(ToString::to_string));
+        if heard.ran.values().map(Vec::len).sum::<usize>() == self.enough {
+            self.stopper.stop();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_run_at_once_than_may_and_failures_stay_alone() {
+    let board = Board::new();
+    let polls = Mutex::new(0);
+    board.on_poll(move |_| {
+        let mut polls = polls.lock().unwrap();
+        *polls += 1;
+        Ok(Page { records: vec![record("a", *polls, *polls)], next: None })
+    });
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(MasterKey::generate()));
+    let engine = Arc::new(board.engine(store.clone(), clock.clone()));
+    let (stopper, stop) = Stop::new(Duration::from_secs(30));
+    let heard = Mutex::default();
+    let desk = Arc::new(Desk { board: board.clone(), heard, stopper, enough: 40 });
+    let options = Options {
+        engine,
+        host: desk.clone(),
+        watch: Arc::new(Silent),
+        most_runs: 2.try_into().unwrap(),
+    };
+    let schedule = flow::Schedule::Every(Duration::from_secs(1));
+    let planned =
+        |flow: &str| Planned { flow: flow.into(), schedule: schedule.clone(), last: None };
+    let first = ["one", "two", "three", "locked", "broken"].map(planned);
+    let (service, handle) = Service::new(options, first.into());
+    assert!(service.next().is_some());
+    handle.put(vec![planned("four")]);
+    handle.remove("two".into());
+    board.hold();
+    let running = tokio::spawn(service.run(stop));
+    // Both places are taken by runs that wait for their system: nothing else begins.
+    while desk.heard.lock().unwrap().under_way.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    board.release();
+    running.await.unwrap();
+    let line = store.last_run("locked").await.unwrap().unwrap();
+    assert_eq!(
+        (line.outcome.as_str(), line.error.unwrap().contains("no secret")),
+        ("failed", true)
+    );
+    let heard = desk.heard.lock().unwrap();
+    assert_eq!((heard.most, heard.under_way.len()), (2, 0));
+    for flow in ["one", "three", "four"] {
+        let outcomes = heard.ran.get(flow).unwrap();
+        assert!(outcomes.len() > 5, "{flow} {outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| *outcome != "failed"), "{flow} {outcomes:?}");
+    }
+    assert_eq!(heard.ran.get("two"), None);
+    assert_eq!(heard.ran.get("locked"), Some(&vec!["failed"]), "it is not tried again soon");
+    assert!(heard.errors.iter().any(|error| error.contains("no secret")), "{:?}", heard.errors);
+    assert!(heard.errors.iter().any(|error| error.contains("broke off")), "{:?}", heard.errors);
+}
