@@ -9,8 +9,9 @@ use flow::Flow;
 use store::{RunLine, Store};
 
 use crate::limits::Limits;
-use crate::run::{Context, Report, Run, StepContext};
+use crate::run::{Context, Ended, Report, Run, StepContext};
 use crate::snapshot::Snapshot;
+use crate::tables::Tables;
 use crate::tokens::VaultTokens;
 use crate::workers::{Unmapped, Workers};
 use crate::{Error, Place, Result, Stop, Watch};
@@ -46,6 +47,7 @@ pub struct Engine {
     apis: Mutex<HashMap<String, Api>>,
     running: Mutex<HashSet<String>>,
     workers: Workers,
+    tables: Tables,
 }
 
 /// A flow's place among those that run; free again when dropped.
@@ -79,6 +81,7 @@ impl Engine {
             apis: Mutex::default(),
             running: Mutex::default(),
             workers: Workers::new(),
+            tables: Tables::default(),
         }
     }
 
@@ -92,7 +95,13 @@ impl Engine {
         };
         let started = self.options.clock.now();
         let mut report = match self.start(flow, stop, watch).await {
-            Ok(run) => run.all().await,
+            Ok(run) => {
+                let Ended { report, sequence, seen } = run.all().await;
+                if let Some(seen) = seen {
+                    self.tables.keep(&flow.name, sequence, seen);
+                }
+                report
+            }
             Err(error) => Report::failed(error),
         };
         self.record(&flow.name, started, &mut report).await;
@@ -172,7 +181,8 @@ impl Engine {
             fence: lease.fence,
             snapshot,
             sequence,
-            seen: None,
+            seen: self.tables.take(&flow.name, sequence),
+            appended: 0,
             stored,
             stop,
             report: Report::default(),

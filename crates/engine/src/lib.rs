@@ -25,6 +25,7 @@ pub mod service;
 mod settle;
 mod snapshot;
 mod stop;
+mod tables;
 mod tokens;
 mod watch;
 mod way;

@@ -103,8 +103,17 @@ pub(crate) struct Run {
     pub(crate) seen: Option<SeenTable>,
     /// How many seen entries lie in the store, those included that are superseded.
     pub(crate) stored: u64,
+    /// How many of them this run added since the table was written as a whole.
+    pub(crate) appended: u64,
     pub(crate) stop: Stop,
     pub(crate) report: Report,
+}
+
+/// A run that ended: the seen table stands at its last commit.
+pub(crate) struct Ended {
+    pub(crate) report: Report,
+    pub(crate) sequence: u64,
+    pub(crate) seen: Option<SeenTable>,
 }
 
 /// How a scan ended.
@@ -130,17 +139,25 @@ struct Waiting {
 impl Run {
     /// Scans every partition. One that fails does not stop the others, unless what failed would
     /// fail there too.
-    pub(crate) async fn all(mut self) -> Report {
+    pub(crate) async fn all(mut self) -> Ended {
+        self.scan_all().await;
+        Ended { report: self.report, sequence: self.sequence, seen: self.seen }
+    }
+
+    async fn scan_all(&mut self) {
         let listed = tokio::select! {
             listed = fetch::partitions(&self.context) => listed,
             () = self.stop.wait() => {
                 self.report.stopped = true;
-                return self.report;
+                return;
             }
         };
         let listed = match listed {
             Ok(listed) => listed,
-            Err(error) => return Report::failed(error),
+            Err(error) => {
+                self.report = Report::failed(error);
+                return;
+            }
         };
         let alone = listed.len() == 1;
         for partition in &listed {
@@ -165,7 +182,6 @@ impl Run {
                 }
             }
         }
-        self.report
     }
 
     /// Scans one partition; after a scan that an earlier run began, once more for what changed

@@ -180,13 +180,16 @@ fn shard_of(key: &Key) -> usize {
     usize::from(*first)
 }
 
-/// Says whether a flow's entries on disk should be written anew: `stored` of them lie there and
-/// `live` are what they come to.
+/// Whether the table is written as a whole: if most of the `stored` entries are superseded, or if
+/// one run `appended` most of those that count. Pages come in their own order, and sorting them
+/// is most of the work of reading them; written as a whole they are sorted.
 ///
 /// So a start reads about twice what counts at most, and as many entries were added since the
 /// last time as are written now: in the long run every entry is written twice.
-pub(crate) fn is_worth_compacting(stored: u64, live: u64) -> bool {
-    stored > live.saturating_mul(2).saturating_add(SLACK)
+pub(crate) fn is_worth_writing_anew(stored: u64, appended: u64, live: u64) -> bool {
+    let superseded = stored > live.saturating_mul(2).saturating_add(SLACK);
+    let unsorted = live > SLACK && appended > live / 2;
+    superseded || unsorted
 }
 
 /// A table while it is read from the store.

@@ -5,7 +5,7 @@ use store::{Commit, Counts, SeenChange};
 
 use crate::deliver::Settled;
 use crate::run::{InFlight, Run};
-use crate::seen::is_worth_compacting;
+use crate::seen::is_worth_writing_anew;
 use crate::snapshot::Snapshot;
 use crate::{Error, Event};
 
@@ -31,7 +31,7 @@ impl Run {
             dead_lettered: settled.dead_letters.len() as u64,
         };
         let snapshot = self.behind(partition, listed, &page);
-        let (seen, stored) = self.kept(listed, &page, &snapshot);
+        let (seen, stored, appended) = self.kept(listed, &page, &snapshot);
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
         let news = !nothing_seen || !settled.dead_letters.is_empty() || snapshot != self.snapshot;
         if news {
@@ -51,6 +51,7 @@ impl Run {
             self.sequence += 1;
             self.snapshot = snapshot;
             self.stored = stored;
+            self.appended = appended;
         }
         tracing::debug!(
             flow = flow.name,
@@ -80,27 +81,29 @@ impl Run {
         snapshot
     }
 
-    /// What becomes of the seen entries behind a page, and how many the store holds then.
+    /// What becomes of the seen entries behind a page; how many the store holds then, and how many
+    /// of them this run added.
     ///
-    /// At the end of a scan the table is written anew if entries were pruned, or if most of what
-    /// the store holds is superseded.
+    /// At the end of a scan the table is written anew if entries were pruned, or if that pays.
     fn kept(
         &mut self,
         listed: &[String],
         page: &InFlight,
         snapshot: &Snapshot,
-    ) -> (SeenChange, u64) {
-        let stored = self.stored + page.detected.seen.len() as u64;
+    ) -> (SeenChange, u64, u64) {
+        let added = page.detected.seen.len() as u64;
+        let (stored, appended) = (self.stored + added, self.appended + added);
         let complete = page.scan.cursor.is_none();
         let horizon = self.prunable(listed, page, snapshot);
-        let unchanged = |page: &InFlight| (SeenChange::Append(page.detected.seen.clone()), stored);
+        let unchanged =
+            |page: &InFlight| (SeenChange::Append(page.detected.seen.clone()), stored, appended);
         let Some(seen) = &mut self.seen else { return unchanged(page) };
         let rewritten = horizon.and_then(|horizon| seen.prune(horizon)).or_else(|| {
             let live = seen.len() as u64;
-            (complete && is_worth_compacting(stored, live)).then(|| seen.compact())
+            (complete && is_worth_writing_anew(stored, appended, live)).then(|| seen.compact())
         });
         match rewritten {
-            Some(table) => (SeenChange::Replace(table), seen.len() as u64),
+            Some(table) => (SeenChange::Replace(table), seen.len() as u64, 0),
             None => unchanged(page),
         }
     }

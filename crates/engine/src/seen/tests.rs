@@ -208,17 +208,21 @@ fn a_large_table_takes_little_more_than_its_entries() {
 }
 
 #[test]
-fn a_table_is_written_anew_when_most_of_it_is_superseded() {
-    for (stored, live, worth) in [
-        (0, 0, false),
-        (4_096, 0, false),
-        (4_097, 0, true),
-        (1_000_000, 1_000_000, false),
-        (2_000_000, 1_000_000, false),
-        (2_004_096, 1_000_000, false),
-        (2_004_097, 1_000_000, true),
-        (u64::MAX, u64::MAX, false),
+fn a_table_is_written_anew_when_most_of_it_is_superseded_or_new() {
+    for (stored, appended, live, worth) in [
+        (0, 0, 0, false),
+        (4_096, 0, 0, false),
+        (4_097, 0, 0, true),
+        (1_000_000, 0, 1_000_000, false),
+        (2_004_096, 0, 1_000_000, false),
+        (2_004_097, 0, 1_000_000, true),
+        (u64::MAX, 0, u64::MAX, false),
+        // A first scan.
+        (4_096, 4_096, 4_096, false),
+        (1_000_000, 500_000, 1_000_000, false),
+        (1_000_000, 500_001, 1_000_000, true),
     ] {
-        assert_eq!(is_worth_compacting(stored, live), worth, "{stored} stored, {live} live");
+        let found = is_worth_writing_anew(stored, appended, live);
+        assert_eq!(found, worth, "{stored} stored, {appended} appended, {live} live");
     }
 }
