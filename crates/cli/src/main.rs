@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod hold;
 mod keys;
 mod progress;
 mod project;
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         .thread_stack_size(STACK)
         .build()
         .map_err(Failed::from);
-    let done = runtime.and_then(|runtime| runtime.block_on(run(cli)));
+    let ready = hold::from_environment().and(runtime);
+    let done = ready.and_then(|runtime| runtime.block_on(run(cli)));
     match done {
         Ok(exit) => exit.into(),
         Err(Failed { exit, error }) => {
