@@ -1,0 +1,88 @@
+//! The binary killed by SIGKILL at named points and at random moments: nothing is lost, and
+//! nothing is sent again but batches of pages that were not committed.
+//!
+//! The ordinary tests kill a small story at every point, one process after another.
+//! `cargo xtask crash` runs `whole`: a story of full size, a row for each plan.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![cfg(unix)]
+
+mod child;
+mod plan;
+mod story;
+mod whole;
+
+use std::collections::BTreeSet;
+
+use crate::plan::{LEFTOVERS, Phase, Plan};
+use crate::story::{Size, Story};
+
+const SMALL: Size = Size { receivers: 120, page: 10 };
+
+#[test]
+fn the_points_that_runs_come_to_are_the_points_that_are_listed() {
+    let mut story = Story::new(SMALL);
+    let first = story.count(Phase::First);
+    let later = story.count(Phase::Later);
+    let passed: BTreeSet<&str> = first.keys().chain(later.keys()).map(String::as_str).collect();
+    let listed: BTreeSet<&str> = plan::names().filter(|name| *name != LEFTOVERS).collect();
+    assert_eq!(passed, listed);
+}
+
+/// What a first run does not come to: it finds nothing to sweep and little to clean up.
+const LATER: &[&str] = &[
+    "engine.sweep.fetched",
+    "engine.sweep.next",
+    "store.blocks.rolled",
+    "store.file.written",
+    "store.obsolete.deleted",
+    "store.piece.written",
+    "store.seen.replaced",
+    LEFTOVERS,
+];
+
+/// Kills the first runs of a project at some points, each the first time that it comes there.
+fn kill_first_runs(points: &[(&str, &str)]) {
+    let points: Vec<&str> = points.iter().map(|(name, _)| *name).collect();
+    let points: Vec<&str> = points.into_iter().filter(|it| !LATER.contains(it)).collect();
+    for some in points.chunks(4) {
+        let kills = some.iter().map(|point| plan::at(point, 1)).collect();
+        survive(&mut Story::new(SMALL), &Plan { phase: Phase::First, kills });
+    }
+}
+
+/// Kills polls and sweeps of one project at some points.
+fn kill_later_runs(points: &[(&str, &str)]) {
+    let mut story = Story::new(SMALL);
+    survive(&mut story, &Plan { phase: Phase::First, kills: vec![] });
+    for some in points.chunks(6) {
+        let kills = some.iter().flat_map(|(point, _)| plan::first_of(point)).collect();
+        survive(&mut story, &Plan { phase: Phase::Later, kills });
+    }
+}
+
+#[track_caller]
+fn survive(story: &mut Story, plan: &Plan) {
+    let lost = story.play(plan).err();
+    assert!(lost.is_none(), "{plan:?}: {}", lost.unwrap_or_default());
+}
+
+#[test]
+fn a_first_run_survives_being_killed_at_points_of_the_engine() {
+    kill_first_runs(engine::POINTS);
+}
+
+#[test]
+fn a_first_run_survives_being_killed_at_points_of_the_store() {
+    kill_first_runs(store::POINTS);
+}
+
+#[test]
+fn polls_and_sweeps_survive_being_killed_at_points_of_the_engine() {
+    kill_later_runs(engine::POINTS);
+}
+
+#[test]
+fn polls_and_sweeps_survive_being_killed_at_points_of_the_store() {
+    kill_later_runs(store::POINTS);
+}
