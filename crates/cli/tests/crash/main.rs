@@ -29,22 +29,10 @@ fn the_points_that_runs_come_to_are_the_points_that_are_listed() {
     assert_eq!(passed, listed);
 }
 
-/// What a first run does not come to: it finds nothing to sweep and little to clean up.
-const LATER: &[&str] = &[
-    "engine.sweep.fetched",
-    "engine.sweep.next",
-    "store.blocks.rolled",
-    "store.file.written",
-    "store.obsolete.deleted",
-    "store.piece.written",
-    "store.seen.replaced",
-    LEFTOVERS,
-];
-
 /// Kills the first runs of a project at some points, each the first time that it comes there.
 fn kill_first_runs(points: &[(&str, &str)]) {
     let points: Vec<&str> = points.iter().map(|(name, _)| *name).collect();
-    let points: Vec<&str> = points.into_iter().filter(|it| !LATER.contains(it)).collect();
+    let points: Vec<&str> = points.into_iter().filter(|it| !plan::LATER.contains(it)).collect();
     for some in points.chunks(4) {
         let kills = some.iter().map(|point| plan::at(point, 1)).collect();
         survive(&mut Story::new(SMALL), &Plan { phase: Phase::First, kills });

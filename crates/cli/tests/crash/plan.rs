@@ -57,6 +57,9 @@ pub(crate) fn named(first: &Passed, later: &Passed, only: Option<&str>) -> Vec<P
     let mut plans = vec![];
     for (phase, passed) in [(Phase::First, first), (Phase::Later, later)] {
         for name in names().filter(|name| only.is_none_or(|only| only == *name)) {
+            if phase == Phase::First && LATER.contains(&name) {
+                continue;
+            }
             if name == LEFTOVERS {
                 plans.push(Plan { phase, kills: first_of(name) });
             } else if let Some(times) = passed.get(name) {
@@ -68,6 +71,18 @@ pub(crate) fn named(first: &Passed, later: &Passed, only: Option<&str>) -> Vec<P
 }
 
 pub(crate) const LEFTOVERS: &str = "store.leftovers.found";
+
+/// What a first run does not come to: it finds nothing to sweep and little to clean up.
+pub(crate) const LATER: &[&str] = &[
+    "engine.sweep.fetched",
+    "engine.sweep.next",
+    "store.blocks.rolled",
+    "store.file.written",
+    "store.obsolete.deleted",
+    "store.piece.written",
+    "store.seen.replaced",
+    LEFTOVERS,
+];
 
 /// Kills at the first time of a point. What a crash left is found only behind one.
 pub(crate) fn first_of(name: &str) -> Vec<Kill> {

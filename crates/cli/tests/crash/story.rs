@@ -29,7 +29,7 @@ flow: newsletter-to-both
 trigger:
   use: cleverreach.getReceiversByGroupIdPolling
   account: newsletter
-  sweep: 1s
+  sweep: SWEEP
   fields: { groupName: Newsletter, pageSize: PAGE }
 steps:
   - id: profiles
@@ -116,10 +116,8 @@ impl Story {
             credentials.project_id,
         );
         std::fs::write(folder.path().join("towpath.yaml"), config).unwrap();
-        let flow = FLOW.replace("PAGE", &size.page.to_string());
-        std::fs::write(folder.path().join(format!("{NAME}.yaml")), flow).unwrap();
         let changes = size.receivers as u64;
-        Self {
+        let story = Self {
             size,
             source,
             target,
@@ -129,7 +127,15 @@ impl Story {
             changes,
             kills: 0,
             edits_open: false,
-        }
+        };
+        // However long the first run takes, it sweeps nothing.
+        story.write_flow("1h");
+        story
+    }
+
+    fn write_flow(&self, sweep: &str) {
+        let flow = FLOW.replace("PAGE", &self.size.page.to_string()).replace("SWEEP", sweep);
+        std::fs::write(self.folder.path().join(format!("{NAME}.yaml")), flow).unwrap();
     }
 
     /// The command that is killed, and that goes on afterwards.
@@ -245,6 +251,7 @@ impl Story {
     /// Tokens are no longer good, and the store looks as thousands of edits leave it.
     fn edit(&mut self) {
         self.age();
+        self.write_flow("1s");
         self.round += 1;
         let round = self.round;
         let ids: Vec<String> = self.source.receivers().into_iter().map(|it| it.id).collect();
