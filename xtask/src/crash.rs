@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// How many receivers there are.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     receivers: usize,
+    /// How many pages are on their way at once.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    window: usize,
     /// Kills the release build.
     #[arg(long)]
     release: bool,
@@ -34,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .env("TOWPATH_CRASH_POINTS", &args.points)
         .env("TOWPATH_CRASH_RANDOM", args.random.to_string())
         .env("TOWPATH_CRASH_SEED", args.seed.to_string())
+        .env("TOWPATH_CRASH_WINDOW", args.window.to_string())
         .env("TOWPATH_CRASH_RECEIVERS", args.receivers.to_string());
     succeed(&mut command)
 }

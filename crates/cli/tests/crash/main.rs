@@ -17,11 +17,13 @@ use std::collections::BTreeSet;
 use crate::plan::{LEFTOVERS, Phase, Plan};
 use crate::story::{Size, Story};
 
-const SMALL: Size = Size { receivers: 120, page: 10 };
+const fn small(window: usize) -> Size {
+    Size { receivers: 120, page: 10, window }
+}
 
 #[test]
 fn the_points_that_runs_come_to_are_the_points_that_are_listed() {
-    let mut story = Story::new(SMALL);
+    let mut story = Story::new(small(4));
     let first = story.count(Phase::First);
     let later = story.count(Phase::Later);
     let passed: BTreeSet<&str> = first.keys().chain(later.keys()).map(String::as_str).collect();
@@ -33,15 +35,15 @@ fn the_points_that_runs_come_to_are_the_points_that_are_listed() {
 fn kill_first_runs(points: &[(&str, &str)]) {
     let points: Vec<&str> = points.iter().map(|(name, _)| *name).collect();
     let points: Vec<&str> = points.into_iter().filter(|it| !plan::LATER.contains(it)).collect();
-    for some in points.chunks(4) {
+    for (window, some) in [1, 4].into_iter().flat_map(|it| points.chunks(4).map(move |s| (it, s))) {
         let kills = some.iter().map(|point| plan::at(point, 1)).collect();
-        survive(&mut Story::new(SMALL), &Plan { phase: Phase::First, kills });
+        survive(&mut Story::new(small(window)), &Plan { phase: Phase::First, kills });
     }
 }
 
 /// Kills polls and sweeps of one project at some points.
-fn kill_later_runs(points: &[(&str, &str)]) {
-    let mut story = Story::new(SMALL);
+fn kill_later_runs(points: &[(&str, &str)], window: usize) {
+    let mut story = Story::new(small(window));
     survive(&mut story, &Plan { phase: Phase::First, kills: vec![] });
     for some in points.chunks(6) {
         let kills = some.iter().flat_map(|(point, _)| plan::first_of(point)).collect();
@@ -67,10 +69,21 @@ fn a_first_run_survives_being_killed_at_points_of_the_store() {
 
 #[test]
 fn polls_and_sweeps_survive_being_killed_at_points_of_the_engine() {
-    kill_later_runs(engine::POINTS);
+    kill_later_runs(engine::POINTS, 4);
 }
 
 #[test]
 fn polls_and_sweeps_survive_being_killed_at_points_of_the_store() {
-    kill_later_runs(store::POINTS);
+    kill_later_runs(store::POINTS, 1);
+}
+
+#[test]
+fn a_sweep_survives_being_killed_in_its_middle() {
+    let mut story = Story::new(small(1));
+    survive(&mut story, &Plan { phase: Phase::First, kills: vec![] });
+    // The poll before it commits three pages at most.
+    for point in ["engine.page.delivered", "engine.commit.done", "store.head.written"] {
+        let kills = vec![plan::at(point, 6)];
+        survive(&mut story, &Plan { phase: Phase::Later, kills });
+    }
 }

@@ -22,7 +22,8 @@ fn slow_whole() {
     let points = given("POINTS", "all".to_owned());
     let (count, seed) = (given("RANDOM", 10), given("SEED", 1));
     // Ten pages, and a last one if that does not come out even.
-    let size = Size { receivers, page: (receivers / 10).max(1) };
+    let window = given("WINDOW", 4);
+    let size = Size { receivers, page: (receivers / 10).max(1), window };
 
     let mut story = Story::new(size);
     let (first, later) = (story.count(Phase::First), story.count(Phase::Later));
@@ -34,7 +35,7 @@ fn slow_whole() {
     assert!(!plans.is_empty() || points == "none", "there is no point `{points}`");
     plans.extend(plan::random(&first, &later, count, seed));
 
-    println!("\n{receivers} receivers in pages of {}; seed {seed}\n", size.page);
+    println!("\n{receivers} receivers, pages of {}, window {window}; seed {seed}\n", size.page);
     println!("| killed | at | profiles sent again | members sent again | at most | result |");
     println!("|---|---|---:|---:|---:|---|");
     let mut lost = 0;
@@ -53,10 +54,13 @@ fn slow_whole() {
         let kills: Vec<String> = plan.kills.iter().map(ToString::to_string).collect();
         let (phase, kills) = (plan.phase, kills.join(", then "));
         match &played {
-            Ok(again) => println!(
-                "| {phase} | {kills} | {} | {} | {} | whole |",
-                again.profiles, again.members, again.allowed
-            ),
+            Ok(again) => {
+                let result = if again.allowed > 0 { "whole" } else { "whole; it ended before" };
+                println!(
+                    "| {phase} | {kills} | {} | {} | {} | {result} |",
+                    again.profiles, again.members, again.allowed
+                );
+            }
             Err(error) => {
                 lost += 1;
                 println!("| {phase} | {kills} | | | | LOST: {error} |");
