@@ -14,7 +14,7 @@ mod whole;
 
 use std::collections::BTreeSet;
 
-use crate::plan::{LEFTOVERS, Phase, Plan};
+use crate::plan::{Kill, LEFTOVERS, Phase, Plan};
 use crate::story::{Size, Story};
 
 const fn small(window: usize) -> Size {
@@ -29,6 +29,16 @@ fn the_points_that_runs_come_to_are_the_points_that_are_listed() {
     let passed: BTreeSet<&str> = first.keys().chain(later.keys()).map(String::as_str).collect();
     let listed: BTreeSet<&str> = plan::names().filter(|name| *name != LEFTOVERS).collect();
     assert_eq!(passed, listed);
+}
+
+#[test]
+fn a_point_that_there_is_not_is_refused() {
+    let story = Story::new(Size { receivers: 1, ..small(1) });
+    for wrong in ["engine.nowhere:1", "engine.run.done", "engine.run.done:0"] {
+        let ran = child::run(story.command(), Some(&Kill::At(wrong.to_owned())));
+        assert_eq!(ran.code, Some(4), "{wrong}: {:?}", ran.said);
+        assert!(ran.said.concat().contains("TOWPATH_HOLD_AT"), "{:?}", ran.said);
+    }
 }
 
 /// Kills the first runs of a project at some points, each the first time that it comes there.
