@@ -1,4 +1,4 @@
-//! `cargo xtask`: what developers run, in four verbs.
+//! `cargo xtask`: what developers run, in five verbs.
 //!
 //! One verb a file; `cargo.rs` starts the tools. Nothing has to be installed but the Rust
 //! toolchain. It knows nothing of the crates' insides: it looks at files, at `cargo metadata` and
@@ -10,6 +10,7 @@
 mod bench;
 mod cargo;
 mod check;
+mod crash;
 mod schema;
 mod test;
 
@@ -35,6 +36,8 @@ enum Verb {
     Schema(schema::Args),
     /// Measures against the budgets.
     Bench(bench::Args),
+    /// Kills the binary at named points and random moments; nothing may be lost.
+    Crash(crash::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Check => check::run(),
         Verb::Schema(args) => schema::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Crash(args) => crash::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ mod commands;
 mod engines;
 mod exit;
 mod folder;
+mod hold;
 mod keys;
 mod progress;
 mod project;
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
         .thread_stack_size(STACK)
         .build()
         .map_err(Failed::from);
-    let done = runtime.and_then(|runtime| runtime.block_on(run(cli)));
+    let ready = hold::from_environment().and(runtime);
+    let done = ready.and_then(|runtime| runtime.block_on(run(cli)));
     match done {
         Ok(exit) => exit.into(),
         Err(Failed { exit, error }) => {

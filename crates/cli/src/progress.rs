@@ -9,6 +9,8 @@ use engine::{Event, Report, Watch};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::hold;
+
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -125,6 +127,10 @@ fn bar() -> ProgressBar {
 }
 
 impl Watch for Progress {
+    fn at(&self, point: &'static str) {
+        hold::at(point);
+    }
+
     fn on(&self, event: &Event<'_>) {
         match event {
             Event::Scanning { flow, partition, want, resumed } => {

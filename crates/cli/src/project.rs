@@ -17,6 +17,7 @@ use crate::args::Durability;
 use crate::engines;
 use crate::exit::{Exit, Failed, Result};
 use crate::folder;
+use crate::hold;
 use crate::keys;
 use crate::progress::say;
 use crate::registry;
@@ -179,7 +180,8 @@ impl Project {
             Durability::Full => store::Durability::Full,
             Durability::None => store::Durability::None,
         };
-        let opened = SledStore::open(SledOptions { path: self.store_path(), key, durability });
+        let options = SledOptions { path: self.store_path(), key, durability };
+        let opened = SledStore::open_watched(options, hold::store_points());
         match opened.await {
             Ok(store) => Ok(Arc::new(store)),
             Err(error) => Err(Failed { exit: Exit::Store, error: error.into() }),

@@ -35,7 +35,10 @@ pub(crate) async fn send(
         while !open.is_empty() {
             let batch: Vec<ErasedItem> =
                 open.iter().filter_map(|index| items.get(*index).cloned()).collect();
-            let failed = match step.step.action.run(&step.api, &batch).await {
+            context.watch.at("engine.batch.next");
+            let answer = step.step.action.run(&step.api, &batch).await;
+            context.watch.at("engine.batch.answered");
+            let failed = match answer {
                 Ok(outcomes) => {
                     let (left, failed) = sort_out(outcomes.into_vec(), &open, &mut sent);
                     open = left;

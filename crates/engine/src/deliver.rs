@@ -75,6 +75,7 @@ pub(crate) async fn page(
         return Ok(page.settled);
     }
     let travellers = page.map(emitted).await?;
+    page.context.watch.at("engine.page.mapped");
     drop(unmapped);
     for round in rounds(travellers) {
         page.take_steps(round).await?;
@@ -165,6 +166,7 @@ impl Page {
                 }
             }
             way.finished(taken.step);
+            self.context.watch.at("engine.step.done");
         }
         let (delivered, filtered) = way.ends();
         self.settled.delivered += delivered;
@@ -243,6 +245,7 @@ async fn take_step(
             Prepared::Refused(problem) => fates.push(Fate::Refused(problem)),
         }
     }
+    context.watch.at("engine.step.mapped");
     let Some(taken) = context.steps.get(step) else { return Ok(Taken { step, fates }) };
     let size = taken.step.batch.get().min(taken.step.action.max_batch());
     let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());

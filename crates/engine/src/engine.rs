@@ -94,7 +94,7 @@ impl Engine {
             return Report::failed(Error::AlreadyRunning { flow: flow.name.clone() });
         };
         let started = self.options.clock.now();
-        let mut report = match self.start(flow, stop, watch).await {
+        let mut report = match self.start(flow, stop, watch.clone()).await {
             Ok(run) => {
                 let Ended { report, sequence, seen } = run.all().await;
                 if let Some(seen) = seen {
@@ -104,6 +104,7 @@ impl Engine {
             }
             Err(error) => Report::failed(error),
         };
+        watch.at("engine.run.done");
         self.record(&flow.name, started, &mut report).await;
         report
     }
@@ -173,6 +174,7 @@ impl Engine {
         let source = self.source(flow)?;
         let failed = |error: store::Error| Error::store(&flow.name, &error);
         let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
+        context.watch.at("engine.run.leased");
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
         let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use connector::{Api, Changes, Clock};
+use connector::{Api, Changes, Clock, Want};
 use flow::{Flow, Step};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use store::{Counts, Fence, Store};
@@ -159,6 +159,7 @@ impl Run {
                 return;
             }
         };
+        self.context.watch.at("engine.run.listed");
         let alone = listed.len() == 1;
         for partition in &listed {
             if self.stop.is_set() {
@@ -205,6 +206,7 @@ impl Run {
         if !self.snapshot.is_sweep_due(partition, &self.context.flow.trigger, now) {
             return Ok(End::Complete);
         }
+        self.context.watch.at("engine.sweep.next");
         self.scan(partition, listed, ScanState::full(now), false).await
     }
 
@@ -219,6 +221,7 @@ impl Run {
         let flow = &*context.flow.name;
         let want = ahead.want();
         context.watch.on(&Event::Scanning { flow, partition, want, resumed });
+        let sweeps = want == Want::All && self.snapshot.was_read_whole(partition);
         let window = context.flow.window.get();
         let id: Arc<str> = partition.into();
         let fetch = |ahead: &ScanState| {
@@ -246,13 +249,17 @@ impl Run {
                 break match failed {
                     Some(error) => Err(error),
                     None if more => Ok(End::Stopped),
-                    None => Ok(End::Complete),
+                    None => {
+                        context.watch.at("engine.scan.complete");
+                        Ok(End::Complete)
+                    }
                 };
             }
             tokio::select! {
                 biased;
                 Some(delivered) = deliveries.next() => {
                     let Some(page) = pages.pop_front() else { break Err(self.lost()) };
+                    context.watch.at("engine.page.delivered");
                     let settled = match delivered {
                         Ok(settled) => self.settle(partition, listed, page, settled).await,
                         Err(error) => Err((error, page)),
@@ -269,6 +276,10 @@ impl Run {
                     fetching = None;
                     match fetched {
                         Ok(fetched) => {
+                            context.watch.at("engine.page.fetched");
+                            if sweeps {
+                                context.watch.at("engine.sweep.fetched");
+                            }
                             if !fetched.records.is_empty()
                                 && let Err(error) = self.load_seen().await
                             {
@@ -278,6 +289,7 @@ impl Run {
                             let sequence = self.sequence + 1 + pages.len() as u64;
                             let (page, waiting) =
                                 self.detect(partition, &mut ahead, fetched, sequence);
+                            context.watch.at("engine.page.detected");
                             let waits = page.detected.follows_in_flight;
                             pages.push_back(page);
                             if waits {
@@ -320,6 +332,7 @@ impl Run {
         let loaded = store.seen(flow, &mut |entries| seen.add(entries)).await;
         loaded.map_err(|error| Error::store(flow, &error))?;
         self.seen = Some(seen.table());
+        self.context.watch.at("engine.seen.loaded");
         Ok(())
     }
 

@@ -39,8 +39,10 @@ impl Run {
                 Ok(snapshot) => {
                     let dead_letters = settled.dead_letters;
                     let commit = Commit { snapshot, seen, dead_letters, counts };
-                    let store = &self.context.store;
+                    let (store, watch) = (&self.context.store, &self.context.watch);
+                    watch.at("engine.commit.next");
                     let done = store.commit(&self.fence, self.sequence + 1, commit).await;
+                    watch.at("engine.commit.done");
                     done.map_err(|error| Error::store(&flow.name, &error))
                 }
                 Err(error) => Err(error),

@@ -181,6 +181,11 @@ impl Snapshot {
         last.is_none_or(|last| last > now || now.since(last) >= every)
     }
 
+    /// Whether a full scan of a partition came to its end.
+    pub(crate) fn was_read_whole(&self, partition: &str) -> bool {
+        self.partitions.get(partition).is_some_and(|part| part.last_sweep.is_some())
+    }
+
     /// The bytes for the store.
     pub(crate) fn write(&self, flow: &str) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|error| Error::Snapshot {

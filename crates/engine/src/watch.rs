@@ -57,6 +57,11 @@ pub enum Event<'a> {
 pub trait Watch: Send + Sync {
     /// Takes one event.
     fn on(&self, event: &Event<'_>);
+
+    /// A run has come to one of [`POINTS`](crate::POINTS), for tests that stop the process there.
+    ///
+    /// It may block for ever: what the run would do next is then not done.
+    fn at(&self, _point: &'static str) {}
 }
 
 /// Listens to nothing.

@@ -26,6 +26,9 @@ pub(crate) trait Disk: Send + Sync + 'static {
 
     /// Removes files that no durable entry names any longer.
     fn discard(&self, files: Vec<BlobName>);
+
+    /// Tells that the steps have come to one of the named points.
+    fn at(&self, _point: &'static str) {}
 }
 
 /// Whether commits wait for the disk.
@@ -101,13 +104,21 @@ impl<D: Disk> Ordered<D> {
             }
             (progress.written, mem::take(&mut progress.orphans))
         };
-        if let Err(error) = self.disk.flush().and_then(|()| self.disk.sync()) {
+        if let Err(error) = self.to_disk() {
             self.progress().failed = true;
             return Err(error);
         }
+        self.disk.at("store.synced");
         self.progress().synced = covered;
         self.disk.discard(orphans);
         Ok(())
+    }
+
+    fn to_disk(&self) -> Result<()> {
+        self.disk.at("store.flush.next");
+        self.disk.flush()?;
+        self.disk.at("store.flushed");
+        self.disk.sync()
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

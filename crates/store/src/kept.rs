@@ -86,6 +86,7 @@ impl<T: Trees> Core<T> {
             change.form = Form::Segment(T::SEGMENT_ENTRIES);
             change.obsolete = keys.into_iter().map(|key| Write::Delete(Tree::Seen, key)).collect();
             change.kept = Kept { sequences: seen_from..=sequence, rolled: sequence, loose: 0 };
+            self.trees.at("store.blocks.rolled");
         }
         Ok(change)
     }
@@ -111,6 +112,7 @@ impl<T: Trees> Core<T> {
         };
         let kept = Kept { sequences: sequence..=sequence, rolled, loose };
         let seen_entries = entries as u64;
+        self.trees.at("store.seen.replaced");
         Ok(Change { parts, form, obsolete, seen_from: sequence, seen_entries, kept })
     }
 

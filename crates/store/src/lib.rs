@@ -22,6 +22,7 @@ mod kept;
 mod layout;
 mod memory;
 mod pieces;
+mod points;
 mod protocol;
 mod reading;
 mod seal;
@@ -33,6 +34,7 @@ pub mod vault;
 
 pub use error::{Error, Result};
 pub use memory::MemoryStore;
+pub use points::{At, POINTS};
 pub use sled::{Durability, SledOptions, SledStore};
 pub use store::{
     Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Head, Lease, NewDeadLetter, RunLine,

@@ -23,6 +23,7 @@ impl<'a, T: Trees> Pieces<'a, T> {
             if self.bytes >= T::BYTES_AT_ONCE {
                 let piece = std::mem::take(&mut self.held);
                 self.trees.apply(piece, Wait::Visible).await?;
+                self.trees.at("store.piece.written");
                 self.bytes = 0;
             }
             self.bytes += write.size();

@@ -52,7 +52,9 @@ pub(crate) struct Committer {
 impl<T: Trees> Core<T> {
     /// Opens the trees: checks format and key, or sets a new store up.
     pub(crate) async fn open(trees: T, sealer: Sealer) -> Result<Self> {
+        trees.at("store.opened");
         let opening = format::open(&trees, &sealer).await?;
+        trees.at("store.counted");
         Ok(Self::opened(trees, sealer, opening))
     }
 
@@ -98,6 +100,9 @@ impl<T: Trees> Core<T> {
             Some(kept) => (kept, Vec::new()),
             None => self.leftovers(flow, tip).await?,
         };
+        if !leftovers.is_empty() {
+            self.trees.at("store.leftovers.found");
+        }
         let seen = self.change(flow, (&kept, tip.seen_entries), sequence, commit.seen).await?;
         let Change { seen_from, seen_entries, .. } = seen;
         let next = Tip { sequence, seen_from, seen_entries, counts };
@@ -198,13 +203,18 @@ impl<T: Trees> Core<T> {
         keys.truncate(keys.len().saturating_sub(RUNS_KEPT));
         let mut writes = vec![Write::Put(Tree::Runs, key, line)];
         writes.extend(keys.into_iter().map(|key| Write::Delete(Tree::Runs, key)));
-        self.trees.apply(writes, Wait::Visible).await
+        self.trees.apply(writes, Wait::Visible).await?;
+        self.trees.at("store.run.written");
+        Ok(())
     }
 
     async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()> {
         let key = self.vault_key(name);
         let sealed = self.sealer.seal(Tree::Vault, &key, value)?;
-        self.trees.apply(vec![Write::Put(Tree::Vault, key, sealed)], Wait::Durable).await
+        self.trees.at("store.token.next");
+        self.trees.apply(vec![Write::Put(Tree::Vault, key, sealed)], Wait::Durable).await?;
+        self.trees.at("store.token.kept");
+        Ok(())
     }
 
     pub(crate) fn vault_key(&self, name: &str) -> Vec<u8> {

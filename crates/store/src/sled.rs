@@ -18,6 +18,7 @@ use crate::blobs::Blobs;
 pub use crate::disk::Durability;
 use crate::disk::{BlobName, Disk, Ordered};
 use crate::error::{Error, Result};
+use crate::points::At;
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
 use crate::trees::{Entry, Tree, Trees, Wait, Write};
@@ -56,9 +57,14 @@ impl SledStore {
     /// [`Error::Locked`] says who holds it, [`Error::WrongKey`] which key it wants,
     /// [`Error::NewerFormat`] that a newer program wrote it.
     pub async fn open(options: SledOptions<'_>) -> Result<Self> {
+        Self::open_watched(options, None).await
+    }
+
+    /// The same; it tells of every one of [`POINTS`](crate::POINTS) that the store comes to.
+    pub async fn open_watched(options: SledOptions<'_>, at: Option<At>) -> Result<Self> {
         let SledOptions { path, key, durability } = options;
         let sealer = Sealer::new(key);
-        let trees = SledTrees::open(path, durability).await?;
+        let trees = SledTrees::open(path, durability, at).await?;
         Ok(Self { core: Arc::new(Core::open(trees, sealer).await?) })
     }
 
@@ -75,7 +81,7 @@ impl SledStore {
     pub async fn key_file(path: &Path, key_file: &Path) -> Result<KeyFile> {
         match MasterKey::load(key_file) {
             Err(Error::NoKey { .. }) if Self::exists(path) => {
-                let trees = SledTrees::open(path.to_owned(), Durability::Full).await?;
+                let trees = SledTrees::open(path.to_owned(), Durability::Full, None).await?;
                 match format::wanted_key(&trees).await? {
                     Some(wants) => Err(Error::WrongKey { wants, given: None }),
                     None => MasterKey::load_or_create(key_file),
@@ -99,8 +105,8 @@ impl Home for SledStore {
 pub(crate) struct SledTrees(Arc<Ordered<SledDisk>>);
 
 impl SledTrees {
-    async fn open(path: PathBuf, durability: Durability) -> Result<Self> {
-        let disk = blocking("open", move || SledDisk::open(&path)).await?;
+    async fn open(path: PathBuf, durability: Durability, at: Option<At>) -> Result<Self> {
+        let disk = blocking("open", move || SledDisk::open(&path, at)).await?;
         Ok(Self(Arc::new(Ordered::new(disk, durability))))
     }
 }
@@ -162,6 +168,10 @@ impl Trees for SledTrees {
         let ordered = Arc::clone(&self.0);
         blocking("write", move || ordered.apply(&writes, wait)).await
     }
+
+    fn at(&self, point: &'static str) {
+        self.0.disk.at(point);
+    }
 }
 
 /// An open database with its own descriptor for syncing.
@@ -172,10 +182,11 @@ struct SledDisk {
     file: File,
     file_path: PathBuf,
     blobs: Blobs,
+    at: Option<At>,
 }
 
 impl SledDisk {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, at: Option<At>) -> Result<Self> {
         files::create_folder(path)?;
         let db = open_database(path)?;
         let open_tree =
@@ -185,7 +196,8 @@ impl SledDisk {
         let file_path = database_file(path);
         let file = File::options().read(true).write(true).open(&file_path);
         let file = file.map_err(|error| Error::io("open", &file_path, error))?;
-        let disk = Self { db, trees, file, file_path, blobs: Blobs::new(path.join("blobs")) };
+        let blobs = Blobs::new(path.join("blobs"));
+        let disk = Self { db, trees, file, file_path, blobs, at };
         disk.blobs.sweep(|| disk.blobs_named())?;
         // The names of files that the database made must be as durable as the data in them.
         files::sync_folder(&path.join(DATABASE))?;
@@ -253,6 +265,15 @@ impl SledDisk {
         Ok(entries)
     }
 
+    /// Tells of a point between two writes. What was written before is brought to the log first,
+    /// where the database may bring it at any time.
+    fn at_on_disk(&self, point: &'static str) -> Result<()> {
+        let Some(at) = self.at else { return Ok(()) };
+        self.flush()?;
+        at(point);
+        Ok(())
+    }
+
     /// Returns the files that entries name.
     fn blobs_named(&self) -> Result<HashSet<BlobName>> {
         let mut named = HashSet::new();
@@ -276,8 +297,14 @@ impl Disk for SledDisk {
             _ => None,
         });
         let files = self.blobs.write(large)?;
+        if files.iter().any(Option::is_some) {
+            self.at("store.file.written");
+        }
         let mut orphans = Vec::new();
         for (write, file) in writes.iter().zip(files) {
+            if matches!(write, Write::Put(Tree::Heads, ..)) {
+                self.at_on_disk("store.head.next")?;
+            }
             let (tree, key, old) = match write {
                 Write::Put(tree, key, value) => {
                     let value = file.map_or(Value::Inline(value), Value::Blob).encode();
@@ -290,6 +317,11 @@ impl Disk for SledDisk {
             {
                 orphans.push(name);
             }
+            match write {
+                Write::Put(Tree::Heads, ..) => self.at_on_disk("store.head.written")?,
+                Write::Delete(Tree::Seen, _) => self.at_on_disk("store.obsolete.deleted")?,
+                _ => {}
+            }
         }
         Ok(orphans)
     }
@@ -300,6 +332,12 @@ impl Disk for SledDisk {
 
     fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|error| Error::io("sync", &self.file_path, error))
+    }
+
+    fn at(&self, point: &'static str) {
+        if let Some(at) = self.at {
+            at(point);
+        }
     }
 
     fn discard(&self, files: Vec<BlobName>) {

@@ -108,4 +108,7 @@ pub(crate) trait Trees: Send + Sync + 'static {
 
     /// Applies writes in order. The caller waits for it even if its own caller does not.
     async fn apply(&self, writes: Vec<Write>, wait: Wait) -> Result<()>;
+
+    /// Tells that the protocol has come to one of the named points.
+    fn at(&self, _point: &'static str) {}
 }
