@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::Timestamp;
-use sandbox::{Touch, What};
+use sandbox::{Action, Fault, Touch, Vendor, What};
 use towpath_tests::{World, world::START};
 
 const LIST: &str = "GET /v3/groups/{id}/receivers";
@@ -102,4 +102,23 @@ async fn a_sweep_is_due_by_its_interval_and_never_if_it_is_off() {
     story.pass(1_000_000);
     story.run().await;
     assert_eq!(story.lists(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_that_is_stuck_does_not_hold_up_the_polls() {
+    let story = Story::of(2_500, "1h").await;
+    let sandbox = &story.world.sandbox;
+    sandbox.fault(Fault::new(Vendor::CleverReach, "page=1", Action::status(500)).forever());
+    story.pass(3600);
+    for _ in 0..2 {
+        // The first time the poll goes before the sweep, then the broken sweep before the poll.
+        sandbox.touch(&Touch::count(3).attribute("firstname", "Grace"));
+        sandbox.reset_stats();
+        let report = story.world.run(&story.flow).await;
+        assert_eq!((report.errors.len(), report.counts.delivered), (1, 3));
+        story.pass(600);
+    }
+    sandbox.clear_faults();
+    assert_eq!(story.run().await, 0);
+    assert!(story.lists() >= 3, "the sweep went to the end");
 }

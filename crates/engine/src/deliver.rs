@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::batch::{self, Sent};
 use crate::detect::Emitted;
 use crate::run::Context;
-use crate::way::Way;
+use crate::way::{Ends, Way};
 use crate::{Error, Event, Place, Result};
 
 /// What became of a page's messages.
@@ -59,6 +59,8 @@ struct Page {
     now_ms: i64,
     messages: usize,
     settled: Settled,
+    /// The messages that were refused somewhere, each once.
+    refused: HashSet<Arc<str>>,
 }
 
 /// Delivers a page's messages. An error leaves the whole page unsettled. `unmapped` is given back
@@ -70,7 +72,8 @@ pub(crate) async fn page(
 ) -> Result<Settled> {
     let now_ms = context.clock.now().millis();
     let messages = emitted.len();
-    let mut page = Page { context, now_ms, messages, settled: Settled::default() };
+    let mut page =
+        Page { context, now_ms, messages, settled: Settled::default(), refused: HashSet::new() };
     if emitted.is_empty() {
         return Ok(page.settled);
     }
@@ -168,7 +171,11 @@ impl Page {
             way.finished(taken.step);
             self.context.watch.at("engine.step.done");
         }
-        let (delivered, filtered) = way.ends();
+        let Ends { delivered, filtered, refused } = way.ends();
+        if delivered + filtered + refused != travellers.len() as u64 {
+            let problem = "a message was lost between two steps".to_owned();
+            return Err(Error::Internal { place: self.place(None), problem });
+        }
         self.settled.delivered += delivered;
         self.settled.filtered += filtered;
         Ok(())
@@ -199,7 +206,8 @@ impl Page {
             payload: payload.into_bytes(),
             record_key: message.key.to_string(),
         });
-        let rejected = self.settled.dead_letters.len();
+        self.refused.insert(message.id.clone());
+        let rejected = self.refused.len();
         if rejected > allowed_rejects(&self.context.flow.max_rejects, self.messages) {
             let first = self.settled.dead_letters.first();
             let code = first.map(|letter| letter.code.clone()).unwrap_or_default();

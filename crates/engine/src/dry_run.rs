@@ -37,8 +37,8 @@ impl DryRun<'_> {
     /// `{ step, key, input }`, or `{ step, key, error }` where a message would become a dead
     /// letter.
     ///
-    /// Nothing is sent, so there are no results: `$steps` is empty in every step. What a step
-    /// filters out goes no further and is not shown.
+    /// Nothing is sent, so there are no results: of a step that reads some, `{ step, key, waitsFor }`
+    /// tells which. What a step filters out goes no further and is not shown, and there is no sweep.
     pub async fn run(
         &self,
         watch: Arc<dyn Watch>,
@@ -144,6 +144,14 @@ impl Shown<'_> {
                 block(&mut blocked, at);
                 continue;
             }
+            let waits_for = waits_for(step);
+            if !waits_for.is_empty() {
+                if *shown < self.limit {
+                    *shown += 1;
+                    show(json!({ "step": step.id, "key": key, "waitsFor": waits_for }));
+                }
+                continue;
+            }
             let variables = message::variables(flow, &step.fields)
                 .with_text("trigger", message.clone())
                 .with("steps", json!({}));
@@ -164,6 +172,12 @@ impl Shown<'_> {
             }
         }
     }
+}
+
+/// The steps whose results a step's expressions read: without them there is no input to show.
+fn waits_for(step: &Step) -> Vec<String> {
+    let expressions = [step.when.as_ref(), step.mapping.mapping()];
+    expressions.into_iter().flatten().flat_map(|it| it.members_read("steps")).collect()
 }
 
 fn block(blocked: &mut [bool], step: usize) {

@@ -37,6 +37,9 @@ pub struct Account {
     pub limits: BTreeMap<String, NonZeroUsize>,
 }
 
+/// What is written to see whether a store that failed takes anything again.
+const PROBE: &str = "engine: probe";
+
 /// Runs flows. Shared by everything that does.
 pub struct Engine {
     options: Options,
@@ -48,6 +51,8 @@ pub struct Engine {
     running: Mutex<HashSet<String>>,
     workers: Workers,
     tables: Tables,
+    /// The flows whose last run could not commit.
+    doubtful: Mutex<HashSet<String>>,
 }
 
 /// A flow's place among those that run; free again when dropped.
@@ -82,6 +87,7 @@ impl Engine {
             running: Mutex::default(),
             workers: Workers::new(),
             tables: Tables::default(),
+            doubtful: Mutex::default(),
         }
     }
 
@@ -104,6 +110,9 @@ impl Engine {
             }
             Err(error) => Report::failed(error),
         };
+        if report.errors.iter().any(|error| matches!(error, Error::Store { .. })) {
+            lock(&self.doubtful).insert(flow.name.clone());
+        }
         watch.at("engine.run.done");
         self.record(&flow.name, started, &mut report).await;
         report
@@ -173,6 +182,11 @@ impl Engine {
         let context = self.context(flow, watch)?;
         let source = self.source(flow)?;
         let failed = |error: store::Error| Error::store(&flow.name, &error);
+        if lock(&self.doubtful).contains(&flow.name) {
+            // Nothing is sent that could not be committed: a store that takes this takes pages.
+            self.options.store.vault_put(PROBE, b"written").await.map_err(failed)?;
+            lock(&self.doubtful).remove(&flow.name);
+        }
         let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
         context.watch.at("engine.run.leased");
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);

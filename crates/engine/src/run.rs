@@ -188,22 +188,39 @@ impl Run {
     /// Scans one partition; after a scan that an earlier run began, once more for what changed
     /// in between. Where it is time for it, a full scan follows for what no timestamp shows.
     async fn partition(&mut self, partition: &str, listed: &[String]) -> Result<End> {
-        let stored = self.snapshot.partitions.get(partition).and_then(|part| part.scan.clone());
-        if let Some(scan) = stored
-            && self.scan(partition, listed, scan, true).await? == End::Stopped
-        {
-            return Ok(End::Stopped);
+        let known = self.snapshot.partitions.get(partition);
+        let was_read = known.is_some_and(|known| known.last_updated.is_some());
+        let mut stuck = None;
+        if let Some(scan) = known.and_then(|known| known.scan.clone()) {
+            let sweeps = was_read && scan.since.is_none();
+            match self.scan(partition, listed, scan, true).await {
+                Ok(End::Complete) => {}
+                Ok(End::Stopped) => return Ok(End::Stopped),
+                // What is stuck in a sweep must not hold up what changed since. The poll takes the
+                // sweep's place in the snapshot; it begins afresh.
+                Err(error @ (Error::TooManyRejects { .. } | Error::Unavailable { .. }))
+                    if sweeps =>
+                {
+                    stuck = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
         if self.stop.is_set() {
             return Ok(End::Stopped);
         }
         let now = self.context.clock.now();
         let fresh = self.snapshot.next_scan(partition, &self.context.flow.trigger, now);
+        let was_full = fresh.since.is_none();
         if self.scan(partition, listed, fresh, false).await? == End::Stopped || self.stop.is_set() {
             return Ok(End::Stopped);
         }
+        if let Some(error) = stuck {
+            return Err(error);
+        }
         let now = self.context.clock.now();
-        if !self.snapshot.is_sweep_due(partition, &self.context.flow.trigger, now) {
+        let trigger = &self.context.flow.trigger;
+        if was_full || !self.snapshot.is_sweep_due(partition, trigger, now) {
             return Ok(End::Complete);
         }
         self.context.watch.at("engine.sweep.next");

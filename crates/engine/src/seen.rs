@@ -127,6 +127,12 @@ impl SeenTable {
         self.shards.clone()
     }
 
+    /// Merges all changes into their shards, and gives back the room that they took.
+    pub(crate) fn settle(&mut self) {
+        self.merge(0..SHARDS);
+        self.changes.shrink_to_fit();
+    }
+
     fn in_shard(&self, key: &Key) -> Option<Entry> {
         let shard = self.shards.get(shard_of(key))?;
         let at = shard.binary_search_by(|seen| seen.key.cmp(key)).ok()?;

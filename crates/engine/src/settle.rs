@@ -48,6 +48,8 @@ impl Run {
                 Err(error) => Err(error),
             };
             if let Err(error) = committed {
+                // The table may be pruned for the commit that failed; the store knows what counts.
+                self.seen = None;
                 return Err((error, page));
             }
             self.sequence += 1;
@@ -77,7 +79,11 @@ impl Run {
         } else {
             part.scan = None;
             part.last_updated = page.scan.result(part.last_updated);
-            part.last_sweep = page.scan.began.or(part.last_sweep);
+            // A partition without records is read whole at every poll anyway.
+            let sweeps = self.context.flow.trigger.trigger.changes() == Changes::Both;
+            if sweeps && part.last_updated.is_some() {
+                part.last_sweep = page.scan.began.or(part.last_sweep);
+            }
             snapshot.settle_top(listed);
         }
         snapshot

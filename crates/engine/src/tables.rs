@@ -31,10 +31,11 @@ impl Tables {
     }
 
     /// Keeps a flow's table; those that were not used the longest make room for it.
-    pub(crate) fn keep(&self, flow: &str, sequence: u64, table: SeenTable) {
+    pub(crate) fn keep(&self, flow: &str, sequence: u64, mut table: SeenTable) {
         if !(WORTH_KEEPING..=ENTRIES_AT_MOST).contains(&table.len()) {
             return;
         }
+        table.settle();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|kept| kept.flow != flow);
         kept.push_back(Kept { flow: flow.to_owned(), sequence, table });

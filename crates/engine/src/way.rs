@@ -14,6 +14,14 @@ pub(crate) struct Way {
     left: Vec<Left>,
 }
 
+/// How many messages came to an end of the graph, and what kept the others from it.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    pub(crate) delivered: u64,
+    pub(crate) filtered: u64,
+    pub(crate) refused: u64,
+}
+
 /// What kept a message from going on somewhere; a refusal outweighs a condition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Left {
@@ -108,19 +116,22 @@ impl Way {
         }
     }
 
-    /// How many messages came to an end of the graph, and how many of the others were filtered
-    /// out; what is left was refused.
-    pub(crate) fn ends(&self) -> (u64, u64) {
+    /// What became of the messages.
+    pub(crate) fn ends(&self) -> Ends {
         let last: Vec<usize> =
             (0..self.stages.len()).filter(|step| self.flow.is_last(*step)).collect();
-        let (mut delivered, mut filtered) = (0, 0);
+        let mut ends = Ends::default();
         for (message, left) in self.left.iter().enumerate() {
             if last.iter().any(|step| self.result(*step, message).is_some()) {
-                delivered += 1;
-            } else if *left == Left::Filtered {
-                filtered += 1;
+                ends.delivered += 1;
+                continue;
+            }
+            match left {
+                Left::Nowhere => {}
+                Left::Filtered => ends.filtered += 1,
+                Left::Refused => ends.refused += 1,
             }
         }
-        (delivered, filtered)
+        ends
     }
 }

@@ -47,7 +47,8 @@ pub(crate) struct FlowFile {
     /// What finds the records.
     #[schemars(required)]
     pub(crate) trigger: Option<TriggerFile>,
-    /// What is done with each message. Steps run in the order of the list.
+    /// What is done with each message: each step behind those that its `after` names, by default
+    /// behind the one above.
     #[schemars(required, length(min = 1))]
     pub(crate) steps: Option<Vec<StepFile>>,
     /// What evaluates the flow's own expressions; goes before what `towpath.yaml` says.
@@ -121,7 +122,7 @@ pub(crate) struct TriggerFile {
     pub(crate) overlap: Option<Spanned<String>>,
     /// How often everything is read again and compared, for changes that the system dates with no
     /// timestamp; `off` for never. Only for triggers whose system hides some changes.
-    #[schemars(regex(pattern = r"^(off|[0-9]+[smhd])$"), extend("default" = "1h"))]
+    #[schemars(regex(pattern = r"^(off|[0-9]+ *[smhd])$"), extend("default" = "1h"))]
     pub(crate) sweep: Option<Spanned<String>>,
     /// The trigger's own settings, and how its records become messages.
     #[schemars(with = "Option<Map<String, Value>>")]

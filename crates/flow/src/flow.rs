@@ -1,6 +1,5 @@
 //! A flow as checked: nothing in it can be wrong any more without the systems' own say.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -45,6 +44,18 @@ impl Flow {
             .into_iter()
             .chain(steps.flat_map(|step| step.when.iter().chain(step.mapping.mapping())));
         mappings.any(|mapping| mapping.engine() == engine)
+    }
+
+    /// The steps whose results a step sees: those it waits for, directly or behind one another.
+    pub fn earlier(&self, step: usize) -> Vec<usize> {
+        graph::behind(step, |at| {
+            self.steps.get(at).map(|step| step.after.clone()).unwrap_or_default()
+        })
+    }
+
+    /// Whether no step waits for this one.
+    pub fn is_last(&self, step: usize) -> bool {
+        !self.steps.iter().any(|other| other.after.contains(&step))
     }
 }
 
@@ -159,20 +170,6 @@ impl Default for MaxRejects {
     }
 }
 
-impl Flow {
-    /// The steps whose results a step sees: those it waits for, directly or behind one another.
-    pub fn earlier(&self, step: usize) -> Vec<usize> {
-        graph::behind(step, |at| {
-            self.steps.get(at).map(|step| step.after.clone()).unwrap_or_default()
-        })
-    }
-
-    /// Whether no step waits for this one.
-    pub fn is_last(&self, step: usize) -> bool {
-        !self.steps.iter().any(|other| other.after.contains(&step))
-    }
-}
-
 impl fmt::Debug for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{} ({})", self.connector, self.name, self.account)
@@ -184,6 +181,3 @@ impl fmt::Debug for Step {
         write!(f, "{}: {}.{} ({})", self.id, self.connector, self.name, self.account)
     }
 }
-
-/// The results of a message's earlier steps, `$steps` of every expression.
-pub type Results = BTreeMap<String, Value>;

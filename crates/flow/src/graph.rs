@@ -107,6 +107,11 @@ pub(crate) fn check_results(
     for ((at, file), step) in files.iter().enumerate().zip(steps) {
         let Some(step) = step else { continue };
         let earlier = behind(at, |step| graph.after.get(step).cloned().unwrap_or_default());
+        let later = |of: &str| {
+            let place = files.iter().position(|file| id(file) == of);
+            let waits = |step: usize| graph.after.get(step).cloned().unwrap_or_default();
+            place.is_some_and(|place| place == at || behind(place, waits).contains(&at))
+        };
         let earlier: Vec<&str> = earlier.iter().filter_map(|at| files.get(*at)).map(id).collect();
         let custom = file.fields.as_ref().and_then(|fields| fields.get(CUSTOM));
         let expressions = [
@@ -120,6 +125,11 @@ pub(crate) fn check_results(
                     continue;
                 }
                 let (message, hint) = if files.iter().any(|file| id(file) == read) {
+                    if later(&read) {
+                        let message = format!("`$steps.{read}` is nothing yet: it runs later");
+                        source.error(code::RESULT, span.clone(), message, None);
+                        continue;
+                    }
                     let reader = &step.id;
                     let message =
                         format!("`$steps.{read}` is nothing here: `{reader}` does not wait for it");

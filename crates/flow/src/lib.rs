@@ -34,7 +34,7 @@ mod yaml;
 pub use check::{Context, check};
 pub use config::Config;
 pub use finding::{CODES, Code, Finding, Place, Severity};
-pub use flow::{Flow, MaxRejects, Results, Retry, Step, Transformation, Trigger};
+pub use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};
 pub use render::{line, render};
 pub use same_name::same_name;
 pub use schedule::{Cron, Schedule};

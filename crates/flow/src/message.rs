@@ -46,9 +46,7 @@ impl Unmappable {
     fn new(code: &str, reason: impl Into<String>) -> Self {
         Self { code: code.to_owned(), reason: reason.into() }
     }
-}
 
-impl Unmappable {
     /// A failure of an expression, with its place in it.
     fn of(mapping: &mapping::Mapping, error: &mapping::Error) -> Self {
         let before = error.position.and_then(|at| mapping.source().get(..at));

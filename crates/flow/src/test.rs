@@ -117,11 +117,15 @@ impl Flow {
 
     fn run_steps(&self, test: &Test, message: &Arc<str>, failures: &mut Vec<TestFailure>) {
         let mut passed: Vec<bool> = vec![];
-        for step in &self.steps {
+        for (at, step) in self.steps.iter().enumerate() {
             let expected = test.expect.iter().find(|expected| expected.step == step.id);
             // Behind a step that filters the message out or cannot map it, nothing runs.
             let reached = step.after.iter().all(|before| passed.get(*before) == Some(&true));
-            let input = if reached { self.input(step, message, &test.results) } else { Ok(None) };
+            let input = if reached {
+                self.input(step, message, &self.results_before(at, &test.results))
+            } else {
+                Ok(None)
+            };
             passed.push(matches!(input, Ok(Some(_))));
             let Some(expected) = expected else { continue };
             let problem = match input {
@@ -134,6 +138,14 @@ impl Flow {
                 place: expected.place.clone(),
             }));
         }
+    }
+
+    /// Of the results that an example gives, those that the step would see.
+    fn results_before(&self, at: usize, results: &Value) -> Arc<Value> {
+        let earlier = self.earlier(at).into_iter().filter_map(|at| self.steps.get(at));
+        let seen =
+            earlier.filter_map(|step| Some((step.id.clone(), results.get(&step.id)?.clone())));
+        Arc::new(Value::Object(seen.collect()))
     }
 
     fn input(
