@@ -9,12 +9,12 @@ use flow::Flow;
 use store::{RunLine, Store};
 
 use crate::limits::Limits;
-use crate::run::{Context, Ended, Report, Run, StepContext};
+use crate::run::{Context, Ended, Run, StepContext};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 use crate::tokens::VaultTokens;
 use crate::workers::{Unmapped, Workers};
-use crate::{Error, Place, Result, Stop, Watch};
+use crate::{Error, Place, Report, Result, Stop, Watch};
 
 /// What an engine is made of.
 pub struct Options {

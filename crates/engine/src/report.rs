@@ -1,0 +1,57 @@
+//! What became of a run, as its caller learns it.
+
+use std::time::Duration;
+
+use store::Counts;
+
+use crate::Error;
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What became of the records, over all committed pages.
+    pub counts: Counts,
+    /// Pages that were settled.
+    pub pages: u64,
+    /// Whether the signal to stop ended it early.
+    pub stopped: bool,
+    /// What failed; empty after a good run.
+    pub errors: Vec<Error>,
+    /// Whether it failed for a reason that only a change of settings or files takes away.
+    pub needs_change: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Report {
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { needs_change: error.needs_change(), errors: vec![error], ..Self::default() }
+    }
+
+    /// How long the systems that failed ask to wait.
+    pub(crate) fn asks_to_wait(&self) -> Option<Duration> {
+        let asked = self.errors.iter().filter_map(|error| match error {
+            Error::Unavailable { after, .. } => *after,
+            _ => None,
+        });
+        asked.max()
+    }
+
+    /// Whether trying again soon is pointless. A store that failed may be well again by itself.
+    pub(crate) fn waits_for_change(&self) -> bool {
+        let store = |error: &Error| matches!(error, Error::Store { .. });
+        self.needs_change && !self.errors.iter().any(store)
+    }
+
+    /// The outcome of a run that left nothing to do.
+    pub const COMPLETED: &'static str = "completed";
+
+    /// One word for the run's line.
+    pub fn outcome(&self) -> &'static str {
+        match (self.errors.is_empty(), self.stopped) {
+            (false, _) => "failed",
+            (true, true) => "stopped",
+            (true, false) => Self::COMPLETED,
+        }
+    }
+}
