@@ -123,6 +123,10 @@ impl<'a> Checker<'_, '_, 'a> {
                 configure: trigger.configure,
             },
         )?;
+        let custom = file.fields.as_ref().and_then(|fields| fields.get(fields::CUSTOM));
+        if let (Some(mapping), Some(custom)) = (checked.mapping.mapping(), custom) {
+            graph::check_trigger(self.source, mapping, &custom.span);
+        }
         Some(Trigger {
             connector: connector.name().to_owned(),
             name: trigger.name.to_owned(),

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use mapping::Mapping;
+
 use crate::fields::CUSTOM;
 use crate::file::{After, Spanned, StepFile};
 use crate::finding::code;
 use crate::source::Source;
-use crate::{Step, suggest};
+use crate::{Step, scalar, suggest};
 
 /// The name of the trigger in `after`.
 pub(crate) const TRIGGER: &str = "trigger";
@@ -89,6 +91,31 @@ impl Graph {
         None
     }
 
+    /// What is wrong with reading the result of `read` in the step at a place, and the way out.
+    fn missing_result(
+        &self,
+        files: &[StepFile],
+        at: usize,
+        read: &str,
+    ) -> Option<(String, Option<String>)> {
+        let waits = |step: usize| self.after.get(step).cloned().unwrap_or_default();
+        let earlier: Vec<&str> =
+            behind(at, waits).iter().filter_map(|at| files.get(*at)).map(id).collect();
+        if earlier.contains(&read) {
+            return None;
+        }
+        let Some(place) = files.iter().position(|file| id(file) == read) else {
+            let message = format!("`$steps.{read}` is nothing: there is no such step");
+            return Some((message, suggest::hint(read, earlier.iter().copied())));
+        };
+        if place == at || behind(place, waits).contains(&at) {
+            return Some((format!("`$steps.{read}` is nothing yet: it runs later"), None));
+        }
+        let reader = files.get(at).map_or("", id);
+        let message = format!("`$steps.{read}` is nothing here: `{reader}` does not wait for it");
+        Some((message, Some(format!("add `{read}` to `after`"))))
+    }
+
     /// The steps that a step waits for, by their places in the order.
     pub(crate) fn after(&self, step: usize) -> Vec<usize> {
         let before = self.after.get(step).into_iter().flatten();
@@ -106,42 +133,42 @@ pub(crate) fn check_results(
 ) {
     for ((at, file), step) in files.iter().enumerate().zip(steps) {
         let Some(step) = step else { continue };
-        let earlier = behind(at, |step| graph.after.get(step).cloned().unwrap_or_default());
-        let later = |of: &str| {
-            let place = files.iter().position(|file| id(file) == of);
-            let waits = |step: usize| graph.after.get(step).cloned().unwrap_or_default();
-            place.is_some_and(|place| place == at || behind(place, waits).contains(&at))
-        };
-        let earlier: Vec<&str> = earlier.iter().filter_map(|at| files.get(*at)).map(id).collect();
         let custom = file.fields.as_ref().and_then(|fields| fields.get(CUSTOM));
         let expressions = [
-            (step.when.as_ref(), file.when.as_ref().map(|when| when.span.clone())),
-            (step.mapping.mapping(), custom.map(|node| node.span.clone())),
+            step.when.as_ref().zip(file.when.as_ref().map(|when| when.span.clone())),
+            step.mapping.mapping().zip(custom.map(|node| node.span.clone())),
         ];
-        for (expression, span) in expressions {
-            let (Some(expression), Some(span)) = (expression, span) else { continue };
+        for (expression, span) in expressions.into_iter().flatten() {
             for read in expression.members_read("steps") {
-                if earlier.contains(&read.as_str()) {
-                    continue;
+                if let Some((message, hint)) = graph.missing_result(files, at, &read) {
+                    let span = place_of(source, expression, &span, &format!("$steps.{read}"));
+                    source.error(code::RESULT, span, message, hint);
                 }
-                let (message, hint) = if files.iter().any(|file| id(file) == read) {
-                    if later(&read) {
-                        let message = format!("`$steps.{read}` is nothing yet: it runs later");
-                        source.error(code::RESULT, span.clone(), message, None);
-                        continue;
-                    }
-                    let reader = &step.id;
-                    let message =
-                        format!("`$steps.{read}` is nothing here: `{reader}` does not wait for it");
-                    (message, Some(format!("add `{read}` to `after`")))
-                } else {
-                    let message = format!("`$steps.{read}` is nothing: there is no such step");
-                    (message, suggest::hint(&read, earlier.iter().copied()))
-                };
-                source.error(code::RESULT, span.clone(), message, hint);
             }
         }
     }
+}
+
+/// Reports a trigger's mapping that reads results: no step has run before it.
+pub(crate) fn check_trigger(source: &mut Source<'_>, mapping: &Mapping, span: &Range<usize>) {
+    for read in mapping.members_read("steps") {
+        let message =
+            format!("`$steps.{read}` is nothing here: the trigger comes before all steps");
+        let span = place_of(source, mapping, span, &format!("$steps.{read}"));
+        source.error(code::RESULT, span, message, None);
+    }
+}
+
+/// Where an expression, which is written at `outer`, says `name`; all of it if that is not found.
+fn place_of(
+    source: &Source<'_>,
+    expression: &Mapping,
+    outer: &Range<usize>,
+    name: &str,
+) -> Range<usize> {
+    let text = expression.source();
+    let Some(start) = text.find(name) else { return outer.clone() };
+    scalar::locate(source.text(), outer, text, start..start + name.len())
 }
 
 /// The steps that have to be done before a step, directly or behind one another.

@@ -475,62 +475,86 @@ fn graphs() {
         step("four", "after: two,"),
         step("own", "after: own,"),
         step("join", "after: [contacts, again], when: '$steps.contacts.id and $steps.own',"),
+        step("early", "after: contacts, when: $steps.late,"),
+        step("late", ""),
         after.to_owned(),
     ];
-    insta::assert_snapshot!(shown(&text.concat()), @r#"
+    let text =
+        text.concat().replace("kind: active", "kind: active\n    customMapping: $steps.one.id");
+    insta::assert_snapshot!(shown(&text), @r#"
+    TP0118
+
+      × `$steps.one` is nothing here: the trigger comes before all steps
+        ╭─[a.yaml:12:20]
+     11 │     kind: active
+     12 │     customMapping: $steps.one.id
+        ·                    ──────────
+     13 │ 
+        ╰────
+
     TP0116
 
       × `one` waits for itself: it waits for `three`, which waits for `two`, which waits for `one`
-        ╭─[a.yaml:28:72]
-     27 │   - { id: again, use: example-crm.upsertContact, account: sales, after: trigger, fields: { skipTransformation: true } }
-     28 │   - { id: one, use: example-crm.upsertContact, account: sales, after: [again, three], fields: { skipTransformation: true } }
+        ╭─[a.yaml:29:72]
+     28 │   - { id: again, use: example-crm.upsertContact, account: sales, after: trigger, fields: { skipTransformation: true } }
+     29 │   - { id: one, use: example-crm.upsertContact, account: sales, after: [again, three], fields: { skipTransformation: true } }
         ·                                                                        ────────────
-     29 │   - { id: two, use: example-crm.upsertContact, account: sales, when: $steps.agian.ok, fields: { skipTransformation: true } }
+     30 │   - { id: two, use: example-crm.upsertContact, account: sales, when: $steps.agian.ok, fields: { skipTransformation: true } }
         ╰────
       help: take one of them out of an `after`
 
     TP0118
 
       × `$steps.agian` is nothing: there is no such step
-        ╭─[a.yaml:29:70]
-     28 │   - { id: one, use: example-crm.upsertContact, account: sales, after: [again, three], fields: { skipTransformation: true } }
-     29 │   - { id: two, use: example-crm.upsertContact, account: sales, when: $steps.agian.ok, fields: { skipTransformation: true } }
-        ·                                                                      ───────────────
-     30 │   - { id: three, use: example-crm.upsertContact, account: sales,  fields: { skipTransformation: true } }
+        ╭─[a.yaml:30:70]
+     29 │   - { id: one, use: example-crm.upsertContact, account: sales, after: [again, three], fields: { skipTransformation: true } }
+     30 │   - { id: two, use: example-crm.upsertContact, account: sales, when: $steps.agian.ok, fields: { skipTransformation: true } }
+        ·                                                                      ────────────
+     31 │   - { id: three, use: example-crm.upsertContact, account: sales,  fields: { skipTransformation: true } }
         ╰────
       help: did you mean `again`?
 
     TP0117
 
       × never reached: it waits for `two`, which never runs
-        ╭─[a.yaml:31:72]
-     30 │   - { id: three, use: example-crm.upsertContact, account: sales,  fields: { skipTransformation: true } }
-     31 │   - { id: four, use: example-crm.upsertContact, account: sales, after: two, fields: { skipTransformation: true } }
+        ╭─[a.yaml:32:72]
+     31 │   - { id: three, use: example-crm.upsertContact, account: sales,  fields: { skipTransformation: true } }
+     32 │   - { id: four, use: example-crm.upsertContact, account: sales, after: two, fields: { skipTransformation: true } }
         ·                                                                        ───
-     32 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
+     33 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
         ╰────
 
     TP0116
 
       × `own` waits for itself
-        ╭─[a.yaml:32:71]
-     31 │   - { id: four, use: example-crm.upsertContact, account: sales, after: two, fields: { skipTransformation: true } }
-     32 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
+        ╭─[a.yaml:33:71]
+     32 │   - { id: four, use: example-crm.upsertContact, account: sales, after: two, fields: { skipTransformation: true } }
+     33 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
         ·                                                                       ───
-     33 │   - { id: join, use: example-crm.upsertContact, account: sales, after: [contacts, again], when: '$steps.contacts.id and $steps.own', fields: { skipTransformation: true } }
+     34 │   - { id: join, use: example-crm.upsertContact, account: sales, after: [contacts, again], when: '$steps.contacts.id and $steps.own', fields: { skipTransformation: true } }
         ╰────
       help: take one of them out of an `after`
 
     TP0118
 
       × `$steps.own` is nothing here: `join` does not wait for it
-        ╭─[a.yaml:33:97]
-     32 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
-     33 │   - { id: join, use: example-crm.upsertContact, account: sales, after: [contacts, again], when: '$steps.contacts.id and $steps.own', fields: { skipTransformation: true } }
-        ·                                                                                                 ───────────────────────────────────
-     34 │ 
+        ╭─[a.yaml:34:121]
+     33 │   - { id: own, use: example-crm.upsertContact, account: sales, after: own, fields: { skipTransformation: true } }
+     34 │   - { id: join, use: example-crm.upsertContact, account: sales, after: [contacts, again], when: '$steps.contacts.id and $steps.own', fields: { skipTransformation: true } }
+        ·                                                                                                                         ──────────
+     35 │   - { id: early, use: example-crm.upsertContact, account: sales, after: contacts, when: $steps.late, fields: { skipTransformation: true } }
         ╰────
       help: add `own` to `after`
+
+    TP0118
+
+      × `$steps.late` is nothing yet: it runs later
+        ╭─[a.yaml:35:89]
+     34 │   - { id: join, use: example-crm.upsertContact, account: sales, after: [contacts, again], when: '$steps.contacts.id and $steps.own', fields: { skipTransformation: true } }
+     35 │   - { id: early, use: example-crm.upsertContact, account: sales, after: contacts, when: $steps.late, fields: { skipTransformation: true } }
+        ·                                                                                         ───────────
+     36 │   - { id: late, use: example-crm.upsertContact, account: sales,  fields: { skipTransformation: true } }
+        ╰────
     "#);
 }
 
