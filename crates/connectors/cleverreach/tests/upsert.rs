@@ -68,6 +68,11 @@ impl World {
         self.sandbox.member(NEWSLETTER, email).unwrap()
     }
 
+    /// Whom mails went to.
+    fn mailed(&self) -> Vec<String> {
+        self.sandbox.mails().into_iter().map(|mail| mail.email).collect()
+    }
+
     async fn try_send(&self, fields: Value, inputs: Vec<Value>) -> Result<Vec<Option<Outcome>>> {
         let action = configure(fields).unwrap();
         let items: Vec<_> = inputs
@@ -302,6 +307,26 @@ async fn what_the_group_does_not_have_is_not_sent() {
 }
 
 #[tokio::test]
+async fn no_tag_that_is_given_takes_one_away() {
+    let world = World::new().await;
+    let tags = json!(["-old", " - -old", "-*", "o*", "-", " ", "new"]);
+    let input = json!({ "email": "active@example.com", "tags": tags });
+    let fields = json!({ "groupId": NEWSLETTER, "activation": "keep" });
+    assert_eq!(shown(&world.send(fields, vec![input]).await), ".");
+    assert_eq!(world.member("active@example.com").tags, ["old", "_", "o_", "new"]);
+}
+
+#[tokio::test]
+async fn a_value_is_text_or_a_number() {
+    let world = World::new().await;
+    let input = |value: Value| json!({ "email": "a@example.com", "attributes": { "name": value } });
+    let inputs = vec![input(json!(true)), input(json!([])), input(json!({})), input(json!(7))];
+    let outcomes = world.send(json!({ "groupId": NEWSLETTER }), inputs).await;
+    assert_eq!(shown(&outcomes), "badAttribute badAttribute badAttribute .");
+    assert!(reason(outcomes.first()).contains("`name`"));
+}
+
+#[tokio::test]
 async fn a_state_changes_only_as_the_activation_says() {
     let all = ["active@example.com", "pending@example.com", "gone@example.com", "new@example.com"];
     for (activation, expected) in [
@@ -339,6 +364,21 @@ async fn new_receivers_are_asked_to_confirm_once() {
     world.sandbox.advance_clock(3_600);
     assert_eq!(shown(&world.to_newsletter(fields, &emails).await), ". . .");
     assert_eq!(mailed(), ["new@example.com"]);
+}
+
+#[tokio::test]
+async fn an_address_that_comes_often_gets_one_mail() {
+    let world = World::new().await;
+    let input = |email: &str, group: &str| json!({ "email": email, "categories": [group] });
+    let inputs = vec![
+        input("a@example.com", "Newsletter"),
+        input("A@example.com", "Newsletter"),
+        input("a@example.com", "Customers"),
+        input("b@example.com", "Customers"),
+    ];
+    let fields = json!({ "groupFromCategories": true, "formId": 135_790 });
+    assert_eq!(shown(&world.send(fields.clone(), inputs.clone()).await), ". . . .");
+    assert_eq!(world.mailed(), ["a@example.com", "b@example.com"]);
 }
 
 #[tokio::test]

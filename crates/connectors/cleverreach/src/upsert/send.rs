@@ -1,6 +1,6 @@
 //! Sends one call and sets the outcomes of its receivers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use connector::prelude::*;
 use serde_json::Map;
@@ -39,8 +39,8 @@ struct Row<'a> {
     attributes: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     global_attributes: Map<String, Value>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    tags: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
 }
 
 /// What is to be said of a receiver that CleverReach took.
@@ -51,14 +51,15 @@ struct Note {
     confirm: bool,
 }
 
-/// Sends the call; `account` keeps the account's attributes for the next one of the batch.
+/// Sends the call. Kept for the next one of the batch are the account's attributes, and the
+/// addresses, in small letters, that got a mail: nobody gets two of them.
 ///
 /// An error means that nothing of the call is known to have been carried out.
 pub(crate) async fn send(
     fields: &UpsertReceiver,
     api: &Api,
     call: &Call<'_>,
-    account: &mut Option<Scope>,
+    (account, mailed): (&mut Option<Scope>, &mut HashSet<String>),
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     let defined = Defined::ask(api, call, account).await?;
@@ -89,10 +90,13 @@ pub(crate) async fn send(
         };
         if note.confirm
             && let Some(form) = &mut form
-            && let Some(outcome) = form.confirm(api, receiver, id.as_ref()).await
+            && !mailed.contains(&receiver.address().to_lowercase())
         {
-            outcomes.set(*index, outcome);
-            continue;
+            if let Some(outcome) = form.confirm(api, receiver, id.as_ref()).await {
+                outcomes.set(*index, outcome);
+                continue;
+            }
+            mailed.insert(receiver.address().to_lowercase());
         }
         outcomes.set(*index, done(call, receiver, id, note, form.is_some()));
     }
@@ -111,7 +115,7 @@ fn row<'r>(
         email: receiver.address(),
         attributes: placed.group,
         global_attributes: placed.account,
-        tags: &receiver.tags,
+        tags: tags(&receiver.tags),
         ..Row::default()
     };
     let mut note = Note { left_out: placed.left_out, ..Note::default() };
@@ -144,6 +148,14 @@ fn row<'r>(
         }
     }
     (row, note)
+}
+
+/// The tags to add: a hyphen in front or an asterisk would take tags away.
+fn tags(given: &[String]) -> Vec<String> {
+    let bare = |tag: &String| {
+        tag.trim_start_matches(|c: char| c == '-' || c.is_whitespace()).trim_end().replace('*', "_")
+    };
+    given.iter().map(bare).filter(|tag| !tag.is_empty()).collect()
 }
 
 fn done(
