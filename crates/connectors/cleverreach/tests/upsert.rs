@@ -433,6 +433,23 @@ async fn a_mail_that_never_left_is_told_after_an_hour() {
 }
 
 #[tokio::test]
+async fn a_mail_that_left_is_told_even_if_that_could_not_be_noted() {
+    let world = World::new().await;
+    let fault = Fault::new(Vendor::CleverReach, "/upsert", Failure::status(502)).after(1);
+    world.sandbox.fault(fault);
+    let send = || world.to_newsletter(json!({ "formId": 135_790 }), &["a@example.com"]);
+    assert_eq!(shown(&send().await), ".");
+    assert_eq!(world.member("a@example.com").source, "Towpath (mail pending)");
+    // Rather a second mail than none, but not a third.
+    for _ in 0..2 {
+        assert_eq!(shown(&send().await), ".");
+        assert_eq!(world.mailed().len(), 2);
+    }
+    // The note creates nobody who could be active.
+    assert_eq!(world.member("a@example.com").activated, 0);
+}
+
+#[tokio::test]
 async fn where_the_source_stays_nothing_is_refused_for_it() {
     let world = World::new().await;
     world.switch(|it| it.upsert_keeps_source = true);
