@@ -124,6 +124,9 @@ pub struct Switches {
     pub unknown_attribute: UnknownAttribute,
     /// Whether the tags of an upsert are added to those of a known receiver or replace them.
     pub upsert_tags: UpsertTags,
+    /// An upsert of CleverReach keeps the source of a known receiver; otherwise it takes the new
+    /// one.
+    pub upsert_keeps_source: bool,
     /// Addresses that an upsert of CleverReach refuses as invalid, beside those that are.
     pub refused_addresses: Vec<String>,
     /// CleverReach refuses to send a confirmation mail without all of `doidata`.
@@ -158,6 +161,7 @@ impl Default for Switches {
             upsert_bytes: 8 * 1024 * 1024,
             unknown_attribute: UnknownAttribute::Ignore,
             upsert_tags: UpsertTags::Add,
+            upsert_keeps_source: false,
             refused_addresses: Vec::new(),
             doidata_needed: false,
             bad_credentials: BadCredentials::Unauthorized,

@@ -1,6 +1,6 @@
 //! `upsertReceiver`: creates the receivers of a group and changes those that are there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use connector::prelude::*;
 use serde_json::Map;
@@ -112,7 +112,8 @@ impl Receiver {
             return Some(Outcome::rejected("invalidAddress", reason));
         }
         let mut attributes = self.attributes.iter().chain(&self.global_attributes);
-        attributes.find(|(_, value)| value.is_array() || value.is_object()).map(|(name, _)| {
+        let odd = |value: &Value| value.is_boolean() || value.is_array() || value.is_object();
+        attributes.find(|(_, value)| odd(value)).map(|(name, _)| {
             let reason = format!("the attribute `{name}` is neither text nor a number");
             Outcome::rejected("badAttribute", reason)
         })
@@ -176,9 +177,13 @@ impl Action for UpsertReceiver {
     async fn run(&self, api: &Api, batch: &Batch<Receiver>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
         let mut account = None;
+        let mut mailed = HashSet::new();
         let mut carried_out = false;
         for call in self.calls(api, batch, &mut outcomes).await? {
-            match upsert::send(self, api, &call, &mut account, &mut outcomes).await {
+            let sent =
+                upsert::send(self, api, &call, (&mut account, &mut mailed), &mut outcomes).await;
+            carried_out |= call.rows.iter().any(|(index, _)| !outcomes.is_unset(*index));
+            match sent {
                 Ok(()) => carried_out = true,
                 // What was carried out stays told: sending it again could mail somebody twice.
                 // The rest is sent again on its own and then fails as a whole.

@@ -267,3 +267,32 @@ fn categories_become_tags_and_none_takes_one_away() {
     let categories = json!(["-vip", "shop.*", "-", "7", "B2B", "--"]);
     assert_eq!(receiver.get("categories"), Some(&categories));
 }
+
+#[test]
+fn what_is_neither_text_nor_number_is_empty() {
+    for odd in [json!(null), json!(true), json!(["x"]), json!([["x", "y"]]), json!({ "x": "y" })] {
+        let contact = json!({
+            "firstName": odd, "lastName": "Lovelace", "birthday": odd,
+            "addresses": [{ "label": "primary", "street": odd, "streetNumber": 12, "zipCode": odd,
+                "country": odd, "countryCode": "DE" }],
+            "contactData": [
+                { "type": "email", "value": odd }, { "type": "email", "value": "a@example.com" },
+                { "type": "phone", "value": odd }, { "type": "mobile", "value": odd },
+            ],
+            "categories": [{ "label": odd, "name": "vip" }, { "name": odd }, null, true, ["z"]],
+        });
+        let expected = json!({
+            "email": "a@example.com",
+            "attributes": {
+                "lastname": "Lovelace", "name": "Lovelace", "nachname": "Lovelace",
+                "street": "12", "strasse": "12", "country": "DE", "land": "DE",
+            },
+            "tags": ["vip"],
+            "categories": ["vip"],
+        });
+        let fields = json!({ "groupFromCategories": true });
+        assert_eq!(receiver(contact, fields), expected, "{odd}");
+        let nobody = json!({ "contactData": { "type": "email", "value": odd }, "categories": odd });
+        assert_eq!(receiver(nobody, json!({})).get("email"), Some(&json!("")), "{odd}");
+    }
+}

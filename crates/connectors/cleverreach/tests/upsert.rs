@@ -68,6 +68,11 @@ impl World {
         self.sandbox.member(NEWSLETTER, email).unwrap()
     }
 
+    /// Whom mails went to.
+    fn mailed(&self) -> Vec<String> {
+        self.sandbox.mails().into_iter().map(|mail| mail.email).collect()
+    }
+
     async fn try_send(&self, fields: Value, inputs: Vec<Value>) -> Result<Vec<Option<Outcome>>> {
         let action = configure(fields).unwrap();
         let items: Vec<_> = inputs
@@ -302,6 +307,26 @@ async fn what_the_group_does_not_have_is_not_sent() {
 }
 
 #[tokio::test]
+async fn no_tag_that_is_given_takes_one_away() {
+    let world = World::new().await;
+    let tags = json!(["-old", " - -old", "-*", "o*", "-", " ", "new"]);
+    let input = json!({ "email": "active@example.com", "tags": tags });
+    let fields = json!({ "groupId": NEWSLETTER, "activation": "keep" });
+    assert_eq!(shown(&world.send(fields, vec![input]).await), ".");
+    assert_eq!(world.member("active@example.com").tags, ["old", "_", "o_", "new"]);
+}
+
+#[tokio::test]
+async fn a_value_is_text_or_a_number() {
+    let world = World::new().await;
+    let input = |value: Value| json!({ "email": "a@example.com", "attributes": { "name": value } });
+    let inputs = vec![input(json!(true)), input(json!([])), input(json!({})), input(json!(7))];
+    let outcomes = world.send(json!({ "groupId": NEWSLETTER }), inputs).await;
+    assert_eq!(shown(&outcomes), "badAttribute badAttribute badAttribute .");
+    assert!(reason(outcomes.first()).contains("`name`"));
+}
+
+#[tokio::test]
 async fn a_state_changes_only_as_the_activation_says() {
     let all = ["active@example.com", "pending@example.com", "gone@example.com", "new@example.com"];
     for (activation, expected) in [
@@ -331,14 +356,32 @@ async fn new_receivers_are_asked_to_confirm_once() {
     let outcomes = world.to_newsletter(fields.clone(), &emails).await;
     let Some(Some(Outcome::Done { value, .. })) = outcomes.first() else { panic!("{outcomes:?}") };
     assert_eq!(value.get("confirmation"), Some(&json!("sent")));
-    let mailed = || world.sandbox.mails().into_iter().map(|mail| mail.email).collect::<Vec<_>>();
+    let mailed = || world.mailed();
     assert_eq!(mailed(), ["new@example.com"]);
     assert_eq!(world.member("new@example.com").activated, 0);
 
-    // Later changes of one that has not confirmed yet send no mail.
-    world.sandbox.advance_clock(3_600);
-    assert_eq!(shown(&world.to_newsletter(fields, &emails).await), ". . .");
-    assert_eq!(mailed(), ["new@example.com"]);
+    // Later changes of one that has not confirmed yet send no mail, however soon.
+    assert_eq!(world.member("new@example.com").source, "Towpath");
+    for seconds in [0, 60, 3_600] {
+        world.sandbox.advance_clock(seconds);
+        assert_eq!(shown(&world.to_newsletter(fields.clone(), &emails).await), ". . .");
+        assert_eq!(mailed(), ["new@example.com"]);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_comes_often_gets_one_mail() {
+    let world = World::new().await;
+    let input = |email: &str, group: &str| json!({ "email": email, "categories": [group] });
+    let inputs = vec![
+        input("a@example.com", "Newsletter"),
+        input("A@example.com", "Newsletter"),
+        input("a@example.com", "Customers"),
+        input("b@example.com", "Customers"),
+    ];
+    let fields = json!({ "groupFromCategories": true, "formId": 135_790 });
+    assert_eq!(shown(&world.send(fields.clone(), inputs.clone()).await), ". . . .");
+    assert_eq!(world.mailed(), ["a@example.com", "b@example.com"]);
 }
 
 #[tokio::test]
@@ -353,15 +396,6 @@ async fn a_mail_that_does_not_leave_is_no_success() {
     assert_eq!(shown(&world.to_newsletter(fields, &emails).await), ". . .");
     assert_eq!(world.sandbox.mails().len(), 2);
 
-    let outcomes = world.to_newsletter(json!({ "formId": 1 }), &["c@example.com", "d@example.com"]);
-    let outcomes = outcomes.await;
-    assert_eq!(shown(&outcomes), "confirmation confirmation");
-    let id = world.member("c@example.com").id;
-    let reason = reason(outcomes.first());
-    assert!(reason.contains(&format!("inactive (id {id})")) && reason.contains("form 1"));
-    // What stands against one stands against all.
-    assert_eq!(world.requests("POST /v3/forms/{id}/send/activate"), 4);
-
     world.switch(|it| it.doidata_needed = true);
     let doidata = json!({ "user_ip": "198.51.100.7", "referer": "https://shop.example.com/",
         "user_agent": "Example" });
@@ -372,6 +406,74 @@ async fn a_mail_that_does_not_leave_is_no_success() {
     let fields = json!({ "groupId": NEWSLETTER, "formId": 135_790 });
     assert_eq!(shown(&world.send(fields, inputs).await), "confirmation .");
     assert_eq!(world.sandbox.mails().last().unwrap().doidata, doidata);
+}
+
+#[tokio::test]
+async fn a_mail_that_never_left_is_told_after_an_hour() {
+    let world = World::new().await;
+    let fields = json!({ "formId": 135_790 });
+    world.fault("/send/activate", Failure::status(502));
+    let send = || world.to_newsletter(fields.clone(), &["a@example.com"]);
+    assert_eq!(shown(&send().await), "retry");
+    assert_eq!(world.member("a@example.com").source, "Towpath (mail pending)");
+    world.sandbox.advance_clock(3_600);
+    for _ in 0..2 {
+        let outcomes = send().await;
+        assert_eq!(shown(&outcomes), "confirmation");
+        let id = world.member("a@example.com").id;
+        let reason = reason(outcomes.first());
+        assert!(reason.contains(&format!("(id {id})")) && reason.contains("delete it"), "{reason}");
+    }
+    assert_eq!(world.mailed(), [""; 0]);
+    // Once it is active nobody waits for a mail.
+    let outcomes = world.to_newsletter(json!({ "activation": "active" }), &["a@example.com"]);
+    assert_eq!(shown(&outcomes.await), ".");
+    assert_eq!(world.member("a@example.com").source, "Towpath");
+    assert_eq!(shown(&send().await), ".");
+}
+
+#[tokio::test]
+async fn a_mail_that_left_is_told_even_if_that_could_not_be_noted() {
+    let world = World::new().await;
+    let fault = Fault::new(Vendor::CleverReach, "/upsert", Failure::status(502)).after(1);
+    world.sandbox.fault(fault);
+    let send = || world.to_newsletter(json!({ "formId": 135_790 }), &["a@example.com"]);
+    assert_eq!(shown(&send().await), ".");
+    assert_eq!(world.member("a@example.com").source, "Towpath (mail pending)");
+    // Rather a second mail than none, but not a third.
+    for _ in 0..2 {
+        assert_eq!(shown(&send().await), ".");
+        assert_eq!(world.mailed().len(), 2);
+    }
+    // The note creates nobody who could be active.
+    assert_eq!(world.member("a@example.com").activated, 0);
+}
+
+#[tokio::test]
+async fn where_the_source_stays_nothing_is_refused_for_it() {
+    let world = World::new().await;
+    world.switch(|it| it.upsert_keeps_source = true);
+    let send = || world.to_newsletter(json!({ "formId": 135_790 }), &["a@example.com"]);
+    assert_eq!(shown(&send().await), ".");
+    assert_eq!(world.member("a@example.com").source, "Towpath (mail pending)");
+    world.sandbox.advance_clock(3_600);
+    assert_eq!(shown(&send().await), ".");
+    assert_eq!(world.mailed().len(), 1);
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_there_stops_the_call() {
+    let world = World::new().await;
+    let (new, both) = (["c@example.com", "d@example.com"], ["c@example.com", "active@example.com"]);
+    let fields = json!({ "groupId": NEWSLETTER, "formId": 1 });
+    let inputs = |emails: [&str; 2]| emails.map(|email| json!({ "email": email })).into();
+    let error = world.try_send(fields.clone(), inputs(new)).await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error:?}");
+    // What stands against one stands against all, and what was done stays told.
+    assert_eq!(world.requests("POST /v3/forms/{id}/send/activate"), 1);
+    assert_eq!(shown(&world.send(fields, inputs(both)).await), "? .");
+    assert_eq!(shown(&world.to_newsletter(json!({ "formId": 135_790 }), &new).await), ". .");
+    assert_eq!(world.mailed(), new);
 }
 
 #[tokio::test]

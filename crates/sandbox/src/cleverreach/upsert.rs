@@ -128,6 +128,9 @@ fn upsert(
         Some(entry) => {
             let mut receiver = entry.to_receiver();
             restamp(&mut receiver, row);
+            if let Some(source) = row.source.as_ref().filter(|_| !switches.upsert_keeps_source) {
+                receiver.source.clone_from(source);
+            }
             receiver
         }
         None => created(directory, group, row, now),

@@ -60,7 +60,8 @@ fn refused(text: &str, email: &str, redact: impl Fn(&str) -> String) -> Option<R
         return Some(Row::Taken(None));
     }
     let quoted = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\''));
-    if quoted.is_some_and(|(echo, _)| !same(echo, email)) {
+    // What is quoted without an `@` is no address, but what the refusal is about.
+    if quoted.is_some_and(|(echo, _)| echo.contains('@') && !same(echo, email)) {
         return None;
     }
     let said = text.to_lowercase();
@@ -102,6 +103,8 @@ mod tests {
             (json!(["invalid address 'a@example.com'", { "id": "2" }]), "invalidAddress 2"),
             (json!([{ "id": "1" }, "duplicate address 'B@example.com'"]), "1 duplicateAddress"),
             (json!(["quota exceeded", "update success"]), "refused ."),
+            (json!([{ "id": "1" }, "unknown attribute 'shoe'"]), "1 refused"),
+            (json!(["invalid value '7' of 'birthday'", { "id": "2" }]), "refused 2"),
             (json!([{ "id": "1" }, null]), "1 ?"),
             (json!([{ "email": a }, { "id": "" }]), "? ?"),
             // Of another length, or about others: nothing is certain.

@@ -17,33 +17,34 @@ impl<'a> Form<'a> {
         Self { id, failed: None }
     }
 
-    /// Sends the mail to a receiver that was created; the outcome if it did not leave.
+    /// Sends the mail to a receiver that was created; the outcome if it did not leave. What
+    /// somebody has to change first, a wrong form or refused credentials, is an error.
     pub(super) async fn confirm(
         &mut self,
         api: &Api,
         receiver: &Receiver,
         id: Option<&Id>,
-    ) -> Option<Outcome> {
+    ) -> Result<Option<Outcome>> {
         let sent = match &self.failed {
             Some(error) => Err(error.clone()),
             None => self.send(api, receiver).await,
         };
-        let error = sent.err()?;
+        let Err(error) = sent else { return Ok(None) };
         let outcome = match &error {
             // It is sent again as one that was created a moment ago.
             Error::Retry { reason, after } => {
                 Outcome::Retry { after: *after, reason: reason.clone() }
             }
-            Error::Unknown { reason } | Error::Unauthorized { reason } => {
-                Outcome::Retry { after: None, reason: reason.clone() }
+            Error::Unknown { reason } => Outcome::Retry { after: None, reason: reason.clone() },
+            Error::Unauthorized { .. } | Error::Config { .. } => {
+                self.failed = Some(error.clone());
+                return Err(error);
             }
-            Error::TooLarge { reason }
-            | Error::Reject { reason, .. }
-            | Error::Config { reason } => {
-                let id = id.map_or_else(String::new, |id| format!(" (id {})", id.0));
+            Error::TooLarge { reason } | Error::Reject { reason, .. } => {
                 let reason = format!(
-                    "the receiver is there, inactive{id}, but no mail of form {} asks it to \
+                    "the receiver is there, inactive{}, but no mail of form {} asks it to \
                      confirm: {reason}",
+                    shown(id),
                     self.id.0
                 );
                 Outcome::rejected("confirmation", reason)
@@ -53,7 +54,7 @@ impl<'a> Form<'a> {
         if !matches!(error, Error::Reject { .. }) {
             self.failed = Some(error);
         }
-        Some(outcome)
+        Ok(Some(outcome))
     }
 
     async fn send(&self, api: &Api, receiver: &Receiver) -> Result<()> {
@@ -69,4 +70,19 @@ impl<'a> Form<'a> {
         }
         Ok(())
     }
+}
+
+/// What is said of a receiver whose mail did not leave within an hour of its creation.
+pub(super) fn never_left(id: Option<&Id>) -> Outcome {
+    let reason = format!(
+        "the receiver is there, inactive{}, but as its source says no mail asked it to confirm, \
+         and it was created more than an hour ago; delete it in CleverReach and send this message \
+         again, which creates it anew, or activate it there if it has agreed",
+        shown(id)
+    );
+    Outcome::rejected("confirmation", reason)
+}
+
+fn shown(id: Option<&Id>) -> String {
+    id.map_or_else(String::new, |id| format!(" (id {})", id.0))
 }

@@ -10,8 +10,12 @@ use super::Call;
 /// 8,000 or so.
 const LONGEST_LIST: usize = 5000;
 /// As long after its creation may a receiver that was created here still get its mail: a call
-/// that is repeated, after a failure or a crash, finds it there already.
+/// that is repeated, after a failure or a crash, finds it there already. Later nobody expects it.
 const MAIL_WINDOW: i64 = 60 * 60;
+/// Ends the source of a receiver whose mail has not left yet.
+const PENDING: &str = " (mail pending)";
+/// Ends the source of a receiver whose mail did not leave while it was expected.
+const NEVER: &str = " (mail never sent)";
 
 /// The receivers that are there.
 pub(super) struct Known {
@@ -21,7 +25,7 @@ pub(super) struct Known {
 
 /// The state of a receiver that is there.
 pub(super) struct State {
-    registered: i64,
+    pub(super) registered: i64,
     activated: i64,
     deactivated: i64,
     source: String,
@@ -99,12 +103,50 @@ impl State {
         self.activated > 0 && self.deactivated == 0
     }
 
-    /// Whether a receiver that is not new may be one whose mail was never sent: created here, as
-    /// its source says, a short while ago, and not confirmed since. Rather a second mail than none.
-    pub(super) fn waits_for_its_mail(&self, source: &str, now: i64) -> bool {
-        let pending = self.activated == 0 && self.deactivated == 0;
-        pending && self.source == source && now.saturating_sub(self.registered) < MAIL_WINDOW
+    /// What its source and its dates say of the mail that asks it to confirm.
+    pub(super) fn mail(&self, now: i64) -> Mail {
+        if self.bare_source().is_none() {
+            return Mail::Left;
+        }
+        if self.activated > 0 || self.deactivated > 0 {
+            return Mail::Answered;
+        }
+        if self.source.ends_with(NEVER) {
+            return Mail::Never;
+        }
+        let young = now.saturating_sub(self.registered) < MAIL_WINDOW;
+        if young { Mail::Due } else { Mail::Late }
     }
+
+    /// The source without the mark of a mail; `None` if it has none.
+    pub(super) fn bare_source(&self) -> Option<&str> {
+        self.source.strip_suffix(PENDING).or_else(|| self.source.strip_suffix(NEVER))
+    }
+}
+
+/// What became of the mail that asks a known receiver to confirm.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Mail {
+    /// It left, or it was never to be sent from here.
+    Left,
+    /// The receiver was marked, and confirmed or unsubscribed since.
+    Answered,
+    /// It has not left, and is still expected.
+    Due,
+    /// It has not left, and is expected no more.
+    Late,
+    /// It was late before, and that is noted.
+    Never,
+}
+
+/// The source of a receiver whose mail has not left yet.
+pub(super) fn pending(source: &str) -> String {
+    format!("{source}{PENDING}")
+}
+
+/// The source of a receiver whose mail did not leave while it was expected.
+pub(super) fn never(source: &str) -> String {
+    format!("{source}{NEVER}")
 }
 
 /// Epoch seconds, from a number or a string of one; 0 if there are none.
@@ -156,17 +198,20 @@ mod tests {
     }
 
     #[test]
-    fn a_second_mail_goes_only_to_those_created_here_a_moment_ago() {
+    fn a_mail_is_due_while_the_source_is_marked_and_the_receiver_is_young() {
         let state = |activated, deactivated, source: &str| State {
             registered: 10_000,
             activated,
             deactivated,
             source: source.to_owned(),
         };
-        assert!(state(0, 0, "Towpath").waits_for_its_mail("Towpath", 13_599));
-        assert!(!state(0, 0, "Towpath").waits_for_its_mail("Towpath", 13_600));
-        assert!(!state(0, 0, "form").waits_for_its_mail("Towpath", 10_001));
-        assert!(!state(10_001, 0, "Towpath").waits_for_its_mail("Towpath", 10_002));
-        assert!(!state(0, 10_001, "Towpath").waits_for_its_mail("Towpath", 10_002));
+        let (due, late) = (pending("Towpath"), never("Towpath"));
+        assert_eq!(state(0, 0, &due).mail(13_599), Mail::Due);
+        assert_eq!(state(0, 0, &due).mail(13_600), Mail::Late);
+        assert_eq!(state(0, 0, &late).mail(10_001), Mail::Never);
+        assert_eq!(state(0, 0, "Towpath").mail(10_001), Mail::Left);
+        assert_eq!(state(10_001, 0, &due).mail(10_002), Mail::Answered);
+        assert_eq!(state(0, 10_001, &late).mail(20_000), Mail::Answered);
+        assert_eq!(state(0, 0, &late).bare_source(), Some("Towpath"));
     }
 }
