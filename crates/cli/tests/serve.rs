@@ -80,9 +80,7 @@ impl Project {
     }
 
     fn serve(&self, args: &[&str]) -> Served {
-        let mut child = self.command(args).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Served { child, lines }
+        Served::start(self.command(args))
     }
 }
 
@@ -93,6 +91,12 @@ struct Served {
 }
 
 impl Served {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
     /// The next event that is the one.
     #[track_caller]
     fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
@@ -240,6 +244,28 @@ fn a_restart_does_not_run_everything_again() {
     assert!(at(&next).since(again).as_secs() <= 30, "{begin} {next}");
     assert!(again.since(at(&next).minus(std::time::Duration::from_secs(60))).as_secs() > 0);
     assert_eq!(served.stop(), [""; 0]);
+}
+
+#[test]
+fn the_engine_of_few_is_warned_of_once() {
+    let project = Project::new();
+    let other =
+        |name: &str| format!("{}\nmapping: {{ engine: jsonata-rs }}\n", flow(name, "every: 1h"));
+    for name in ["one", "two"] {
+        project.write(&format!("flows/{name}.yaml"), &other(name));
+    }
+    project.write("flows/three.yaml", &flow("three", "every: 1h"));
+    let said = project.path("said");
+    let mut command = project.command(&["--json"]);
+    command.stderr(std::fs::File::create(&said).unwrap());
+    let mut served = Served::start(command);
+    served.until(|event| event["event"] == "serving");
+    project.write("flows/four.yaml", &other("four"));
+    served.event("added", "four");
+    served.stop();
+    let said = std::fs::read_to_string(said).unwrap();
+    assert_eq!(said.matches("jsonata-rs evaluates").count(), 1, "{said}");
+    assert!(said.contains("jsonata-rs evaluates one and two. It loses"), "{said}");
 }
 
 #[test]
