@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::check::{self, Good, Outcome};
+use super::check::{self, Good};
 use crate::folder::Read;
 use crate::project::{Checked, Project};
 
@@ -87,12 +87,7 @@ impl Catalogue {
             }
         }
         let outcomes = check::all(project, &changed);
-        let mut checked: Vec<(PathBuf, Arc<str>, Outcome)> = changed
-            .into_iter()
-            .zip(outcomes)
-            .map(|((path, text), outcome)| (path, text, outcome))
-            .collect();
-        for (path, _, outcome) in &checked {
+        for ((path, _), outcome) in changed.iter().zip(&outcomes) {
             if let Some(file) = self.files.get_mut(path) {
                 let good = outcome.good.clone();
                 file.wants = good.filter(|good| file.runs.as_ref() != Some(&good.flow));
@@ -105,7 +100,7 @@ impl Catalogue {
                 self.release(path.clone(), flow, &mut changes);
             }
         }
-        for (path, text, outcome) in checked.drain(..) {
+        for ((path, text), outcome) in changed.into_iter().zip(outcomes) {
             changes.push(match outcome.good {
                 Some(good) if moving.remove(&path) => self.run(path, text, good, outcome.checked),
                 good => self.stay(path, text, good, outcome.checked),
@@ -283,7 +278,10 @@ mod tests {
         assert_eq!(desk.update(vec![("b", flow("two"))]), ["~two"]);
         // A third file cannot have the name of one that does not move after all.
         desk.update(vec![("a", flow("one"))]);
-        assert_eq!(desk.update(vec![("b", flow("one")), ("c", flow("two"))]), ["!b two", "!c nothing"]);
+        assert_eq!(
+            desk.update(vec![("b", flow("one")), ("c", flow("two"))]),
+            ["!b two", "!c nothing"]
+        );
         assert_eq!(desk.update(vec![("a", Read::Gone)]), ["-one", "-two", "+one", "+two"]);
     }
 
