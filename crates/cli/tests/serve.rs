@@ -205,14 +205,18 @@ fn what_cannot_run_is_named_and_the_rest_runs() {
     let locked = flow("locked", "every: 1h").replace("account: engagement", "account: locked");
     project.write("flows/d.yaml", &locked);
     project.write("flows/e.yaml", &flow("by-hand", "every: 1h").replace("  every: 1h\n", ""));
+    std::fs::write(project.path("flows/0.yaml"), [0xff]).unwrap();
     let mut served = project.serve(&["--json"]);
+    let unreadable = served.until(|event| event["event"] == "unreadable");
+    assert!(unreadable["file"].as_str().unwrap().ends_with("0.yaml"), "{unreadable}");
+    assert_eq!(unreadable["running"], Value::Null);
     let same = served.until(|event| event["finding"]["code"] == "TP0190");
     let same = same["finding"].clone();
     assert!(same["message"].as_str().unwrap().contains("a.yaml"), "{same}");
     assert!(same["place"]["file"].as_str().unwrap().ends_with("b.yaml"), "{same}");
     served.until(|event| event["finding"]["code"] == "TP0111");
     let begin = served.until(|event| event["event"] == "serving");
-    for (key, count) in [("flows", 2), ("leftOut", 2), ("unscheduled", 1)] {
+    for (key, count) in [("flows", 2), ("leftOut", 3), ("unscheduled", 1)] {
         assert_eq!(begin[key], count, "{begin}");
     }
     let mut ran =

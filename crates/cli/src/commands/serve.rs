@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use connector::SystemClock;
+use connector::{Clock, SystemClock};
 use engine::Silent;
 use engine::service::{Options, Service};
 use flow::Flow;
@@ -26,7 +26,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let (looks, unwatched) = Looks::start(clock.clone(), &path, project.config_path());
     let mut reload = Reload::new(project.clone(), lines.clone(), path.clone());
     let first = reload
-        .first()
+        .first(clock.now())
         .with_context(|| format!("could not list {}", path.display()))
         .map_err(Failed::config)?;
     let (left_out, warnings) = (first.left_out, first.warnings);

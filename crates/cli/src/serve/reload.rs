@@ -58,16 +58,14 @@ impl Reload {
     }
 
     /// Looks at all files for the first time, and says what is wrong with them.
-    pub(crate) fn first(&mut self) -> std::io::Result<First> {
+    pub(crate) fn first(&mut self, now: Timestamp) -> std::io::Result<First> {
         let found = self.folder.look(&Look::default().named, true)?;
         let changes = self.catalogue.update(&self.project, found);
         let mut warnings = 0;
         for change in &changes {
             match change {
                 Change::Refused { checked, .. } => self.lines.findings(checked),
-                Change::Unreadable { path, error, .. } => {
-                    crate::progress::say(&format!("could not read {}: {error}", path.display()));
-                }
+                Change::Unreadable { .. } => self.tell(now, change),
                 Change::Runs { checked, .. } => {
                     warnings += checked.as_ref().map_or(0, |checked| checked.findings.len());
                 }
