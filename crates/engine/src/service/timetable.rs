@@ -351,10 +351,7 @@ mod tests {
             // A tick behind that moment stays one, and none before it counts.
             table.put(vec![planned("a", cron("0 * * * *"))], now);
             let tick = start().plus(DAY / 24 * 13);
-            assert!(next(&table).since(tick) <= Duration::from_secs(30), "{}", next(&table));
-            assert!(next(&table) >= tick);
-            table.put(vec![planned("a", cron("0 23 * * *"))], now);
-            assert!(next(&table).since(start()) >= DAY / 24 * 23);
+            assert!((tick..=tick.plus(Duration::from_secs(30))).contains(&next(&table)));
             table.look(start().minus(DAY));
             table.put(vec![planned("a", every(60))], start().minus(DAY));
             assert_eq!(next(&table), start().minus(DAY / 2));
