@@ -94,11 +94,11 @@ async fn no_more_run_at_once_than_may_and_failures_stay_alone() {
     }
     board.release();
     running.await.unwrap();
-    let line = store.last_run("locked").await.unwrap().unwrap();
-    assert_eq!(
-        (line.outcome.as_str(), line.error.unwrap().contains("no secret")),
-        ("failed", true)
-    );
+    for (flow, reason) in [("locked", "no secret"), ("broken", "broke off")] {
+        let line = store.last_run(flow).await.unwrap().unwrap();
+        let error = line.error.unwrap();
+        assert_eq!((line.outcome.as_str(), error.contains(reason)), ("failed", true), "{error}");
+    }
     let heard = desk.heard.lock().unwrap();
     assert_eq!((heard.most, heard.under_way.len()), (2, 0));
     for flow in ["one", "three", "four"] {

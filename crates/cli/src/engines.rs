@@ -10,10 +10,19 @@ use crate::progress::say;
 
 /// Warns, once a process, of flows that jsonata-rs evaluates.
 pub(crate) fn warn<'a>(flows: impl IntoIterator<Item = &'a Flow>) {
+    let flows = flows.into_iter().filter(|flow| concerns(flow));
+    warn_of(&flows.map(|flow| flow.name.as_str()).collect::<Vec<_>>());
+}
+
+/// Whether a flow is one to warn of.
+pub(crate) fn concerns(flow: &Flow) -> bool {
+    flow.is_evaluated_by(Engine::JsonataRs)
+}
+
+/// The same warning, of flows that are known to be such and of which only the names are left.
+pub(crate) fn warn_of(names: &[&str]) {
     static ONCE: Once = Once::new();
-    let flows = flows.into_iter().filter(|flow| flow.is_evaluated_by(Engine::JsonataRs));
-    let names: Vec<_> = flows.map(|flow| flow.name.as_str()).collect();
-    if let Some(which) = list(&names) {
+    if let Some(which) = list(names) {
         ONCE.call_once(|| say(&format!("warning: jsonata-rs evaluates {which}. {REASONS}")));
     }
 }

@@ -35,6 +35,7 @@ pub(crate) enum Read {
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// `None` is one that has to be read again.
     stamps: BTreeMap<PathBuf, Option<Stamp>>,
 }
 
@@ -48,7 +49,8 @@ impl Folder {
     }
 
     /// Reads the files that are new, gone or have another stamp than at the last look, and those
-    /// of `named` whatever their stamp; `all` reads every one.
+    /// of `named` whatever their stamp; `all` reads every one. A file that could not be read is
+    /// tried again.
     ///
     /// A folder that cannot be listed is an error, and then nothing counts as gone.
     pub(crate) fn look(
@@ -65,15 +67,22 @@ impl Folder {
             if known && stamp.is_some() && !all && !named.contains(&path) {
                 continue;
             }
-            match std::fs::read_to_string(&path) {
-                Ok(text) => found.push((path.clone(), Read::Text(text.into()))),
+            let seen = match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    found.push((path.clone(), Read::Text(text.into())));
+                    stamp
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     left.insert(path);
                     continue;
                 }
-                Err(error) => found.push((path.clone(), Read::Unreadable(error))),
-            }
-            self.stamps.insert(path, stamp);
+                // Tried again at every look: what is in the way need not show in the stamp.
+                Err(error) => {
+                    found.push((path.clone(), Read::Unreadable(error)));
+                    None
+                }
+            };
+            self.stamps.insert(path, seen);
         }
         for path in left {
             if self.stamps.remove(&path).is_some() {
@@ -105,6 +114,17 @@ pub(crate) fn is_flow_file(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_could_not_be_read_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), [0xff]).unwrap();
+        let mut watched = Folder::new(folder.path().to_owned());
+        for _ in 0..2 {
+            let found = watched.look(&BTreeSet::new(), false).unwrap();
+            assert!(matches!(found[..], [(_, Read::Unreadable(_))]), "{found:?}");
+        }
+    }
 
     #[test]
     fn only_what_changed_is_read() {

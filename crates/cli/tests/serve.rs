@@ -80,9 +80,7 @@ impl Project {
     }
 
     fn serve(&self, args: &[&str]) -> Served {
-        let mut child = self.command(args).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Served { child, lines }
+        Served::start(self.command(args))
     }
 }
 
@@ -93,6 +91,12 @@ struct Served {
 }
 
 impl Served {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
     /// The next event that is the one.
     #[track_caller]
     fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
@@ -201,14 +205,18 @@ fn what_cannot_run_is_named_and_the_rest_runs() {
     let locked = flow("locked", "every: 1h").replace("account: engagement", "account: locked");
     project.write("flows/d.yaml", &locked);
     project.write("flows/e.yaml", &flow("by-hand", "every: 1h").replace("  every: 1h\n", ""));
+    std::fs::write(project.path("flows/0.yaml"), [0xff]).unwrap();
     let mut served = project.serve(&["--json"]);
+    let unreadable = served.until(|event| event["event"] == "unreadable");
+    assert!(unreadable["file"].as_str().unwrap().ends_with("0.yaml"), "{unreadable}");
+    assert_eq!(unreadable["running"], Value::Null);
     let same = served.until(|event| event["finding"]["code"] == "TP0190");
     let same = same["finding"].clone();
     assert!(same["message"].as_str().unwrap().contains("a.yaml"), "{same}");
     assert!(same["place"]["file"].as_str().unwrap().ends_with("b.yaml"), "{same}");
     served.until(|event| event["finding"]["code"] == "TP0111");
     let begin = served.until(|event| event["event"] == "serving");
-    for (key, count) in [("flows", 2), ("leftOut", 2), ("unscheduled", 1)] {
+    for (key, count) in [("flows", 2), ("leftOut", 3), ("unscheduled", 1)] {
         assert_eq!(begin[key], count, "{begin}");
     }
     let mut ran =
@@ -240,6 +248,28 @@ fn a_restart_does_not_run_everything_again() {
     assert!(at(&next).since(again).as_secs() <= 30, "{begin} {next}");
     assert!(again.since(at(&next).minus(std::time::Duration::from_secs(60))).as_secs() > 0);
     assert_eq!(served.stop(), [""; 0]);
+}
+
+#[test]
+fn the_engine_of_few_is_warned_of_once() {
+    let project = Project::new();
+    let other =
+        |name: &str| format!("{}\nmapping: {{ engine: jsonata-rs }}\n", flow(name, "every: 1h"));
+    for name in ["one", "two"] {
+        project.write(&format!("flows/{name}.yaml"), &other(name));
+    }
+    project.write("flows/three.yaml", &flow("three", "every: 1h"));
+    let said = project.path("said");
+    let mut command = project.command(&["--json"]);
+    command.stderr(std::fs::File::create(&said).unwrap());
+    let mut served = Served::start(command);
+    served.until(|event| event["event"] == "serving");
+    project.write("flows/four.yaml", &other("four"));
+    served.event("added", "four");
+    served.stop();
+    let said = std::fs::read_to_string(said).unwrap();
+    assert_eq!(said.matches("jsonata-rs evaluates").count(), 1, "{said}");
+    assert!(said.contains("jsonata-rs evaluates one and two. It loses"), "{said}");
 }
 
 #[test]

@@ -134,6 +134,19 @@ impl Beat {
         self.at
     }
 
+    /// Lets the next run begin no earlier than `moment`, because a system has asked for that.
+    pub(crate) fn hold_until(&mut self, moment: Timestamp) {
+        if self.at >= moment {
+            return;
+        }
+        // An interval begins then; a cron expression never leaves its hours.
+        if let Schedule::Cron(cron) = &self.schedule {
+            self.due = first_from(cron, moment);
+        }
+        let jitter = spread(self.share, &self.schedule, self.due);
+        self.at = self.due.plus(jitter).max(moment);
+    }
+
     fn reckon(&mut self, now: Timestamp, asked: Duration) -> Timestamp {
         self.due = next_due(&self.schedule, self.due, now, self.failures, asked);
         let jitter = spread(self.share, &self.schedule, self.due);

@@ -118,7 +118,7 @@ impl Engine {
         report
     }
 
-    /// Keeps the line of a run that could not begin, and gives its report.
+    /// Keeps the line of a run that could not begin or broke off, and gives its report.
     pub(crate) async fn refused(&self, flow: &str, error: Error) -> Report {
         let mut report = Report::failed(error);
         self.record(flow, self.options.clock.now(), &mut report).await;

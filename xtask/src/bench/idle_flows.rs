@@ -22,7 +22,7 @@ use crate::cargo::{cargo, metadata, output, succeed};
 const FLOW: &str = include_str!("../../../flows/newsletter-to-clevertap.yaml");
 const ZONES: [&str; 4] = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"];
 /// First runs of flows that are taken up together spread over so much for each
-/// (docs/reference/schedules.md).
+/// (docs/reference/serve.md).
 const ROOM: f64 = 0.1;
 /// An interval's jitter is at most so many seconds.
 const LONGEST_JITTER: f64 = 30.0;

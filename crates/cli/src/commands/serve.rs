@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use connector::SystemClock;
-use engine::Silent;
+use connector::{Clock, SystemClock};
+
 use engine::service::{Options, Service};
+use engine::{Silent, Stop, Stopper};
 use flow::Flow;
+use tokio::task::JoinHandle;
 
 use crate::args::{Durability, Serve};
 use crate::commands::check::counted;
@@ -26,7 +28,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let (looks, unwatched) = Looks::start(clock.clone(), &path, project.config_path());
     let mut reload = Reload::new(project.clone(), lines.clone(), path.clone());
     let first = reload
-        .first()
+        .first(clock.now())
         .with_context(|| format!("could not list {}", path.display()))
         .map_err(Failed::config)?;
     let (left_out, warnings) = (first.left_out, first.warnings);
@@ -47,7 +49,8 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
             path.display()
         )));
     }
-    let stop = signals::stop_on_signal(args.grace);
+    let signalled = signals::stop_on_signal(args.grace);
+    let (stopper, stop) = Stop::new(args.grace);
     let now = engine.clock().now();
     let options =
         Options { engine, host: shelf, watch: Arc::new(Silent), most_runs: args.max_runs };
@@ -66,12 +69,37 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
             next: service.next(),
         },
     );
-    let reloading = tokio::spawn(reload.run(looks, office, handle));
-    service.run(stop).await;
-    reloading.abort();
-    // It has no end of its own; what it was telling concerns nobody any more.
-    drop(reloading.await);
-    Ok(Exit::Done)
+    let mut reloading = tokio::spawn(reload.run(looks, office, handle));
+    let followed = follow(signalled, &mut reloading, stopper);
+    let (followed, ()) = tokio::join!(followed, service.run(stop));
+    if followed.is_ok() {
+        reloading.abort();
+        // What it was telling concerns nobody any more.
+        drop(reloading.await);
+    }
+    followed.map(|()| Exit::Done)
+}
+
+/// Lets the service end after a signal; with an error if nobody looks at its files any more: its
+/// flows would go on as they were for ever, and nobody would know.
+async fn follow(
+    mut signalled: Stop,
+    reloading: &mut JoinHandle<()>,
+    stopper: Stopper,
+) -> Result<()> {
+    let followed = tokio::select! {
+        () = signalled.wait() => Ok(()),
+        ended = reloading => {
+            let reason = ended.err().map_or_else(String::new, |error| format!(": {error}"));
+            let error = anyhow!(
+                "stopped, because changes of files were not followed any more{reason}; nothing is \
+                 lost, start it again"
+            );
+            Err(Failed { exit: Exit::Unexpected, error })
+        }
+    };
+    stopper.stop();
+    followed
 }
 
 fn nothing_to_run(folder: &Path, left_out: usize) -> Failed {
@@ -81,4 +109,22 @@ fn nothing_to_run(folder: &Path, left_out: usize) -> Failed {
     }
     let error = anyhow!("nothing to run: {} in {folder}", counted(left_out, "file with mistakes"));
     Failed { exit: Exit::Findings, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_whose_files_nobody_looks_at_ends_with_an_error() {
+        let (_signal, signalled) = Stop::new(Duration::ZERO);
+        let (stopper, stop) = Stop::new(Duration::ZERO);
+        let mut reloading = tokio::spawn(async { panic!("a mistake") });
+        let failed = follow(signalled, &mut reloading, stopper).await.unwrap_err();
+        assert_eq!(failed.exit, Exit::Unexpected);
+        assert!(failed.error.to_string().contains("a mistake"), "{}", failed.error);
+        assert!(stop.is_set());
+    }
 }

@@ -1,11 +1,11 @@
 //! Which file has which flow: what of a change is taken up, and what is left out.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::check::{self, Good, Outcome};
+use super::check::{self, Good};
 use crate::folder::Read;
 use crate::project::{Checked, Project};
 
@@ -42,8 +42,8 @@ struct File {
     /// As last checked; `None` if it could not be read so far.
     text: Option<Arc<str>>,
     runs: Option<Arc<str>>,
-    /// The flow that it would run if no other file did.
-    wants: Option<Arc<str>>,
+    /// The flow that it would run if no other file did, in its text.
+    wants: Option<Good>,
     unreadable: bool,
 }
 
@@ -62,8 +62,6 @@ impl Catalogue {
     pub(crate) fn update(&mut self, project: &Project, found: Vec<(PathBuf, Read)>) -> Vec<Change> {
         let mut changes = vec![];
         let mut changed = vec![];
-        // What is gone comes first: its names may be those of files that were renamed.
-        let mut freed = vec![];
         for (path, read) in found {
             match read {
                 Read::Text(text) => {
@@ -76,7 +74,7 @@ impl Catalogue {
                 }
                 Read::Gone => {
                     if let Some(flow) = self.files.remove(&path).and_then(|file| file.runs) {
-                        self.release(path, flow, &mut freed, &mut changes);
+                        self.release(path, flow, &mut changes);
                     }
                 }
                 Read::Unreadable(error) => {
@@ -89,72 +87,102 @@ impl Catalogue {
             }
         }
         let outcomes = check::all(project, &changed);
-        let mut queue: VecDeque<_> = changed.into_iter().zip(outcomes).collect();
+        for ((path, _), outcome) in changed.iter().zip(&outcomes) {
+            if let Some(file) = self.files.get_mut(path) {
+                let good = outcome.good.clone();
+                file.wants = good.filter(|good| file.runs.as_ref() != Some(&good.flow));
+            }
+        }
+        let mut moving = self.moving();
+        // Names are let go of before others take them: files may have changed places.
+        for path in &moving {
+            if let Some(flow) = self.files.get_mut(path).and_then(|file| file.runs.take()) {
+                self.release(path.clone(), flow, &mut changes);
+            }
+        }
+        for ((path, text), outcome) in changed.into_iter().zip(outcomes) {
+            changes.push(match outcome.good {
+                Some(good) if moving.remove(&path) => self.run(path, text, good, outcome.checked),
+                good => self.stay(path, text, good, outcome.checked),
+            });
+        }
+        // What is left was right before, and waited for a name that is free now.
+        for path in moving {
+            let file = self.files.get_mut(&path);
+            let waited = file.and_then(|file| Some((file.text.clone()?, file.wants.clone()?)));
+            if let Some((text, good)) = waited {
+                changes.push(self.run(path, text, good, None));
+            }
+        }
+        changes
+    }
+
+    /// The files that can have the name that they want: it is free, or the file that has it moves
+    /// on as well. Of several that want the same one, the first has it.
+    fn moving(&self) -> BTreeSet<PathBuf> {
+        let wants = |file: &File| file.wants.as_ref().map(|good| good.flow.clone());
+        let mut wanted: BTreeMap<&PathBuf, Arc<str>> =
+            self.files.iter().filter_map(|(path, file)| Some((path, wants(file)?))).collect();
         loop {
-            while let Some(((path, text), outcome)) = queue.pop_front() {
-                self.take(path, text, outcome, &mut freed, &mut changes);
+            let mut taken = HashSet::new();
+            let free = |flow: &Arc<str>, wanted: &BTreeMap<&PathBuf, Arc<str>>| {
+                self.flows.get(flow).is_none_or(|owner| wanted.contains_key(owner))
+            };
+            let left: BTreeMap<&PathBuf, Arc<str>> = wanted
+                .iter()
+                .filter(|(_, flow)| free(flow, &wanted) && taken.insert((*flow).clone()))
+                .map(|(path, flow)| (*path, flow.clone()))
+                .collect();
+            // Who stays keeps a name that another may have counted on.
+            if left.len() == wanted.len() {
+                return left.into_keys().cloned().collect();
             }
-            // A name that is free again goes to the first file that was left out for it.
-            let Some(flow) = freed.pop() else { return changes };
-            if !self.flows.contains_key(&flow)
-                && let Some((path, file)) =
-                    self.files.iter().find(|(_, file)| file.wants.as_ref() == Some(&flow))
-                && let Some(text) = &file.text
-            {
-                let again = vec![(path.clone(), text.clone())];
-                let outcomes = check::all(project, &again);
-                queue.extend(again.into_iter().zip(outcomes));
-            }
+            wanted = left;
         }
     }
 
-    /// Takes in one file that was checked.
-    fn take(
+    /// A file takes the name that it wants.
+    fn run(
         &mut self,
         path: PathBuf,
         text: Arc<str>,
-        outcome: Outcome,
-        freed: &mut Vec<Arc<str>>,
-        changes: &mut Vec<Change>,
-    ) {
-        let Some(file) = self.files.get_mut(&path) else { return };
-        file.wants = None;
-        let Outcome { good: Some(good), checked } = outcome else {
-            let running = file.runs.clone();
-            let checked = outcome.checked.unwrap_or_default();
-            changes.push(Change::Refused { path, running, checked });
-            return;
-        };
-        let known = file.runs.as_ref() == Some(&good.flow);
-        if !known && let Some(flow) = file.runs.take() {
-            self.release(path.clone(), flow, freed, changes);
-        }
-        let owner = self.flows.get(&good.flow).filter(|owner| **owner != path);
-        if let Some(owner) = owner {
-            let mut checked = Checked::new(text.to_string(), vec![]);
-            checked.add_same_name(&path, owner);
-            changes.push(Change::Refused { path: path.clone(), running: None, checked });
-            if let Some(file) = self.files.get_mut(&path) {
-                file.wants = Some(good.flow);
-            }
-            return;
-        }
+        good: Good,
+        checked: Option<Checked>,
+    ) -> Change {
         self.flows.insert(good.flow.clone(), path.clone());
         if let Some(file) = self.files.get_mut(&path) {
+            file.wants = None;
             file.runs = Some(good.flow.clone());
         }
-        changes.push(Change::Runs { path, text, good, known, checked });
+        Change::Runs { path, text, good, known: false, checked }
     }
 
-    fn release(
-        &mut self,
+    /// A file keeps the name that it has, if any: it runs in a new version, or it is left out.
+    fn stay(
+        &self,
         path: PathBuf,
-        flow: Arc<str>,
-        freed: &mut Vec<Arc<str>>,
-        changes: &mut Vec<Change>,
-    ) {
+        text: Arc<str>,
+        good: Option<Good>,
+        checked: Option<Checked>,
+    ) -> Change {
+        let running = self.files.get(&path).and_then(|file| file.runs.clone());
+        match good {
+            Some(good) if running.as_ref() == Some(&good.flow) => {
+                Change::Runs { path, text, good, known: true, checked }
+            }
+            Some(good) => {
+                let mut checked = checked.unwrap_or_else(|| Checked::new(text.to_string(), vec![]));
+                if let Some(owner) = self.flows.get(&good.flow) {
+                    checked.add_same_name(&path, owner);
+                }
+                Change::Refused { path, running, checked }
+            }
+            None => Change::Refused { path, running, checked: checked.unwrap_or_default() },
+        }
+    }
+
+    fn release(&mut self, path: PathBuf, flow: Arc<str>, changes: &mut Vec<Change>) {
         self.flows.remove(&flow);
-        freed.push(flow.clone());
         changes.push(Change::Gone { path, flow });
     }
 }
@@ -231,7 +259,30 @@ mod tests {
         desk.update(vec![("a", flow("one")), ("b", flow("two"))]);
         assert_eq!(desk.update(vec![("0", flow("one")), ("a", Read::Gone)]), ["-one", "+one"]);
         let swapped = desk.update(vec![("0", flow("two")), ("b", flow("one"))]);
-        assert_eq!(swapped, ["-one", "!0 nothing", "-two", "+one", "+two"]);
+        assert_eq!(swapped, ["-one", "-two", "+two", "+one"]);
+        // One after the other: the first waits, in the version before.
+        assert_eq!(desk.update(vec![("0", flow("one"))]), ["!0 two"]);
+        assert_eq!(desk.update(vec![("b", flow("two"))]), ["-two", "-one", "+two", "+one"]);
+        // Each takes the next one's name, and the last a new one.
+        let moved = desk.update(vec![("0", flow("two")), ("b", flow("three"))]);
+        assert_eq!(moved, ["-one", "-two", "+two", "+three"]);
+    }
+
+    #[test]
+    fn a_name_that_another_file_has_keeps_what_runs() {
+        let mut desk = Desk::new();
+        desk.update(vec![("a", flow("one")), ("b", flow("two"))]);
+        assert_eq!(desk.update(vec![("b", flow("one"))]), ["!b two"]);
+        assert_eq!(desk.update(vec![("b", bad())]), ["!b two"]);
+        assert_eq!(desk.update(vec![("a", Read::Gone)]), ["-one"]);
+        assert_eq!(desk.update(vec![("b", flow("two"))]), ["~two"]);
+        // A third file cannot have the name of one that does not move after all.
+        desk.update(vec![("a", flow("one"))]);
+        assert_eq!(
+            desk.update(vec![("b", flow("one")), ("c", flow("two"))]),
+            ["!b two", "!c nothing"]
+        );
+        assert_eq!(desk.update(vec![("a", Read::Gone)]), ["-one", "-two", "+one", "+two"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::thread;
 
 use flow::Schedule;
 
+use crate::engines;
 use crate::project::{Checked, Project};
 
 /// Deep files and expressions need room, as they do on the runtime's own threads.
@@ -16,10 +17,12 @@ const STACK: usize = 8 * 1024 * 1024;
 const FEW: usize = 8;
 
 /// What a service keeps of a flow file: the compiled flow is made when it is due.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Good {
     pub(crate) flow: Arc<str>,
     pub(crate) schedule: Option<Schedule>,
+    /// Whether its engine is one that an operator should be warned of.
+    pub(crate) warned_of: bool,
 }
 
 /// What became of one file.
@@ -65,7 +68,10 @@ pub(crate) fn all(project: &Project, files: &[(PathBuf, Arc<str>)]) -> Vec<Outco
 fn one(project: &Project, (path, text): &(PathBuf, Arc<str>)) -> Outcome {
     let (flow, findings) = project.check_text(path, text);
     let checked = (!findings.is_empty()).then(|| Checked::new(text.to_string(), findings));
-    let good =
-        flow.map(|flow| Good { flow: flow.name.as_str().into(), schedule: flow.trigger.schedule });
+    let good = flow.map(|flow| Good {
+        warned_of: engines::concerns(&flow),
+        flow: flow.name.as_str().into(),
+        schedule: flow.trigger.schedule,
+    });
     Outcome { good, checked }
 }

@@ -13,6 +13,7 @@ use super::catalogue::{Catalogue, Change};
 use super::lines::Lines;
 use super::shelf::Shelf;
 use super::watch::{Look, Looks};
+use crate::engines;
 use crate::folder::Folder;
 use crate::project::{Checked, Project};
 
@@ -57,22 +58,21 @@ impl Reload {
     }
 
     /// Looks at all files for the first time, and says what is wrong with them.
-    pub(crate) fn first(&mut self) -> std::io::Result<First> {
+    pub(crate) fn first(&mut self, now: Timestamp) -> std::io::Result<First> {
         let found = self.folder.look(&Look::default().named, true)?;
         let changes = self.catalogue.update(&self.project, found);
         let mut warnings = 0;
         for change in &changes {
             match change {
                 Change::Refused { checked, .. } => self.lines.findings(checked),
-                Change::Unreadable { path, error, .. } => {
-                    crate::progress::say(&format!("could not read {}: {error}", path.display()));
-                }
+                Change::Unreadable { .. } => self.tell(now, change),
                 Change::Runs { checked, .. } => {
                     warnings += checked.as_ref().map_or(0, |checked| checked.findings.len());
                 }
                 Change::Gone { .. } => {}
             }
         }
+        warn_of_engines(&changes);
         let left_out = self.catalogue.files() - self.catalogue.flows();
         Ok(First { changes, left_out, warnings })
     }
@@ -90,6 +90,7 @@ impl Reload {
             for change in &changes {
                 self.tell(now, change);
             }
+            warn_of_engines(&changes);
             let (planned, gone) = office.take(changes).await;
             gone.into_iter().for_each(|flow| handle.remove(flow));
             if !planned.is_empty() {
@@ -163,6 +164,17 @@ impl Reload {
             }
         }
     }
+}
+
+/// Warns, once a process, of the engines of flows that are going to run.
+fn warn_of_engines(changes: &[Change]) {
+    let names = changes.iter().filter_map(|change| match change {
+        Change::Runs { good, .. } if good.warned_of && good.schedule.is_some() => {
+            Some(good.flow.as_ref())
+        }
+        _ => None,
+    });
+    engines::warn_of(&names.collect::<Vec<_>>());
 }
 
 fn mistakes(checked: &Checked) -> String {

@@ -112,7 +112,7 @@ impl Service {
                 biased;
                 () = stopped.wait(), if !stop.is_set() => {}
                 Some(ended) = runs.join_next_with_id() => {
-                    if let Some(ended) = known(ended, &mut under_way, now) {
+                    if let Some(ended) = self.known(ended, &mut under_way).await {
                         self.ended(ended, &stop);
                     }
                 }
@@ -122,6 +122,27 @@ impl Service {
                     None => open = false,
                 },
                 () = clock.sleep(wait), if room && !stop.is_set() => {}
+            }
+        }
+    }
+
+    /// The end of a run, also of one that broke off.
+    async fn known(
+        &self,
+        ended: Result<(Id, Ended), JoinError>,
+        under_way: &mut HashMap<Id, Due>,
+    ) -> Option<Ended> {
+        match ended {
+            Ok((id, ended)) => {
+                under_way.remove(&id);
+                Some(ended)
+            }
+            Err(error) => {
+                let due = under_way.remove(&error.id())?;
+                let engine = &self.options.engine;
+                let started = engine.clock().now();
+                let report = lost(engine, &due, &error).await;
+                Some(Ended { due, started, report })
             }
         }
     }
@@ -147,32 +168,15 @@ fn run(options: &Options, due: Due, stop: Stop) -> impl Future<Output = Ended> +
             Ok(Ok(_)) if stop.is_set() => Report { stopped: true, ..Report::default() },
             Ok(Ok(flow)) => Box::pin(engine.run(&flow, stop, watch)).await,
             Ok(Err(error)) => engine.refused(&due.flow, error).await,
-            Err(error) => lost(&due, &error),
+            Err(error) => lost(&engine, &due, &error).await,
         };
         Ended { due, started, report }
     }
 }
 
-/// The end of a run, also of one that broke off.
-fn known(
-    ended: Result<(Id, Ended), JoinError>,
-    under_way: &mut HashMap<Id, Due>,
-    now: Timestamp,
-) -> Option<Ended> {
-    match ended {
-        Ok((id, ended)) => {
-            under_way.remove(&id);
-            Some(ended)
-        }
-        Err(error) => {
-            let due = under_way.remove(&error.id())?;
-            let report = lost(&due, &error);
-            Some(Ended { due, started: now, report })
-        }
-    }
-}
-
-fn lost(due: &Due, error: &JoinError) -> Report {
+/// Keeps the line of a run that broke off, and gives its report.
+async fn lost(engine: &Engine, due: &Due, error: &JoinError) -> Report {
     let place = Place { flow: due.flow.to_string(), step: None, account: String::new() };
-    Report::failed(Error::Internal { place, problem: format!("the run broke off: {error}") })
+    let problem = format!("the run broke off: {error}");
+    engine.refused(&due.flow, Error::Internal { place, problem }).await
 }

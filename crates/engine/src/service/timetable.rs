@@ -45,6 +45,8 @@ struct Entry {
     last: Option<Timestamp>,
     /// Whether its last run failed, and nobody asked to wait: a change may be the cure.
     failed: bool,
+    /// The moment until which a system that failed in its last run asked to wait.
+    asked: Option<Timestamp>,
     state: State,
 }
 
@@ -67,7 +69,8 @@ impl Timetable {
             let Some(entry) = self.flows.get_mut(&flow) else {
                 let beat = Beat::resumed(&flow, schedule, now, last, width);
                 self.waiting.insert((beat.at(), flow.clone()));
-                self.flows.insert(flow, Entry { beat, last, failed: false, state: State::Waiting });
+                let state = State::Waiting;
+                self.flows.insert(flow, Entry { beat, last, failed: false, asked: None, state });
                 continue;
             };
             match &mut entry.state {
@@ -124,7 +127,8 @@ impl Timetable {
             State::Running(change) => change,
             State::Waiting => None,
         };
-        entry.failed = !report.errors.is_empty() && report.asks_to_wait().is_none();
+        entry.asked = report.asks_to_wait().map(|wait| now.plus(wait));
+        entry.failed = !report.errors.is_empty() && entry.asked.is_none();
         if report.waits_for_change() {
             entry.beat.next_without_change(now);
         } else {
@@ -149,10 +153,12 @@ impl Timetable {
             self.latest = now;
             return;
         }
+        let back = self.latest.since(now);
         self.latest = now;
         self.waiting.clear();
         for (flow, entry) in &mut self.flows {
             if let State::Waiting = entry.state {
+                entry.asked = entry.asked.map(|asked| asked.minus(back));
                 self.waiting.insert((entry.beat.look(now), flow.clone()));
             }
         }
@@ -167,6 +173,9 @@ impl Entry {
         if failed || *self.beat.schedule() != schedule {
             let last = if failed { None } else { self.last };
             self.beat = Beat::resumed(flow, schedule, now, last, width);
+            if let Some(asked) = self.asked {
+                self.beat.hold_until(asked);
+            }
         }
     }
 }
@@ -177,7 +186,7 @@ mod tests {
     use flow::Cron;
 
     use super::*;
-    use crate::Error;
+    use crate::{Error, Place};
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -316,6 +325,43 @@ mod tests {
         table.put(vec![planned("a", every(60))], start().plus(DAY));
         let next = table.ended(&due.flow, start().plus(DAY), &stuck()).unwrap();
         assert!(next.since(start().plus(DAY)) <= ROOM);
+    }
+
+    #[test]
+    fn a_change_of_the_schedule_keeps_the_wait_that_was_asked_for() {
+        let busy = || {
+            let place = Place { flow: "a".to_owned(), step: None, account: "a".to_owned() };
+            let after = Some(DAY / 2);
+            Report::failed(Error::Unavailable { place, reason: "busy".to_owned(), after })
+        };
+        let now = start().plus(ROOM);
+        let asked = now.plus(DAY / 2);
+        let next = |table: &Timetable| table.next().unwrap().0;
+        for during in [false, true] {
+            let mut table = Timetable::default();
+            table.put(vec![planned("a", every(60))], start());
+            table.look(now);
+            table.take(now).unwrap();
+            if during {
+                table.put(vec![planned("a", every(120))], now);
+            }
+            table.ended("a", now, &busy()).unwrap();
+            table.put(vec![planned("a", every(120))], now);
+            assert_eq!(next(&table), asked);
+            // A tick behind that moment stays one, and none before it counts.
+            table.put(vec![planned("a", cron("0 * * * *"))], now);
+            let tick = start().plus(DAY / 24 * 13);
+            assert!((tick..=tick.plus(Duration::from_secs(30))).contains(&next(&table)));
+            table.look(start().minus(DAY));
+            table.put(vec![planned("a", every(60))], start().minus(DAY));
+            assert_eq!(next(&table), start().minus(DAY / 2));
+            // Once it has run, nobody asks any more.
+            let now = start().minus(DAY / 2);
+            table.take(now).unwrap();
+            table.ended("a", now, &Report::default());
+            table.put(vec![planned("a", every(120))], now);
+            assert_eq!(next(&table).since(now), Duration::from_secs(120));
+        }
     }
 
     #[test]
