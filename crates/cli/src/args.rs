@@ -119,7 +119,8 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) once: bool,
     /// Polls from the stored snapshot and prints the first 10 inputs of each step, one JSON value
-    /// a line; sends and commits nothing.
+    /// a line; sends and commits nothing, and does not sweep. Of a step that reads results of
+    /// others it tells which, since there are none.
     #[arg(long, conflicts_with = "once")]
     pub(crate) dry_run: bool,
     /// How long fetched pages may take to be delivered after the first signal, in seconds.

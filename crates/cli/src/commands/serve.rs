@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use connector::{Clock, SystemClock};
-
 use engine::service::{Options, Service};
 use engine::{Silent, Stop, Stopper};
 use flow::Flow;
