@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -23,7 +25,7 @@ pub(super) fn open_database(path: &Path) -> Result<::sled::Db> {
         .path(&database)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
-    let opened = match config.open() {
+    let opened = match open_once_closed(&config, path) {
         Err(error) if is_lock(&error) => {
             return Err(Error::Locked { path: path.to_owned(), holder: holder(path) });
         }
@@ -31,7 +33,7 @@ pub(super) fn open_database(path: &Path) -> Result<::sled::Db> {
             if !set_snapshots_aside(&database)? {
                 return Err(failed("open", &error));
             }
-            config.open()
+            open_once_closed(&config, path)
         }
         opened => opened,
     };
@@ -40,6 +42,21 @@ pub(super) fn open_database(path: &Path) -> Result<::sled::Db> {
     let holder = path.join(HOLDER);
     fs::write(&holder, process).map_err(|error| Error::io("write", holder, error))?;
     Ok(db)
+}
+
+/// sled lets go of a database a moment after its last handle is dropped, on threads of its own: what
+/// this process has just closed is asked for again, for a second at most.
+fn open_once_closed(config: &::sled::Config, path: &Path) -> ::sled::Result<::sled::Db> {
+    let own = format!("process {}", std::process::id());
+    for _ in 0..200 {
+        match config.open() {
+            Err(error) if is_lock(&error) && holder(path) == own => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
+    config.open()
 }
 
 const HOLDER: &str = "holder";
