@@ -11,6 +11,7 @@
 mod check;
 pub mod config;
 mod duration;
+mod editor;
 mod examples;
 mod fields;
 mod file;

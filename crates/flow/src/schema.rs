@@ -8,6 +8,7 @@ use schemars::Schema;
 use serde_json::{Map, Value, json};
 
 use crate::config::ConfigFile;
+use crate::editor;
 use crate::fields::{CUSTOM, SKIP};
 use crate::file::FlowFile;
 
@@ -30,6 +31,7 @@ pub fn flow(connectors: &[Connector]) -> Value {
     offer(&mut schema, "/properties/trigger", triggers);
     offer(&mut schema, "/$defs/Step", actions);
     title(&mut schema, "Towpath flow");
+    editor::polish(&mut schema);
     schema
 }
 
@@ -64,6 +66,7 @@ pub fn config(connectors: &[Connector]) -> Value {
         put(accounts, "additionalProperties", any);
     }
     title(&mut schema, "Towpath configuration");
+    editor::polish(&mut schema);
     schema
 }
 
