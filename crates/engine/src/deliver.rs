@@ -222,7 +222,6 @@ impl Page {
 }
 
 /// How many messages of a page may be refused.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 fn allowed_rejects(limit: &flow::MaxRejects, messages: usize) -> usize {
     // A page's messages count in thousands: a float holds them exactly.
     let share = (limit.share.clamp(0.0, 1.0) * messages as f64).floor() as usize;

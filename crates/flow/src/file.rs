@@ -335,7 +335,6 @@ fn whole(number: &serde_json::Number) -> Option<u64> {
     number.as_u64().or_else(|| {
         let float = number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=1e9).contains(n))?;
         // In this range every whole float is the same whole number.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         Some(float as u64)
     })
 }

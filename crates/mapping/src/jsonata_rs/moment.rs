@@ -58,7 +58,6 @@ fn millis<'a>(context: FunctionContext<'a, '_>, args: &[&'a Value<'a>]) -> Resul
 fn random<'a>(context: FunctionContext<'a, '_>, args: &[&'a Value<'a>]) -> Result<&'a Value<'a>> {
     no_arguments(&context, args, "random")?;
     // The upper 53 bits fill a float from 0 to 1 evenly.
-    #[allow(clippy::cast_precision_loss)]
     let number = (draw() >> 11) as f64 / (1_u64 << 53) as f64;
     Ok(Value::number(context.arena, number))
 }
@@ -81,7 +80,6 @@ fn uuid<'a>(context: FunctionContext<'a, '_>, args: &[&'a Value<'a>]) -> Result<
 
 fn time<'a>(context: &FunctionContext<'a, '_>) -> &'a Value<'a> {
     // Milliseconds of any date that can be shown are exact as a float.
-    #[allow(clippy::cast_precision_loss)]
     let millis = MOMENT.get().0 as f64;
     Value::number(context.arena, millis)
 }

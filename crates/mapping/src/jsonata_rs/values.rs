@@ -217,7 +217,6 @@ fn to_number(number: f64) -> Result<Number, Full> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() <= EXACT {
         // In this range every whole float is the same whole number.
-        #[allow(clippy::cast_possible_truncation)]
         return Ok((number as i64).into());
     }
     Number::from_f64(number).ok_or(Full::Number(number))
