@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Engine, Error, Limits, Moment, Variables, jlens, jsonata_rs};
+use crate::{Analysis, Engine, Error, Limits, Moment, Variables, jlens, jsonata_rs};
 
 /// A JSONata expression, compiled once and shared between threads; cloning is cheap.
 ///
@@ -85,6 +85,15 @@ impl Mapping {
         match &*self.compiled {
             Compiled::Jlens(compiled) => compiled.members_read(variable),
             Compiled::JsonataRs(compiled) => compiled.members_read(variable),
+        }
+    }
+
+    /// Returns what the expression reads and gives, as far as that is sure without running it.
+    #[must_use]
+    pub fn analysis(&self) -> Analysis {
+        match &*self.compiled {
+            Compiled::Jlens(compiled) => compiled.analysis(),
+            Compiled::JsonataRs(compiled) => compiled.analysis(),
         }
     }
 
