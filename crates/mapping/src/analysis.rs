@@ -44,7 +44,7 @@ pub enum Shape {
     /// An object that is written in the expression.
     Object(Object),
     /// One of these, or several.
-    Any(Vec<Shape>),
+    Any(Vec<Self>),
 }
 
 /// An object that is written in an expression.

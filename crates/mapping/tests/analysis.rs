@@ -7,9 +7,9 @@ extern crate towpath_mapping as mapping;
 use mapping::{Analysis, Engine, Mapping, Object, Origin, Shape};
 
 fn analysis(source: &str) -> Analysis {
-    let analysis = Mapping::compile(source).unwrap().analysis();
+    let analysis = Mapping::compile(source).unwrap().analysis().clone();
     if let Ok(other) = Mapping::compile_with(Engine::JsonataRs, source) {
-        assert_eq!(other.analysis(), analysis, "{source}");
+        assert_eq!(*other.analysis(), analysis, "{source}");
     }
     analysis
 }
