@@ -67,6 +67,51 @@ fn every_example_is_tested_here_and_passes_its_own_tests() {
     assert_eq!(names, expected);
 }
 
+/// Written into a flow, a default mapping is held against what its connector declares.
+#[test]
+fn default_mappings_fit_what_connectors_declare() {
+    let connectors = towpath_tests::world::connectors();
+    let context = flow::Context { connectors: &connectors, config: None };
+    // What cannot be left out, in any trigger or action that takes it.
+    let fields = |schema: schemars::Schema, mapping: Option<&str>| {
+        let schema = schema.to_value();
+        let takes_group = schema.pointer("/properties/groupName").is_some();
+        let mut fields = if takes_group { json!({ "groupName": "Newsletter" }) } else { json!({}) };
+        if let Some(mapping) = mapping {
+            fields["customMapping"] = mapping.into();
+        }
+        fields
+    };
+    let mut checked = 0;
+    for (from, to) in connectors.iter().flat_map(|from| connectors.iter().map(move |to| (from, to)))
+    {
+        let triggers = from.triggers().iter().flat_map(|it| [(it, None), (it, Some(it.mapping))]);
+        for (trigger, mapping) in triggers {
+            for action in to.actions() {
+                let text = json!({
+                    "flow": "a",
+                    "trigger": {
+                        "use": format!("{}.{}", from.name(), trigger.name),
+                        "account": "a",
+                        "fields": fields((trigger.fields)(), mapping),
+                    },
+                    "steps": [{
+                        "id": "b",
+                        "use": format!("{}.{}", to.name(), action.name),
+                        "account": "b",
+                        "fields": fields((action.fields)(), Some(action.mapping)),
+                    }],
+                });
+                let (flow, findings) = flow::check("a.yaml", &text.to_string(), &context);
+                let of_mappings = findings.iter().filter(|it| it.code.starts_with("TP014"));
+                assert!(flow.is_some() && of_mappings.count() == 0, "{findings:#?}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 8, "{checked}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn newsletter_to_clevertap() {
     let world = world().await;

@@ -34,9 +34,9 @@ pub(crate) enum Command {
     /// receivers, and runs it again.
     Demo(Demo),
     /// Checks flow files and towpath.yaml: every mistake at its line. Reads files only.
-    Check(Files),
+    Check(Check),
     /// Runs the tests in flow files: what would be sent for which record. Reads files only.
-    Test(Files),
+    Test(Test),
     /// Shows when flows run next, in their time zone and in UTC. Reads files only.
     ///
     /// A flow's run begins a little after its tick, by its jitter: always the same for the same
@@ -78,6 +78,38 @@ pub(crate) struct Demo {
     /// How many receivers the sandbox holds.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub(crate) receivers: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// How findings are printed [default: text, or json with --json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Checks again whenever one of the files changes, until a signal.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: the line of each finding, and a caret under its place.
+    Text,
+    /// A JSON value a line and finding.
+    Json,
+    /// SARIF 2.1.0, which code hosts and editors read.
+    Sarif,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Runs the tests again whenever one of the files changes, until a signal.
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]

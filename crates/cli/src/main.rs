@@ -1,5 +1,6 @@
 //! The binary `towpath`: reads the command line and wires everything together.
 
+mod again;
 mod args;
 mod commands;
 mod engines;
@@ -54,8 +55,8 @@ async fn run(cli: Cli) -> Result {
     let (config, json) = (cli.config.as_deref(), cli.json);
     match cli.command {
         Command::Demo(args) => commands::demo::run(args, json).await,
-        Command::Check(files) => commands::check::run(config, &files.flows, json),
-        Command::Test(files) => commands::test::run(config, &files.flows, json),
+        Command::Check(args) => commands::check::run(config, &args, json).await,
+        Command::Test(args) => commands::test::run(config, &args, json).await,
         Command::Schedule(args) => commands::schedule::run(config, &args, json),
         Command::Run(args) => commands::run::run(config, &args, json).await,
         Command::Serve(args) => commands::serve::run(config, &args, json).await,

@@ -335,6 +335,11 @@ impl Checked {
         self.findings.extend(flow::same_name(&path, &self.text, &other));
     }
 
+    /// The text that the findings are about.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn errors(&self) -> usize {
         self.findings.iter().filter(|finding| finding.is_error()).count()
     }

@@ -18,7 +18,7 @@ use crate::finding::{Finding, code};
 use crate::graph::{self, Graph};
 use crate::source::Source;
 use crate::{Flow, MaxRejects, Retry, Step, Trigger};
-use crate::{examples, schedule, secret, shape, suggest, yaml};
+use crate::{across, examples, schedule, secret, shape, suggest, yaml};
 
 /// What a flow file is checked against.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,8 @@ impl<'a> Checker<'_, '_, 'a> {
             self.name(name);
         }
         let trigger = file.trigger.as_ref().map(|trigger| self.trigger(trigger));
-        let steps = self.steps(file.steps.as_deref().unwrap_or_default());
+        let found = trigger.as_ref().and_then(Option::as_ref);
+        let steps = self.steps(file, found);
         let tests = examples::check(self.source, file);
         let name = file.flow.as_ref()?.value.clone();
         let vars = self.context.config.map(|config| config.vars.clone()).unwrap_or_default();
@@ -141,7 +142,8 @@ impl<'a> Checker<'_, '_, 'a> {
     }
 
     /// The steps in the order of their graph.
-    fn steps(&mut self, files: &[StepFile]) -> Option<Vec<Step>> {
+    fn steps(&mut self, file: &FlowFile, trigger: Option<&Trigger>) -> Option<Vec<Step>> {
+        let files = file.steps.as_deref().unwrap_or_default();
         let mut known = HashSet::new();
         for id in files.iter().filter_map(|file| file.id.as_ref()) {
             self.id(id, &mut known);
@@ -149,6 +151,7 @@ impl<'a> Checker<'_, '_, 'a> {
         let graph = Graph::check(self.source, files);
         let mut steps: Vec<Option<Step>> = files.iter().map(|file| self.step(file)).collect();
         graph::check_results(self.source, files, &steps, &graph);
+        across::check(self.source, file, trigger, &steps, self.context.connectors);
         let mut ordered = vec![];
         for at in &graph.order {
             let mut step = steps.get_mut(*at)?.take()?;

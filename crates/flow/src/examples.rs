@@ -10,25 +10,46 @@ use crate::message::Message;
 use crate::source::Source;
 use crate::suggest;
 use crate::test::{Expectation, Given, Test};
-use crate::yaml::Node;
+use crate::yaml::{Entry, Node};
 
 /// Reads the examples and reports those that cannot be run.
 pub(crate) fn check(source: &mut Source<'_>, file: &FlowFile) -> Vec<Test> {
     let steps =
         file.steps.iter().flatten().filter_map(|step| Some(step.id.as_ref()?.value.as_str()));
-    let steps: Vec<&str> = steps.collect();
+    let steps = Known {
+        ids: steps.collect(),
+        all: file.steps.iter().flatten().all(|step| step.id.is_some()),
+    };
     let tests = file.tests.iter().flatten();
     tests.filter_map(|test| example(source, test, &steps)).collect()
 }
 
-fn example(source: &mut Source<'_>, file: &TestFile, steps: &[&str]) -> Option<Test> {
+/// The ids of the steps.
+struct Known<'a> {
+    ids: Vec<&'a str>,
+    /// Whether every step has one; otherwise an unknown id may be that of a step without.
+    all: bool,
+}
+
+impl Known<'_> {
+    /// Whether it is the id of a step; reports one that cannot be.
+    fn has(&self, source: &mut Source<'_>, entry: &Entry) -> bool {
+        let known = self.ids.contains(&entry.key.as_str());
+        if !known && self.all {
+            let message = format!("there is no step `{}`", entry.key);
+            let hint = suggest::hint(&entry.key, self.ids.iter().copied());
+            source.error(code::TEST, entry.key_span.clone(), message, hint);
+        }
+        known
+    }
+}
+
+fn example(source: &mut Source<'_>, file: &TestFile, steps: &Known<'_>) -> Option<Test> {
     let mut expect = vec![];
     for entry in file.expect.as_ref().and_then(Node::entries).unwrap_or_default() {
-        if !steps.contains(&entry.key.as_str()) {
-            let message = format!("there is no step `{}`", entry.key);
-            let hint = suggest::hint(&entry.key, steps.iter().copied());
-            source.error(code::TEST, entry.key_span.clone(), message, hint);
-        } else if let Some(inputs) = entry.value.items() {
+        if steps.has(source, entry)
+            && let Some(inputs) = entry.value.items()
+        {
             let inputs = inputs.iter().map(Node::to_json).collect();
             let place = source.place(entry.key_span.clone());
             expect.push(Expectation { step: entry.key.clone(), inputs, place });
@@ -44,16 +65,12 @@ fn example(source: &mut Source<'_>, file: &TestFile, steps: &[&str]) -> Option<T
 }
 
 /// The results that the example gives to its steps.
-fn results(source: &mut Source<'_>, file: &TestFile, steps: &[&str]) -> Value {
+fn results(source: &mut Source<'_>, file: &TestFile, steps: &Known<'_>) -> Value {
     let Some(node) = file.given.as_ref().and_then(|given| given.get("steps")) else {
         return Value::Object(Map::new());
     };
     for entry in node.entries().unwrap_or_default() {
-        if !steps.contains(&entry.key.as_str()) {
-            let message = format!("there is no step `{}`", entry.key);
-            let hint = suggest::hint(&entry.key, steps.iter().copied());
-            source.error(code::TEST, entry.key_span.clone(), message, hint);
-        }
+        steps.has(source, entry);
     }
     node.to_json()
 }

@@ -52,7 +52,7 @@ pub(crate) fn check<T>(
     let at = fields.map_or(&described.at, |fields| &fields.span);
     let own = own(fields, at);
     let before = source.errors();
-    let schema = (described.schema)().to_value();
+    let schema = shared::schema(described.schema);
     shape::report(source, &own, &schema, &format!("`{}`", described.name), shape::FIELDS);
     let fields = own.to_json();
     // What the schema has found the type would find again, in words of less help.

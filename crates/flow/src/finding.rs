@@ -56,12 +56,18 @@ pub struct Code {
     pub code: &'static str,
     /// What it means, as the title of its page.
     pub title: &'static str,
+    /// The whole page, in Markdown.
+    pub page: &'static str,
 }
 
 macro_rules! codes {
     ($($name:ident $code:literal $title:literal)*) => {
         /// Every code that a finding may have, in order; each has a page in `docs/errors/`.
-        pub const CODES: &[Code] = &[$(Code { code: $code, title: $title }),*];
+        pub const CODES: &[Code] = &[$(Code {
+            code: $code,
+            title: $title,
+            page: include_str!(concat!("../../../docs/errors/", $code, ".md")),
+        }),*];
 
         /// The codes by what they mean.
         pub(crate) mod code {
@@ -102,6 +108,9 @@ codes! {
     CUSTOM_TYPE "TP0142" "`customMapping` is not text"
     UNUSED_MAPPING "TP0143" "A mapping is never used"
     ENGINE "TP0144" "Expressions are evaluated by jsonata-rs"
+    FIELD_READ "TP0145" "A mapping reads a field that is not there"
+    KEY_GIVEN "TP0146" "A mapping gives a key that the action does not take"
+    KEY_MISSING "TP0147" "A mapping leaves out what the action needs"
     SECRET_IN_FLOW "TP0150" "A secret is written in a flow file"
     SECRET_IN_CONFIG "TP0151" "A secret is written in `towpath.yaml`"
     TEST "TP0160" "A test cannot be run"

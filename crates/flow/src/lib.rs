@@ -8,6 +8,7 @@
 //! Must not know: stores, networks, environment variables, the engine. Connectors are only
 //! described here, never called.
 
+mod across;
 mod check;
 pub mod config;
 mod duration;
@@ -18,9 +19,11 @@ mod file;
 mod finding;
 mod flow;
 mod graph;
+mod kind;
 pub mod message;
 mod render;
 mod same_name;
+mod sarif;
 mod scalar;
 mod schedule;
 pub mod schema;
@@ -38,5 +41,6 @@ pub use finding::{CODES, Code, Finding, Place, Severity};
 pub use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};
 pub use render::{line, render};
 pub use same_name::same_name;
+pub use sarif::sarif;
 pub use schedule::{Cron, Schedule};
 pub use test::{Expectation, Given, Test, TestFailure, TestResult};

@@ -136,6 +136,8 @@ impl<'s> Checker<'s> {
         let additional = schema.get("additionalProperties");
         let needed = schema.get("required").and_then(Value::as_array);
         let needed: Vec<_> = needed.into_iter().flatten().filter_map(Value::as_str).collect();
+        // What an unknown key is meant to be is not missing too.
+        let mut meant = vec![];
         for entry in entries {
             if let Some(schema) = properties.and_then(|known| known.get(&entry.key)) {
                 // A key without a value counts as left out.
@@ -148,13 +150,15 @@ impl<'s> Checker<'s> {
             } else if let Some(known) = properties
                 && additional != Some(&Value::Bool(true))
             {
-                let hint = suggest::hint(&entry.key, known.keys().map(String::as_str));
+                let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                meant.extend(suggest::nearest(&entry.key, &names));
+                let hint = suggest::hint(&entry.key, names);
                 let message = format!("{name} has no `{}`", entry.key);
                 self.add(Misfit::Unknown, entry.key_span.clone(), message, hint);
             }
         }
         for key in needed {
-            if node.entry(key).is_none() {
+            if node.entry(key).is_none() && !meant.contains(&key) {
                 let first = entries.first().map_or(&node.span, |entry| &entry.key_span);
                 let about = properties.and_then(|known| known.get(key));
                 let about =

@@ -1,9 +1,11 @@
-//! Compiles an expression once, however many flows have it.
+//! Compiles an expression and makes a schema once, however many flows have it.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use mapping::{Engine, Error, Mapping};
+use schemars::Schema;
+use serde_json::Value;
 
 /// So many expressions of an engine are remembered: the connectors' default mappings, and those
 /// that flows which are checked one after another have in common.
@@ -29,4 +31,16 @@ pub(crate) fn compile(engine: Engine, source: &str) -> Result<Mapping, Error> {
     }
     of_engine.insert(source.to_owned(), mapping.clone());
     Ok(mapping)
+}
+
+/// The schemas of connectors, by the functions that make them; there are few, and they never
+/// change.
+static SCHEMAS: LazyLock<Mutex<HashMap<usize, Arc<Value>>>> = LazyLock::new(Mutex::default);
+
+/// The schema that a connector declares.
+pub(crate) fn schema(declared: fn() -> Schema) -> Arc<Value> {
+    let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+    // Two functions at one address would make the same schema.
+    let known = schemas.entry(declared as usize);
+    known.or_insert_with(|| Arc::new(declared().to_value())).clone()
 }

@@ -1,5 +1,7 @@
 //! The engine jlens-core: how its types become ours.
 
+mod trace;
+
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -8,7 +10,7 @@ use jlens_core::{Bindings, Document, Expression, NodeKind, Options, Severity, Sp
 use serde_json::Value;
 
 use crate::variables::Bound;
-use crate::{Error, Limits, Moment, Variables, functions};
+use crate::{Analysis, Error, Limits, Moment, Variables, functions};
 
 /// A compiled expression and which variables it reads.
 pub(crate) struct Compiled {
@@ -72,6 +74,10 @@ impl Compiled {
     fn span(&self, span: Span) -> Range<usize> {
         let start = boundary(self.source(), span.start);
         start..boundary(self.source(), span.end).max(start)
+    }
+
+    pub(crate) fn analysis(&self) -> Analysis {
+        trace::analyse(&self.expression.ast().root)
     }
 
     pub(crate) fn members_read(&self, variable: &str) -> Vec<String> {

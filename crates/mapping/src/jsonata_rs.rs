@@ -10,7 +10,7 @@ use bumpalo::Bump;
 use serde_json::Value;
 
 use crate::guard::guarded;
-use crate::{Error, Limits, Moment, Variables, jlens};
+use crate::{Analysis, Error, Limits, Moment, Variables, jlens};
 
 /// Bytes of an expression, which is parsed again for every record. How deeply it nests is capped
 /// by the other engine, which reads it first.
@@ -69,6 +69,10 @@ impl Compiled {
 
     pub(crate) fn source(&self) -> &str {
         self.explained.source()
+    }
+
+    pub(crate) fn analysis(&self) -> Analysis {
+        self.explained.analysis()
     }
 
     pub(crate) fn members_read(&self, variable: &str) -> Vec<String> {

@@ -7,6 +7,7 @@
 //! Must not know: flows, messages, connectors, clocks. The moment that `$now()` shows and the
 //! seed of `$random()` are arguments, so the same call gives the same bytes.
 
+mod analysis;
 mod engine;
 mod error;
 mod functions;
@@ -17,6 +18,7 @@ mod limits;
 mod mapping;
 mod variables;
 
+pub use analysis::{Analysis, Key, Object, Origin, Read, Shape};
 pub use engine::Engine;
 pub use error::Error;
 pub use guard::catches_panics;

@@ -1,11 +1,11 @@
 //! One compiled expression.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-use crate::{Engine, Error, Limits, Moment, Variables, jlens, jsonata_rs};
+use crate::{Analysis, Engine, Error, Limits, Moment, Variables, jlens, jsonata_rs};
 
 /// A JSONata expression, compiled once and shared between threads; cloning is cheap.
 ///
@@ -14,6 +14,8 @@ use crate::{Engine, Error, Limits, Moment, Variables, jlens, jsonata_rs};
 #[derive(Clone)]
 pub struct Mapping {
     compiled: Arc<Compiled>,
+    /// Made when it is first asked for.
+    analysis: Arc<OnceLock<Analysis>>,
 }
 
 enum Compiled {
@@ -40,7 +42,7 @@ impl Mapping {
             Engine::Jlens => Compiled::Jlens(jlens::Compiled::new(source)?),
             Engine::JsonataRs => Compiled::JsonataRs(jsonata_rs::Compiled::new(source)?),
         };
-        Ok(Self { compiled: Arc::new(compiled) })
+        Ok(Self { compiled: Arc::new(compiled), analysis: Arc::default() })
     }
 
     /// Returns every syntax error of `source` for the default engine in order of position; empty
@@ -86,6 +88,15 @@ impl Mapping {
             Compiled::Jlens(compiled) => compiled.members_read(variable),
             Compiled::JsonataRs(compiled) => compiled.members_read(variable),
         }
+    }
+
+    /// Returns what the expression reads and gives, as far as that is sure without running it.
+    #[must_use]
+    pub fn analysis(&self) -> &Analysis {
+        self.analysis.get_or_init(|| match &*self.compiled {
+            Compiled::Jlens(compiled) => compiled.analysis(),
+            Compiled::JsonataRs(compiled) => compiled.analysis(),
+        })
     }
 
     /// Evaluates the expression on `input`, which is JSON text, and reads only the parts of it

@@ -5,11 +5,23 @@ use std::collections::hash_map::Entry;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use crate::again;
+use crate::args::{Check, Format};
 use crate::exit::{Exit, Result};
 use crate::progress::{print, print_json};
 use crate::project::{Checked, Project};
 
-pub(crate) fn run(config: Option<&Path>, flows: &[PathBuf], json: bool) -> Result {
+pub(crate) async fn run(config: Option<&Path>, args: &Check, json: bool) -> Result {
+    let flows = &args.files.flows;
+    let format = args.format.unwrap_or(if json { Format::Json } else { Format::Text });
+    if args.watch {
+        again::whenever_changed(config, flows, || check(config, flows, format)).await
+    } else {
+        check(config, flows, format)
+    }
+}
+
+fn check(config: Option<&Path>, flows: &[PathBuf], format: Format) -> Result {
     let (project, checked) = Project::load(config)?;
     let files = match project.flow_files(flows) {
         // What is wrong with the configuration is said even if there is no flow to check.
@@ -33,22 +45,26 @@ pub(crate) fn run(config: Option<&Path>, flows: &[PathBuf], json: bool) -> Resul
     }
     let errors: usize = all.iter().map(Checked::errors).sum();
     let findings: usize = all.iter().map(|checked| checked.findings.len()).sum();
-    for checked in all.iter().filter(|checked| !checked.findings.is_empty()) {
-        if json {
-            for finding in &checked.findings {
+    match format {
+        Format::Text => {
+            for checked in all.iter().filter(|checked| !checked.findings.is_empty()) {
+                print(&checked.render(std::io::stdout().is_terminal()));
+            }
+            print(&format!(
+                "{}, {}, {}",
+                counted(files.len(), "flow file"),
+                counted(errors, "mistake"),
+                counted(findings - errors, "warning")
+            ));
+        }
+        Format::Json => {
+            for finding in all.iter().flat_map(|checked| &checked.findings) {
                 print_json(&serde_json::to_value(finding)?);
             }
-        } else {
-            print(&checked.render(std::io::stdout().is_terminal()));
         }
-    }
-    if !json {
-        print(&format!(
-            "{}, {}, {}",
-            counted(files.len(), "flow file"),
-            counted(errors, "mistake"),
-            counted(findings - errors, "warning")
-        ));
+        Format::Sarif => {
+            print_json(&flow::sarif(all.iter().map(|it| (&it.findings[..], it.text()))));
+        }
     }
     Ok(if errors == 0 { Exit::Done } else { Exit::Findings })
 }

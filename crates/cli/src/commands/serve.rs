@@ -24,7 +24,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let path = args.folder.clone().unwrap_or_else(|| project.folder());
     // What changes from here on is found, even while the files are read for the first time.
     let clock = Arc::new(SystemClock);
-    let (looks, unwatched) = Looks::start(clock.clone(), &path, project.config_path());
+    let (looks, unwatched) = Looks::start(clock.clone(), &[&path], project.config_path());
     let mut reload = Reload::new(project.clone(), lines.clone(), path.clone());
     let first = reload
         .first(clock.now())

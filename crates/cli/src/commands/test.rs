@@ -4,11 +4,22 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::again;
+use crate::args::Test;
 use crate::exit::{Exit, Result};
 use crate::progress::{print, print_json};
 use crate::project::Project;
 
-pub(crate) fn run(config: Option<&Path>, flows: &[PathBuf], json: bool) -> Result {
+pub(crate) async fn run(config: Option<&Path>, args: &Test, json: bool) -> Result {
+    let flows = &args.files.flows;
+    if args.watch {
+        again::whenever_changed(config, flows, || test(config, flows, json)).await
+    } else {
+        test(config, flows, json)
+    }
+}
+
+fn test(config: Option<&Path>, flows: &[PathBuf], json: bool) -> Result {
     let project = Project::read(config)?;
     let (mut passed, mut failed, mut broken) = (0, 0, false);
     for file in project.flow_files(flows)? {

@@ -40,15 +40,16 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
-    /// Begins to watch a folder of flows and the configuration. Where the system cannot, the
+    /// Begins to watch folders of flows and the configuration. Where the system cannot, the
     /// reason is given too, and looks come more often.
     pub(crate) fn start(
         clock: Arc<dyn Clock>,
-        flows: &Path,
+        flows: &[&Path],
         config: &Path,
     ) -> (Self, Option<notify::Error>) {
         let (sender, told) = unbounded_channel();
-        let (folder, config_name) = (flows.to_owned(), config.file_name().map(ToOwned::to_owned));
+        let folders: Vec<PathBuf> = flows.iter().map(|folder| (*folder).to_owned()).collect();
+        let config_name = config.file_name().map(ToOwned::to_owned);
         let hear = move |event: notify::Result<Event>| {
             // An error is about what could not be told: look at everything that may have changed.
             let event = event.unwrap_or_else(|_| Event::new(EventKind::Any));
@@ -63,7 +64,9 @@ impl Looks {
                 || named.is_empty()
                 || named.iter().any(|name| name.to_string_lossy().starts_with(".."));
             let about_config = named.iter().any(|name| Some(name) == config_name.as_ref());
-            let files = named.iter().map(|name| folder.join(name));
+            // The system may call a folder otherwise than we do, so that only the name tells.
+            let files =
+                named.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
             let named: BTreeSet<_> = files.filter(|file| folder::is_flow_file(file)).collect();
             if !read(event.kind) && (about_all || about_config || !named.is_empty()) {
                 // Nobody listens any more once the service has ended.
@@ -71,7 +74,8 @@ impl Looks {
             }
         };
         let parent = config.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let folders: BTreeSet<&Path> = [flows, parent.unwrap_or(Path::new("."))].into();
+        let parent = parent.unwrap_or(Path::new("."));
+        let folders: BTreeSet<&Path> = flows.iter().copied().chain([parent]).collect();
         let watcher = notify::recommended_watcher(hear).and_then(|mut watcher| {
             for folder in folders {
                 watcher.watch(folder, RecursiveMode::NonRecursive)?;

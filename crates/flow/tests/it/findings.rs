@@ -28,16 +28,6 @@ fn not_yaml() {
 fn keys() {
     let text = "flow: My Flow\nflow: b\ntriger: {}\nsteps: []\nwindow: 0\nmaxRejects: { share: 20 }\nabout: 7\n";
     insta::assert_snapshot!(shown(text), @r"
-    TP0105
-
-      × a flow needs `trigger`
-       ╭─[a.yaml:1:1]
-     1 │ flow: My Flow
-       · ────
-     2 │ flow: b
-       ╰────
-      help: `trigger`: What finds the records
-
     TP0110
 
       × a flow's name has small letters, digits and hyphens, at most 100
@@ -196,17 +186,6 @@ fn fields() {
      11 │     kind: actve
         ╰────
       help: did you mean `list`?
-
-    TP0131
-
-      × `example-crm.contactChanged` needs `list`
-        ╭─[a.yaml:10:5]
-      9 │   fields:
-     10 │     lists: 7
-        ·     ─────
-     11 │     kind: actve
-        ╰────
-      help: `list`: The list to read
 
     TP0133
 

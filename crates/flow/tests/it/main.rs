@@ -2,6 +2,7 @@
 
 extern crate towpath_flow as flow;
 
+mod across;
 mod config;
 mod crm;
 mod engines;

@@ -1,0 +1,124 @@
+//! What is told about an expression without running it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+extern crate towpath_mapping as mapping;
+
+use mapping::{Analysis, Engine, Mapping, Object, Origin, Shape};
+
+fn analysis(source: &str) -> Analysis {
+    let analysis = Mapping::compile(source).unwrap().analysis().clone();
+    if let Ok(other) = Mapping::compile_with(Engine::JsonataRs, source) {
+        assert_eq!(*other.analysis(), analysis, "{source}");
+    }
+    analysis
+}
+
+/// The ways that an expression reads, in its order.
+fn reads(source: &str) -> Vec<String> {
+    let analysis = analysis(source);
+    let shown = analysis.reads.iter().map(|read| {
+        let name = source.get(read.span.clone()).unwrap();
+        let last = read.path.last().unwrap();
+        assert!(name.trim_matches(['`', '"']) == last, "{name} is not {last} in {source}");
+        let path = read.path.join(".");
+        match &read.from {
+            Origin::Input => path,
+            Origin::Variable(name) => format!("${name}.{path}"),
+        }
+    });
+    shown.collect()
+}
+
+/// The keys of the result, `…` for others that there may be.
+fn keys(source: &str) -> String {
+    fn object(object: &Object) -> String {
+        let keys = object.keys.iter().map(|key| match shape(&key.value) {
+            value if value == "?" => key.name.clone(),
+            value => format!("{}: {value}", key.name),
+        });
+        let open = object.open.then(|| "…".to_owned());
+        format!("{{{}}}", keys.chain(open).collect::<Vec<_>>().join(" "))
+    }
+    fn shape(it: &Shape) -> String {
+        match it {
+            Shape::Unknown => "?".to_owned(),
+            Shape::Object(it) => object(it),
+            Shape::Any(shapes) => shapes.iter().map(shape).collect::<Vec<_>>().join("|"),
+        }
+    }
+    shape(&analysis(source).result)
+}
+
+#[test]
+fn ways_are_followed() {
+    for (source, expected) in [
+        ("a.b.c", &["a", "a.b", "a.b.c"][..]),
+        ("a.`b c`.\"d\"", &["a", "a.b c", "a.b c.d"]),
+        ("a[b = 1][0].c", &["a", "a.b", "a.c"]),
+        ("a[b.c].(d & e[f])", &["a", "a.b", "a.b.c", "a.d", "a.e", "a.e.f"]),
+        ("a.$trim(b)", &["a", "a.b"]),
+        ("a.{ \"x\": b, c: $ }", &["a", "a.b", "a.c"]),
+        ("a^(>b, c).d", &["a", "a.b", "a.c", "a.d"]),
+        ("a{b: $sum(c)}", &["a", "a.b", "a.c"]),
+        ("a.(b ? c : $$.d)", &["a", "a.b", "a.c", "d"]),
+        ("$trigger.a & $.b", &["$trigger.a", "b"]),
+        ("$filter(a, function($v) { $v.b })[0].c", &["a", "a.c"]),
+        ("(a ? b).c", &["a", "b", "b.c"]),
+        // A variable that is set once is followed.
+        ("($x := a.b; $x.c)", &["a", "a.b", "a.b.c"]),
+        ("a.($x := b; $x[c])", &["a", "a.b", "a.b.c"]),
+    ] {
+        assert_eq!(reads(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn what_is_not_sure_is_left_out() {
+    for (source, expected) in [
+        ("a.*.b", &["a"][..]),
+        ("**.b", &[]),
+        ("a.b.%.c", &["a", "a.b"]),
+        ("$lookup(a, \"b\").c", &["a"]),
+        ("(a ? b : c).d", &["a", "b", "c"]),
+        ("(a ?: b).c", &["a", "b"]),
+        ("function($v) { $v.a & b }", &[]),
+        ("a ~> |b|{ \"c\": d }|", &["a"]),
+        ("a@$x.b", &["a"]),
+        ("a#$i.b", &["a", "a.b"]),
+        // Set twice, a parameter too, or in another block.
+        ("($x := a; $x := b; $x.c)", &["a", "b"]),
+        ("($x := a; $map(b, function($x) { $x.c }))", &["a", "b"]),
+        ("(($x := a); $x.b)", &["a"]),
+        ("($trigger := a; ($trigger.b))", &["a", "a.b"]),
+        ("($trigger.b; $trigger := a)", &["a"]),
+        ("($filter := a; $filter(b).c)", &["a", "b"]),
+    ] {
+        assert_eq!(reads(source), expected, "{source}");
+    }
+    let deep = format!("{}a{}", "(".repeat(500), ")".repeat(500));
+    assert_eq!(reads(&deep), [""; 0]);
+}
+
+#[test]
+fn results_are_told_by_their_literal_keys() {
+    for (source, expected) in [
+        (r#"{ "a": 1, "b": { "c": x } }"#, "{a b: {c}}"),
+        (r#"{ "a": 1, b: 2 }"#, "{a …}"),
+        (r#"($x := { "a": 1 }; { "b": $x, "c": [$x, 2] })"#, "{b: {a} c: {a}|?}"),
+        (r#"a ? { "b": 1 } : { "c": 2 }"#, "{b}|{c}"),
+        (r#"a ? { "b": 1 }"#, "{b}"),
+        (r#"$merge([{ "a": 1 }, b ? { "c": 2 } : { "d": 3 }])"#, "{a c d}"),
+        (r#"$merge([{ "a": 1 }, b])"#, "{a …}"),
+        (r#"a.{ "b": c }"#, "{b}"),
+        (r#"{ "a": 1 }[b]"#, "?"),
+        (r#"a{ "b": c }"#, "?"),
+        ("$f({ \"a\": 1 })", "?"),
+        (r#"($merge := function($x) { $x }; $merge([{ "a": 1 }]))"#, "?"),
+    ] {
+        assert_eq!(keys(source), expected, "{source}");
+    }
+    let doubled = (1..40).map(|n| format!("$x{n} := {{ \"a\": $x{0}, \"b\": $x{0} }};", n - 1));
+    let source = format!("($x0 := {{}}; {} $x39)", doubled.collect::<String>());
+    assert!(keys(&source).len() < 20_000);
+}
