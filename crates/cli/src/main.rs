@@ -1,5 +1,6 @@
 //! The binary `towpath`: reads the command line and wires everything together.
 
+mod accounts;
 mod args;
 mod commands;
 mod engines;
@@ -12,6 +13,7 @@ mod project;
 mod registry;
 mod serve;
 mod signals;
+mod vault;
 
 use std::process::ExitCode;
 
@@ -62,6 +64,7 @@ async fn run(cli: Cli) -> Result {
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
+        Command::Secret(command) => commands::secret::run(config, command, json).await,
         Command::Schema { of } => commands::schema::run(of),
     }
 }

@@ -241,11 +241,8 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
     for setting in connector.settings() {
         if setting.default.is_none() && !settings.contains_key(setting.name) {
             let message = format!("account `{name}` needs `{}`", setting.name);
-            let value = if setting.secret {
-                format!("{{ secret: {name} }}")
-            } else {
-                "…".to_owned()
-            };
+            let value =
+                if setting.secret { format!("{{ secret: {name} }}") } else { "…".to_owned() };
             let hint = format!("`{}: {value}`: {}", setting.name, setting.about);
             source.error(code::MISSING_SETTING, entry.key_span.clone(), message, hint);
         }

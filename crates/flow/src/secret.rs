@@ -25,8 +25,8 @@ const KEYS: &[&str] = &[
 const PREFIXES: &[&str] =
     &["eyJ", "ghp_", "gho_", "github_pat_", "glpat-", "sk_live_", "sk-", "xoxb-", "xoxp-", "AKIA"];
 
-const HINT: &str = "name it in the account in `towpath.yaml`: `{ secret: NAME }` with `towpath secret set NAME`, \
-     `{ env: NAME }` or `{ file: PATH }`; change it if the file was shared";
+const HINT: &str = "put it into the account in `towpath.yaml` as `{ secret: NAME }`, `{ env: NAME }` or \
+     `{ file: PATH }`, and change it if the file was shared";
 
 /// Reports every secret written in a flow file.
 pub(crate) fn find(source: &mut Source<'_>, node: &Node) {
@@ -165,8 +165,7 @@ mod tests {
 
     #[test]
     fn shown_text_hides_secrets_even_without_findings() {
-        let text =
-            "a: [\npassword: hunter2\nx: { apiKey: 'fäke', b: 1 }\nclientSecret: { env: X }\n\
+        let text = "a: [\npassword: hunter2\nx: { apiKey: 'fäke', b: 1 }\nclientSecret: { env: X }\n\
              apiKey: { secret: crm-key }\nsecret: hunter2\nk: { secret: no name! }\n";
         let shown = masked(text, &[]);
         assert_eq!(shown.len(), text.len());

@@ -21,9 +21,8 @@ fn a_right_configuration_looks_nothing_up() {
 #[test]
 fn a_secret_of_the_vault_is_named_and_not_looked_up() {
     let check = |name: &str| {
-        let text = format!(
-            "accounts:\n  sales: {{ connector: other, apiKey: {{ secret: {name} }} }}\n"
-        );
+        let text =
+            format!("accounts:\n  sales: {{ connector: other, apiKey: {{ secret: {name} }} }}\n");
         let (config, findings) = flow::config::check("towpath.yaml", &text, &connectors());
         let shown = flow::render(&findings, &text, false);
         let account = config.unwrap().accounts.remove("sales").unwrap();
