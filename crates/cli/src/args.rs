@@ -1,11 +1,15 @@
 //! The command line, as clap reads it.
 
+mod secret;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use connector::Timestamp;
+
+pub(crate) use secret::Secret;
 
 use crate::exit;
 
@@ -65,6 +69,9 @@ pub(crate) enum Command {
     /// Lists and shows messages that were refused.
     #[command(subcommand, name = "dead-letters")]
     DeadLetters(DeadLetters),
+    /// Keeps secrets in the project's sealed vault.
+    #[command(subcommand, after_help = secret::HELP)]
+    Secret(Secret),
     /// Prints the JSON Schema of a file, for editors.
     Schema {
         /// Which file.

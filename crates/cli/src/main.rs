@@ -1,5 +1,6 @@
 //! The binary `towpath`: reads the command line and wires everything together.
 
+mod accounts;
 mod again;
 mod args;
 mod commands;
@@ -13,6 +14,7 @@ mod project;
 mod registry;
 mod serve;
 mod signals;
+mod vault;
 
 use std::process::ExitCode;
 
@@ -63,6 +65,7 @@ async fn run(cli: Cli) -> Result {
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
+        Command::Secret(command) => commands::secret::run(config, command, json).await,
         Command::Schema { of } => commands::schema::run(of),
     }
 }

@@ -1,18 +1,17 @@
 //! A project: towpath.yaml, flow files, secrets, and the engine that they make together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use connector::{Connector, SystemClock};
 use engine::{Engine, Options};
-use flow::config::Given;
 use flow::{Config, Finding, Flow};
 use store::{MasterKey, SledOptions, SledStore, Store};
 
+use crate::accounts::Accounts;
 use crate::args::Durability;
 use crate::engines;
 use crate::exit::{Exit, Failed, Result};
@@ -21,6 +20,7 @@ use crate::hold;
 use crate::keys;
 use crate::progress::say;
 use crate::registry;
+use crate::vault::Vault;
 
 /// The configuration, unless another one is named.
 const CONFIG: &str = "towpath.yaml";
@@ -85,6 +85,27 @@ impl Project {
     /// The file with the configuration, whether or not it is there.
     pub(crate) fn config_path(&self) -> &Path {
         &self.config_path
+    }
+
+    /// The folder of towpath.yaml; every path in it starts here.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) const fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    pub(crate) fn connectors(&self) -> &[Connector] {
+        &self.connectors
+    }
+
+    /// A command of towpath for this project, as a person types it.
+    pub(crate) fn command(&self, command: &str) -> String {
+        if self.config_path == Path::new(CONFIG) {
+            return format!("towpath {command}");
+        }
+        format!("towpath {command} --config {}", self.config_path.display())
     }
 
     /// The flow that a file or name means, without a mistake.
@@ -187,89 +208,13 @@ impl Project {
             Err(error) => Err(Failed { exit: Exit::Store, error: error.into() }),
         }
     }
-
-    /// The accounts that flows use, their secrets looked up.
-    fn accounts<'a>(
-        &self,
-        flows: impl IntoIterator<Item = &'a Flow>,
-    ) -> Result<BTreeMap<String, engine::Account>> {
-        let mut accounts = BTreeMap::new();
-        for flow in flows {
-            let trigger = [("trigger".to_owned(), &flow.trigger.account)];
-            let steps = flow.steps.iter().map(|it| (format!("step \"{}\"", it.id), &it.account));
-            for (part, name) in trigger.into_iter().chain(steps) {
-                if !accounts.contains_key(name) {
-                    let place = format!("flow \"{}\", {part}", flow.name);
-                    let account = self.account(name).map_err(|failed| failed.at(place))?;
-                    accounts.insert(name.clone(), account);
-                }
-            }
-        }
-        Ok(accounts)
-    }
-
-    /// An account with its secrets looked up.
-    pub(crate) fn account(&self, name: &str) -> Result<engine::Account> {
-        let file = self.config_path.display();
-        let config = self.config.as_ref().ok_or_else(|| {
-            Failed::config(anyhow!("there is no {file}, so account \"{name}\" is not known"))
-        })?;
-        let written = config.accounts.get(name);
-        let written =
-            written.ok_or_else(|| Failed::config(anyhow!("{file} has no account \"{name}\"")))?;
-        let connector = self.connectors.iter().find(|it| it.name() == written.connector);
-        let connector = connector.ok_or_else(|| {
-            Failed::config(anyhow!("account \"{name}\": no connector {}", written.connector))
-        })?;
-        let look_up = |setting: &str, given: &Given| {
-            let found = self.look_up(given);
-            found.with_context(|| format!("account \"{name}\" in {file}: `{setting}`"))
-        };
-        let mut values = BTreeMap::new();
-        for (setting, given) in &written.settings {
-            values.insert(setting.clone(), look_up(setting, given).map_err(Failed::config)?);
-        }
-        let base_url = written.base_url.as_ref().map(|given| look_up("baseUrl", given));
-        let base_url = base_url.transpose().map_err(Failed::config)?;
-        let account = connector.account(name, base_url.as_deref(), values);
-        let mut limits = BTreeMap::new();
-        // What is said of the account goes before what is said of its connector.
-        for of in [&written.connector, name] {
-            for (class, limit) in config.limits.get(of).into_iter().flatten() {
-                if let Some(limit) = NonZeroUsize::new(*limit) {
-                    limits.insert(class.clone(), limit);
-                }
-            }
-        }
-        Ok(engine::Account { account: account.map_err(Failed::config)?, limits })
-    }
-
-    fn look_up(&self, given: &Given) -> anyhow::Result<String> {
-        match given {
-            Given::Literal(text) => Ok(text.clone()),
-            Given::Env(name) => std::env::var(name).map_err(|error| match error {
-                std::env::VarError::NotPresent => {
-                    anyhow!("the environment variable {name} is not set")
-                }
-                std::env::VarError::NotUnicode(_) => {
-                    anyhow!("the environment variable {name} is not text")
-                }
-            }),
-            Given::File(path) => {
-                let path = self.root.join(path);
-                let text = std::fs::read_to_string(&path);
-                Ok(text
-                    .with_context(|| format!("could not read {}", path.display()))?
-                    .trim()
-                    .into())
-            }
-        }
-    }
 }
 
 /// An engine with everything that some flows need.
 pub(crate) struct Workshop {
     pub(crate) engine: Arc<Engine>,
+    /// What accounts that come later need.
+    pub(crate) vault: Vault,
 }
 
 impl Workshop {
@@ -279,10 +224,15 @@ impl Workshop {
         flows: impl IntoIterator<Item = &'a Flow>,
         durability: Durability,
     ) -> Result<Self> {
+        let flows: Vec<_> = flows.into_iter().collect();
+        engines::warn(flows.iter().copied());
         // Secrets first: what is missing there should not need a store to be told.
-        let accounts = Self::accounts(project, flows)?;
+        let accounts = project.accounts(flows.iter().copied(), None)?;
+        if accounts.need_vault && !SledStore::exists(&project.store_path()) {
+            project.accounts(flows.iter().copied(), Some(&Vault::default()))?;
+        }
         let store = project.store(durability).await?;
-        Ok(Self::of(project, accounts, store))
+        Self::of(project, &flows, accounts, store).await
     }
 
     /// The same with a key of one's own.
@@ -291,29 +241,27 @@ impl Workshop {
         flows: impl IntoIterator<Item = &'a Flow>,
         key: MasterKey,
     ) -> Result<Self> {
-        let accounts = Self::accounts(project, flows)?;
-        let store = project.store_with(&key, Durability::Full).await?;
-        Ok(Self::of(project, accounts, store))
-    }
-
-    /// Says what should be known of the flows before they run, and looks up their secrets.
-    fn accounts<'a>(
-        project: &Project,
-        flows: impl IntoIterator<Item = &'a Flow>,
-    ) -> Result<BTreeMap<String, engine::Account>> {
         let flows: Vec<_> = flows.into_iter().collect();
         engines::warn(flows.iter().copied());
-        project.accounts(flows)
+        let accounts = project.accounts(flows.iter().copied(), None)?;
+        let store = project.store_with(&key, Durability::Full).await?;
+        Self::of(project, &flows, accounts, store).await
     }
 
-    fn of(
+    async fn of(
         project: &Project,
-        accounts: BTreeMap<String, engine::Account>,
+        flows: &[&Flow],
+        mut accounts: Accounts,
         store: Arc<dyn Store>,
-    ) -> Self {
-        let connectors = project.connectors.clone();
+    ) -> Result<Self> {
+        let vault = Vault::open(&*store, project.secrets_used().into_keys()).await?;
+        if accounts.need_vault {
+            accounts = project.accounts(flows.iter().copied(), Some(&vault))?;
+        }
+        let (connectors, accounts) = (project.connectors.clone(), accounts.ready);
         let clock = Arc::new(SystemClock);
-        Self { engine: Arc::new(Engine::new(Options { connectors, accounts, store, clock })) }
+        let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
+        Ok(Self { engine, vault })
     }
 }
 

@@ -9,13 +9,11 @@ use mapping::Engine;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use crate::fields;
 use crate::file::MappingFile;
 use crate::finding::{Finding, Place, code};
-use crate::shape;
 use crate::source::Source;
-use crate::suggest;
 use crate::yaml::{self, Entry, Kind, Node};
+use crate::{fields, secret, shape, suggest};
 
 /// What `towpath.yaml` says, checked; without the file it is all empty.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +52,14 @@ pub enum Given {
     Env(String),
     /// The file that holds it, as written.
     File(PathBuf),
+    /// The name that it has in the project's sealed vault.
+    Secret(String),
+}
+
+/// Whether a secret of the vault may be called so: letters, digits, `-`, `_` and `.`, at most 100.
+pub fn is_secret_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=100).contains(&name.len()) && name.chars().all(fits)
 }
 
 /// What differs between test and production: accounts, variables, limits, the store.
@@ -87,7 +93,7 @@ struct StoreFile {
 /// read. With an error among the findings it serves only to check flow files against: their
 /// mistakes are then found in one go with these.
 ///
-/// Environment variables and files are named, not read.
+/// Environment variables, files and secrets of the vault are named, not read.
 pub fn check(label: &str, text: &str, connectors: &[Connector]) -> (Option<Config>, Vec<Finding>) {
     let mut source = Source::new(label, text);
     // A file with nothing but comments is a configuration with nothing in it.
@@ -208,8 +214,11 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
                 };
                 if setting.secret && !matches!(field.value.kind, Kind::Map(_) | Kind::Null) {
                     let message = format!("`{key}` is a secret and does not belong in a file");
-                    let hint =
-                        format!("write `{key}: {{ env: {} }}` or `{{ file: PATH }}`", env(key));
+                    let hint = format!(
+                        "write `{key}: {{ secret: NAME }}` and run `towpath secret set NAME`; or \
+                         `{{ env: {} }}`, or `{{ file: PATH }}`",
+                        env(key)
+                    );
                     source.error(code::SECRET_IN_CONFIG, field.value.span.clone(), message, hint);
                     settings.insert(key.to_owned(), Given::Literal(String::new()));
                     continue;
@@ -232,11 +241,8 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
     for setting in connector.settings() {
         if setting.default.is_none() && !settings.contains_key(setting.name) {
             let message = format!("account `{name}` needs `{}`", setting.name);
-            let value = if setting.secret {
-                format!("{{ env: {} }}", env(setting.name))
-            } else {
-                "…".to_owned()
-            };
+            let value =
+                if setting.secret { format!("{{ secret: {name} }}") } else { "…".to_owned() };
             let hint = format!("`{}: {value}`: {}", setting.name, setting.about);
             source.error(code::MISSING_SETTING, entry.key_span.clone(), message, hint);
         }
@@ -245,14 +251,14 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
     Some(Account { connector: wanted.to_owned(), base_url, settings, place })
 }
 
-/// Reads text, `{ env: NAME }` or `{ file: PATH }`.
+/// Reads text, `{ secret: NAME }`, `{ env: NAME }` or `{ file: PATH }`.
 fn given(source: &mut Source<'_>, field: &Entry) -> Option<Given> {
     let node = &field.value;
     if let Some(text) = node.text() {
         return Some(Given::Literal(text.to_owned()));
     }
     let fail = |source: &mut Source<'_>, span: Range<usize>, message: String| {
-        let hint = "write text, `{ env: NAME }` or `{ file: PATH }`";
+        let hint = "write text, `{ secret: NAME }`, `{ env: NAME }` or `{ file: PATH }`";
         source.error(code::BAD_SETTING, span, message, hint.to_owned());
         None
     };
@@ -269,6 +275,17 @@ fn given(source: &mut Source<'_>, field: &Entry) -> Option<Given> {
             Some(Given::Env(name.to_owned()))
         }
         ("file", Some(path)) if !path.is_empty() => Some(Given::File(PathBuf::from(path))),
+        ("secret", Some(name)) if is_secret_name(name) && !secret::has_token(name) => {
+            Some(Given::Secret(name.to_owned()))
+        }
+        // What is no name may be the secret itself: it is not shown.
+        ("secret", _) => {
+            let message = format!("`secret` of `{}` is not the name of a secret", field.key);
+            let hint = "give the value to `towpath secret set NAME`; the name has letters, digits, \
+                        `-`, `_` and `.`, at most 100";
+            source.error(code::BAD_SETTING, one.value.span.clone(), message, hint.to_owned());
+            None
+        }
         ("env" | "file", _) => {
             let message = format!("`{}` of `{}` is not a name", one.key, field.key);
             fail(source, one.value.span.clone(), message)

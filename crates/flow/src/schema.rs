@@ -167,7 +167,7 @@ fn account(connector: &Connector) -> Value {
     json!({ "properties": properties, "required": required, "additionalProperties": false })
 }
 
-/// Text, an environment variable or a file; a secret is never text.
+/// Text, a secret of the vault, an environment variable or a file; a secret is never text.
 fn value(about: &str, secret: bool) -> Value {
     let from = |key: &str, about: &str| {
         json!({
@@ -177,7 +177,12 @@ fn value(about: &str, secret: bool) -> Value {
             "additionalProperties": false,
         })
     };
+    let mut vault = from("secret", "The name of the secret: `towpath secret set NAME` keeps it.");
+    if let Some(name) = vault.pointer_mut("/properties/secret") {
+        put(name, "pattern", json!("^[A-Za-z0-9._-]{1,100}$"));
+    }
     let mut forms = vec![
+        vault,
         from("env", "The environment variable that holds the value."),
         from("file", "The file that holds the value."),
     ];

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::config;
 use crate::finding::{Finding, code};
 use crate::source::Source;
 use crate::yaml::{Kind, Node};
@@ -24,8 +25,8 @@ const KEYS: &[&str] = &[
 const PREFIXES: &[&str] =
     &["eyJ", "ghp_", "gho_", "github_pat_", "glpat-", "sk_live_", "sk-", "xoxb-", "xoxp-", "AKIA"];
 
-const HINT: &str = "put it into the account in `towpath.yaml` as `{ env: NAME }` or `{ file: PATH }`, and change \
-     it if the file was shared";
+const HINT: &str = "put it into the account in `towpath.yaml` as `{ secret: NAME }`, `{ env: NAME }` or \
+     `{ file: PATH }`, and change it if the file was shared";
 
 /// Reports every secret written in a flow file.
 pub(crate) fn find(source: &mut Source<'_>, node: &Node) {
@@ -125,8 +126,21 @@ fn values(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
             return None;
         }
         let end = if before.contains('{') { value.find([',', '}']) } else { None };
-        Some(start..start + end.unwrap_or_else(|| value.trim_end().len()))
+        let end = end.unwrap_or_else(|| value.trim_end().len());
+        if names_a_secret(before, value.get(..end)?.trim()) {
+            return None;
+        }
+        Some(start..start + end)
     })
+}
+
+/// Whether this is the inside of `{ secret: NAME }`, which tells where a secret is kept.
+fn names_a_secret(key: &str, value: &str) -> bool {
+    let outer = key.strip_suffix("secret").and_then(|rest| rest.trim_end().strip_suffix('{'));
+    let value = value.trim_matches(['"', '\'']);
+    outer.is_some_and(|outer| outer.trim_end().ends_with(':'))
+        && config::is_secret_name(value)
+        && !has_token(value)
 }
 
 #[cfg(test)]
@@ -151,13 +165,14 @@ mod tests {
 
     #[test]
     fn shown_text_hides_secrets_even_without_findings() {
-        let text =
-            "a: [\npassword: hunter2\nx: { apiKey: 'fäke', b: 1 }\nclientSecret: { env: X }\n";
+        let text = "a: [\npassword: hunter2\nx: { apiKey: 'fäke', b: 1 }\nclientSecret: { env: X }\n\
+             apiKey: { secret: crm-key }\nsecret: hunter2\nk: { secret: no name! }\n";
         let shown = masked(text, &[]);
         assert_eq!(shown.len(), text.len());
         assert_eq!(
             shown,
-            "a: [\npassword: *******\nx: { apiKey: *******, b: 1 }\nclientSecret: { env: X }\n"
+            "a: [\npassword: *******\nx: { apiKey: *******, b: 1 }\nclientSecret: { env: X }\n\
+             apiKey: { secret: crm-key }\nsecret: *******\nk: { secret: ** ***** }\n"
         );
     }
 }

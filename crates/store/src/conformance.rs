@@ -52,6 +52,7 @@ async fn empty_at_first(store: &dyn Store) -> Result<()> {
     assert_eq!(store.dead_letters(None).await?, []);
     assert_eq!(store.dead_letter("").await?, None);
     assert_eq!(store.vault_get("nothing").await?, None);
+    assert_eq!(store.vault_names("").await?, Vec::<String>::new());
     assert!(store.lease("nothing").await?.head.is_none());
     assert_eq!(store.flows().await?, Vec::<String>::new(), "a lease alone leaves no trace");
     Ok(())
@@ -203,6 +204,13 @@ async fn vault(store: &dyn Store) -> Result<()> {
     assert_eq!(store.vault_get("oauth/crm").await?, Some(b"second".to_vec()));
     assert_eq!(store.vault_get("oauth/shop").await?, Some(vec![7; 100_000]));
     assert_eq!(store.vault_get("oauth/other").await?, None);
+    store.vault_put("secret/shop", b"short-lived").await?;
+    store.vault_put("secret/crm", b"kept").await?;
+    assert_eq!(store.vault_names("secret/").await?, ["secret/crm", "secret/shop"]);
+    assert!(store.vault_remove("secret/shop").await?);
+    assert!(!store.vault_remove("secret/shop").await?, "it is gone already");
+    assert_eq!(store.vault_get("secret/shop").await?, None);
+    assert_eq!(store.vault_names("").await?, ["oauth/crm", "oauth/shop", "secret/crm"]);
     Ok(())
 }
 
@@ -262,7 +270,8 @@ async fn everything(store: &dyn Store) -> Result<BTreeMap<String, String>> {
         }
         all.insert(flow, format!("{head:?} {seen:?} {runs:?} {letters:?}"));
     }
-    all.insert("vault".to_owned(), format!("{:?}", store.vault_get("oauth/crm").await?));
+    let (token, names) = (store.vault_get("oauth/crm").await?, store.vault_names("").await?);
+    all.insert("vault".to_owned(), format!("{token:?} {names:?}"));
     all.insert("hash".to_owned(), format!("{:?}", store.keyed_hash("seen", &[b"abc"])));
     assert!(all.len() > 10, "the suite left something to compare");
     Ok(all)

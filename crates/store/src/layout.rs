@@ -72,6 +72,22 @@ pub(crate) fn run_key(flow: &str, started: i64, run: [u8; 8]) -> Vec<u8> {
     key
 }
 
+/// What the keys begin with that hold the names of the vault's values. No value's key is as long.
+pub(crate) const VAULT_LABEL: &[u8] = b"name/";
+
+/// The length of the key of a value in the vault: a keyed hash.
+const VAULT_KEY_LEN: usize = 32;
+
+/// Returns the key that holds the name of a value in the vault.
+pub(crate) fn vault_label(key: &[u8]) -> Vec<u8> {
+    [VAULT_LABEL, key].concat()
+}
+
+/// Returns the key of the value whose name a key holds; `None` if it holds none.
+pub(crate) fn labelled_vault_key(label: &[u8]) -> Option<&[u8]> {
+    label.strip_prefix(VAULT_LABEL).filter(|key| key.len() == VAULT_KEY_LEN)
+}
+
 /// Returns a key that lies behind every key of the flow.
 pub(crate) fn behind_flow(flow: &str) -> Vec<u8> {
     let mut key = flow_prefix(flow);

@@ -211,10 +211,24 @@ impl<T: Trees> Core<T> {
     async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()> {
         let key = self.vault_key(name);
         let sealed = self.sealer.seal(Tree::Vault, &key, value)?;
+        let label = layout::vault_label(&key);
+        let sealed_name = self.sealer.seal(Tree::Vault, &label, name.as_bytes())?;
         self.trees.at("store.token.next");
-        self.trees.apply(vec![Write::Put(Tree::Vault, key, sealed)], Wait::Durable).await?;
+        // The name first and, in a removal, last: a value never lacks its name.
+        let writes =
+            vec![Write::Put(Tree::Vault, label, sealed_name), Write::Put(Tree::Vault, key, sealed)];
+        self.trees.apply(writes, Wait::Durable).await?;
         self.trees.at("store.token.kept");
         Ok(())
+    }
+
+    async fn vault_remove(&self, name: &str) -> Result<bool> {
+        let key = self.vault_key(name);
+        let known = self.trees.get(Tree::Vault, &key).await?.is_some();
+        let label = layout::vault_label(&key);
+        let writes = vec![Write::Delete(Tree::Vault, key), Write::Delete(Tree::Vault, label)];
+        self.trees.apply(writes, Wait::Durable).await?;
+        Ok(known)
     }
 
     pub(crate) fn vault_key(&self, name: &str) -> Vec<u8> {
@@ -314,6 +328,15 @@ impl<H: Home> Store for H {
     async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()> {
         let (core, name, value) = (Arc::clone(self.core()), name.to_owned(), value.to_vec());
         to_the_end(async move { core.vault_put(&name, &value).await }).await
+    }
+
+    async fn vault_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.core().vault_names(prefix).await
+    }
+
+    async fn vault_remove(&self, name: &str) -> Result<bool> {
+        let (core, name) = (Arc::clone(self.core()), name.to_owned());
+        to_the_end(async move { core.vault_remove(&name).await }).await
     }
 
     fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {

@@ -138,6 +138,25 @@ impl<T: Trees> Core<T> {
         self.opened_entry(Tree::Vault, &self.vault_key(name)).await
     }
 
+    pub(crate) async fn vault_names(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for label in self.trees.keys(Tree::Vault, layout::VAULT_LABEL).await? {
+            let Some(key) = layout::labelled_vault_key(&label) else { continue };
+            // A crash may leave a name without its value.
+            if self.trees.get(Tree::Vault, key).await?.is_none() {
+                continue;
+            }
+            let Some(name) = self.opened_entry(Tree::Vault, &label).await? else { continue };
+            let name = String::from_utf8(name)
+                .map_err(|_| Error::corrupt(Tree::Vault, &label, "the name is not text"))?;
+            if name.starts_with(prefix) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     async fn opened_entry(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(sealed) = self.trees.get(tree, key).await? else { return Ok(None) };
         self.sealer.open(tree, key, &sealed).map(Some)

@@ -71,6 +71,17 @@ pub trait Store: Send + Sync + 'static {
     /// Seals a value into the vault; durable when it returns.
     async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()>;
 
+    /// Lists the names in the vault that begin with `prefix`, sorted.
+    ///
+    /// What a store kept before it kept names is listed from its next put on.
+    async fn vault_names(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Removes what the vault keeps under a name, and says whether there was anything; durable
+    /// when it returns.
+    ///
+    /// The disk may hold the sealed bytes until their place is used again.
+    async fn vault_remove(&self, name: &str) -> Result<bool>;
+
     /// Hashes the parts with a key derived from the master key.
     ///
     /// Parts are length-prefixed, so `["ab", "c"]` and `["a", "bc"]` differ. The same store gives

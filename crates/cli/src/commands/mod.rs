@@ -7,6 +7,7 @@ pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod schedule;
 pub(crate) mod schema;
+pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod state;
 pub(crate) mod test;

@@ -35,8 +35,9 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
         return Err(nothing_to_run(&path, left_out));
     }
     let none = std::iter::empty::<&Flow>();
-    let engine = Workshop::open(&project, none, Durability::Full).await?.engine;
-    let shelf = Arc::new(Shelf::new(project, engine.clone(), lines.clone()));
+    let workshop = Workshop::open(&project, none, Durability::Full).await?;
+    let engine = workshop.engine.clone();
+    let shelf = Arc::new(Shelf::new(project, workshop, lines.clone()));
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
     let flows = first.flows();
     let planned = office.first(first).await;

@@ -9,7 +9,8 @@ use engine::{Engine, Error, Place};
 use flow::Flow;
 
 use super::lines::Lines;
-use crate::project::Project;
+use crate::project::{Project, Workshop};
+use crate::vault::Vault;
 
 /// So many compiled flows are kept: one that runs seldom is compiled again when it is due.
 const COMPILED: usize = 256;
@@ -22,6 +23,9 @@ pub(crate) struct Shelf {
     project: Arc<Project>,
     engine: Arc<Engine>,
     lines: Arc<Lines>,
+    /// All secrets that towpath.yaml names: it does not change while a service runs, and nobody
+    /// else can write to the store.
+    vault: Vault,
     versions: Mutex<HashMap<Arc<str>, Version>>,
     compiled: Mutex<Compiled>,
     /// The accounts that the engine has.
@@ -53,11 +57,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shelf {
-    pub(crate) fn new(project: Arc<Project>, engine: Arc<Engine>, lines: Arc<Lines>) -> Self {
+    pub(crate) fn new(project: Arc<Project>, workshop: Workshop, lines: Arc<Lines>) -> Self {
+        let Workshop { engine, vault } = workshop;
         Self {
             project,
             engine,
             lines,
+            vault,
             versions: Mutex::default(),
             compiled: Mutex::default(),
             accounts: Mutex::default(),
@@ -102,11 +108,14 @@ impl Shelf {
             if lock(&self.accounts).contains(name) {
                 continue;
             }
-            let account = self.project.account(name).map_err(|failed| Error::Config {
-                place: Place { flow: flow.name.clone(), step, account: name.clone() },
-                reason: format!("{:#}", failed.error),
-            })?;
-            self.engine.add_account(name, account);
+            let account =
+                self.project.account(name, Some(&self.vault)).map_err(|failed| Error::Config {
+                    place: Place { flow: flow.name.clone(), step, account: name.clone() },
+                    reason: format!("{:#}", failed.error),
+                })?;
+            if let Some(account) = account {
+                self.engine.add_account(name, account);
+            }
             lock(&self.accounts).insert(name.clone());
         }
         Ok(())

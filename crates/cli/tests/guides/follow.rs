@@ -56,8 +56,7 @@ impl Reader {
                 }
                 Part::Commands { commands, ending } => {
                     for typed in &commands {
-                        self.do_it(typed, ending)
-                            .unwrap_or_else(|seen| wrong(name, typed, &seen));
+                        self.do_it(typed, ending).unwrap_or_else(|seen| wrong(name, typed, &seen));
                     }
                 }
             }

@@ -53,7 +53,11 @@ fn only_what_differs_each_time_may_differ() {
     for (shown, got, expected) in [
         ("done in 0.38 s: 3 found", "done in 12.01 s: 3 found", true),
         ("done in 0.38 s: 3 found", "done in 0.38 s: 4 found", false),
-        ("at 2026-01-01T00:00:00Z, 5 records/s", "at 2027-02-03T04:05:06Z, 1,234.5 records/s", true),
+        (
+            "at 2026-01-01T00:00:00Z, 5 records/s",
+            "at 2027-02-03T04:05:06Z, 1,234.5 records/s",
+            true,
+        ),
         ("a\n…\nd", "a\nb\nc\nd", true),
         ("a\n…\nd", "a\nb\nc", false),
         ("in […]/x of […]", "in /tmp/1/x of it  ", true),

@@ -107,10 +107,7 @@ fn files_commands_and_outputs_are_told_apart() {
     let expected = [
         Part::File { path: "a/b.yaml".to_owned(), text: "x: 1\n".to_owned() },
         Part::Commands {
-            commands: vec![
-                typed(12, "one \\\n  two", &["out", "…"]),
-                typed(16, "three", &[]),
-            ],
+            commands: vec![typed(12, "one \\\n  two", &["out", "…"]), typed(16, "three", &[])],
             ending: Ending::Badly,
         },
     ];

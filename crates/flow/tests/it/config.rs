@@ -19,6 +19,28 @@ fn a_right_configuration_looks_nothing_up() {
 }
 
 #[test]
+fn a_secret_of_the_vault_is_named_and_not_looked_up() {
+    let check = |name: &str| {
+        let text =
+            format!("accounts:\n  sales: {{ connector: other, apiKey: {{ secret: {name} }} }}\n");
+        let (config, findings) = flow::config::check("towpath.yaml", &text, &connectors());
+        let shown = flow::render(&findings, &text, false);
+        let account = config.unwrap().accounts.remove("sales").unwrap();
+        (account.settings.get("apiKey").cloned().unwrap(), shown)
+    };
+    for name in ["sales", "Sales_key-2.eu", &"a".repeat(100)] {
+        assert_eq!(check(name), (Given::Secret(name.to_owned()), String::new()));
+    }
+    let long = "a".repeat(101);
+    for name in [r#""""#, "'two words'", "17", "a/b", &long, "eyJub3QiOiJyZWFsIn0.0123456789abcd"] {
+        let (_, shown) = check(name);
+        assert!(shown.contains("TP0172") && shown.contains("`towpath secret set NAME`"), "{shown}");
+    }
+    // Whoever wrote the secret in the place of its name does not see it printed.
+    assert!(!check("'hunter 2!'").1.contains("hunter"));
+}
+
+#[test]
 fn every_mistake_of_a_configuration_is_found() {
     let text = "\
 accounts:
@@ -71,7 +93,8 @@ sotre: {}
        ·             ──────────────
      7 │     apikey: { env: X }
        ╰────
-      help: write `apiKey: { env: API_KEY }` or `{ file: PATH }`
+      help: write `apiKey: { secret: NAME }` and run `towpath secret set NAME`; or `{ env: API_KEY }`,
+            or `{ file: PATH }`
 
     TP0170
 
@@ -115,7 +138,7 @@ sotre: {}
         ·                                       ───
      11 │   more: { connector: example-crm, project: 17 }
         ╰────
-      help: write text, `{ env: NAME }` or `{ file: PATH }`
+      help: write text, `{ secret: NAME }`, `{ env: NAME }` or `{ file: PATH }`
 
     TP0171
 
@@ -126,7 +149,7 @@ sotre: {}
         ·   ────
      12 │ limits:
         ╰────
-      help: `apiKey: { env: API_KEY }`: The API key.
+      help: `apiKey: { secret: more }`: The API key.
 
     TP0172
 
@@ -137,7 +160,7 @@ sotre: {}
         ·                                            ──
      12 │ limits:
         ╰────
-      help: write text, `{ env: NAME }` or `{ file: PATH }`
+      help: write text, `{ secret: NAME }`, `{ env: NAME }` or `{ file: PATH }`
 
     TP0173
 

@@ -418,8 +418,8 @@ fn secrets_are_found_and_not_shown() {
         ·             ────────────────
      12 │     kind: active
         ╰────
-      help: put it into the account in `towpath.yaml` as `{ env: NAME }` or `{ file: PATH }`, and
-            change it if the file was shared
+      help: put it into the account in `towpath.yaml` as `{ secret: NAME }`, `{ env: NAME }` or
+            `{ file: PATH }`, and change it if the file was shared
 
     TP0150
 
@@ -430,8 +430,8 @@ fn secrets_are_found_and_not_shown() {
         ·           ─────────────────────────────────────────
      20 │     batch: 20
         ╰────
-      help: put it into the account in `towpath.yaml` as `{ env: NAME }` or `{ file: PATH }`, and
-            change it if the file was shared
+      help: put it into the account in `towpath.yaml` as `{ secret: NAME }`, `{ env: NAME }` or
+            `{ file: PATH }`, and change it if the file was shared
     ");
 }
 

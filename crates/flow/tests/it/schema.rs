@@ -50,6 +50,6 @@ fn accounts_are_described_by_connector() {
     let schema = flow::schema::config(&connectors());
     let account = schema.pointer("/properties/accounts/additionalProperties/allOf/0/then").unwrap();
     assert_eq!(account.pointer("/required"), Some(&serde_json::json!(["apiKey", "project"])));
-    assert_eq!(account.pointer("/properties/apiKey/anyOf").unwrap().as_array().unwrap().len(), 2);
-    assert_eq!(account.pointer("/properties/project/anyOf").unwrap().as_array().unwrap().len(), 3);
+    assert_eq!(account.pointer("/properties/apiKey/anyOf").unwrap().as_array().unwrap().len(), 3);
+    assert_eq!(account.pointer("/properties/project/anyOf").unwrap().as_array().unwrap().len(), 4);
 }

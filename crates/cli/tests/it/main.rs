@@ -1,0 +1,6 @@
+//! What a person meets on the first day: secrets, a new project, a mapping that is tried.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod folder;
+mod secret;
