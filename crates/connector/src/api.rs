@@ -170,8 +170,10 @@ impl Api {
 }
 
 impl Inner {
-    fn limit(&self, class: &str) -> Limit {
-        self.limits.iter().find(|limit| limit.class == class).copied().unwrap_or(UNDECLARED)
+    /// A class that is not declared keeps its name, so that the limiter sees the mistake.
+    fn limit(&self, class: &'static str) -> Limit {
+        let declared = self.limits.iter().find(|limit| limit.class == class).copied();
+        declared.unwrap_or(Limit { class, ..UNDECLARED })
     }
 }
 
@@ -220,6 +222,14 @@ impl Request<'_> {
         self
     }
 
+    /// Adds a query parameter if there is a value.
+    pub fn query_if(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
     /// Sets a JSON body.
     pub fn json(mut self, body: &impl Serialize) -> Self {
         self.body = Some(serde_json::to_vec(body).map_err(|error| error.to_string()));
@@ -227,7 +237,7 @@ impl Request<'_> {
     }
 
     /// Counts the request in a limit class that the connector declares; `default` without it.
-    pub fn class(mut self, class: &str) -> Self {
+    pub fn class(mut self, class: &'static str) -> Self {
         self.limit = self.api.inner.limit(class);
         self
     }

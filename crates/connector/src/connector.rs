@@ -261,6 +261,11 @@ impl Connector {
         Account::new(name, self.name, base_url, &default, values, self.auth.clone())
     }
 
+    /// Whether it recognises failures that its system reports inside a 200.
+    pub const fn finds_failures_inside_200(&self) -> bool {
+        self.failure.is_some()
+    }
+
     pub(crate) const fn failure(&self) -> Option<FindFailure> {
         self.failure
     }

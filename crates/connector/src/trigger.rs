@@ -34,6 +34,16 @@ pub enum Want {
     All,
 }
 
+impl Want {
+    /// The earliest version wanted, inclusive; none if everything is.
+    pub const fn since(self) -> Option<Timestamp> {
+        match self {
+            Self::Changed { since } => Some(since),
+            Self::All => None,
+        }
+    }
+}
+
 /// One question of the engine: the next page of a scan.
 #[derive(Clone, Debug)]
 pub struct Scan<C> {

@@ -1,0 +1,265 @@
+//! Plays an action's story as recorded, and then in every way in which a system may behave.
+
+use std::sync::Arc;
+
+use connector::{ActionDescriptor, ErasedAction, ErasedItem, Error, Outcome, Result};
+use serde_json::Value;
+
+use crate::mapped;
+use crate::outage::{self, Outage};
+use crate::promise::{Ledger, Promise};
+use crate::records;
+use crate::stage::{Ended, Stage};
+use crate::story::{Became, Expect, Kind};
+use crate::tape::{Fault, Spoil};
+use crate::trigger::renews;
+
+/// An action on its stage.
+pub(crate) struct Play<'a> {
+    stage: &'a Stage<'a>,
+    descriptor: &'a ActionDescriptor,
+    action: Arc<dyn ErasedAction>,
+    items: Vec<ErasedItem>,
+}
+
+type Outcomes = Vec<Option<Outcome>>;
+
+impl<'a> Play<'a> {
+    /// Makes the batch: each message is mapped, each input is checked.
+    pub(crate) fn new(
+        stage: &'a Stage<'a>,
+        descriptor: &'a ActionDescriptor,
+    ) -> Result<Self, String> {
+        let fields = stage.story.fields();
+        let action = (descriptor.configure)(fields.clone())?;
+        let mut items = vec![];
+        for (index, given) in stage.story.batch.iter().enumerate() {
+            let input = match (&given.message, &given.input) {
+                (Some(message), None) => mapped::default(descriptor.mapping, message, &fields),
+                (None, Some(input)) => Ok(input.clone()),
+                _ => Err("a message of a batch is a `message` or an `input`".to_owned()),
+            };
+            let prepared = input.and_then(|input| action.prepare(input));
+            let input = prepared.map_err(|problem| format!("message {}: {problem}", given.key))?;
+            let (id, key) = (format!("message-{index}"), given.key.clone());
+            items.push(ErasedItem { id: id.into(), key: key.into(), input });
+        }
+        Ok(Self { stage, descriptor, action, items })
+    }
+
+    async fn run(&self) -> Result<Outcomes> {
+        Ok(self.action.run(&self.stage.api()?, &self.items).await?.into_vec())
+    }
+
+    /// What the story gives when nothing goes wrong, and the error if it gives one.
+    pub(crate) async fn outcome(&self) -> (Expect, Option<Error>) {
+        let played = self.stage.play(None, &mut Ledger::default(), self.run()).await;
+        match played.ended {
+            Ended::Gave(outcomes) => (Expect::Outcomes(became(&outcomes)), None),
+            Ended::Failed(error) => (Expect::Error(Kind::of(&error)), Some(error)),
+            Ended::Stuck => {
+                let error = Error::config("the call does not end");
+                (Expect::Error(Kind::Config), Some(error))
+            }
+        }
+    }
+
+    /// Plays the story and its mutations; gives the outcomes as recorded.
+    pub(crate) async fn check(&self, ledger: &mut Ledger) -> Vec<Became> {
+        let before = ledger.broken.len();
+        let played = self.stage.play(None, ledger, self.run()).await;
+        crate::accept::requests(self.stage, &played.heard, ledger);
+        let expected = self.stage.story.expect.clone().unwrap_or(Expect::Outcomes(vec![]));
+        let outcomes = match (&played.ended, &expected) {
+            (Ended::Failed(error), Expect::Error(kind)) if Kind::of(error) == *kind => {
+                return vec![];
+            }
+            (Ended::Gave(outcomes), Expect::Outcomes(expected))
+                if became(outcomes) == *expected =>
+            {
+                became(outcomes)
+            }
+            (ended, expected) => {
+                let expected = match expected {
+                    Expect::Outcomes(outcomes) => format!("{outcomes:?}"),
+                    other => format!("{other:?}"),
+                };
+                ledger.breaks(Promise::Outcomes, expected, shown(ended));
+                return vec![];
+            }
+        };
+        if ledger.broken.len() > before {
+            return vec![];
+        }
+        let mut asked: Vec<usize> = played.exchanges();
+        asked.sort_unstable();
+        asked.dedup();
+        for at in asked {
+            for outage in outage::all(self.stage, at) {
+                ledger.mutate(format!("{} is answered by {}", self.named(at), outage.name));
+                self.outage(at, &outage, &outcomes, ledger).await;
+            }
+            self.others(at, &outcomes, ledger).await;
+        }
+        if self.action.idempotent() {
+            self.again(ledger).await;
+        }
+        outcomes
+    }
+
+    fn named(&self, at: usize) -> String {
+        self.stage.tape.exchange(at).map_or_else(String::new, |exchange| {
+            format!("{} {}", exchange.request.method, exchange.request.path)
+        })
+    }
+
+    async fn outage(&self, at: usize, outage: &Outage, before: &[Became], ledger: &mut Ledger) {
+        let question = self.stage.tape.exchange(at).is_some_and(outage::is_question)
+            || self.stage.tape.is_token(at);
+        let fault = Some(outage.fault.clone());
+        let played = self.stage.play(fault, ledger, self.run()).await;
+        outage.count(&played, ledger);
+        match &played.ended {
+            Ended::Failed(error) => outage.judge(error, question, ledger),
+            Ended::Gave(outcomes) => {
+                self.talk(outcomes, ledger);
+                // Where a status may be one message's own, its refusal is an outcome like others.
+                let refusal = matches!(outage.fault.spoil, Spoil::Status(400 | 403));
+                self.open(outage.promise, outcomes, before, refusal, ledger);
+                let told = outage.after.flatten();
+                let waits = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Retry { after, .. }) if *after != told);
+                if outage.after.is_some() && outcomes.iter().any(waits) {
+                    let got = shown(&played.ended);
+                    ledger.breaks(Promise::RetryAfter, format!("the wait {told:?}"), got);
+                }
+            }
+            Ended::Stuck => {}
+        }
+    }
+
+    /// Outcomes after something went wrong: one for each message, nothing that was not so before,
+    /// and something left open.
+    fn open(
+        &self,
+        promise: Promise,
+        outcomes: &Outcomes,
+        before: &[Became],
+        refusal: bool,
+        ledger: &mut Ledger,
+    ) {
+        let now = became(outcomes);
+        let settled = now.iter().zip(before).filter(|(now, _)| now.is_settled());
+        let refused = |it: &Became| refusal && matches!(it, Became::Rejected { .. });
+        let made_up = settled.clone().any(|(now, before)| now != before && !refused(now));
+        let all = settled.count() == before.len() && now == before;
+        if made_up || all || now.len() != before.len() {
+            let expected = "an error, or what is open left unset";
+            ledger.breaks(promise, expected, format!("{now:?}"));
+        }
+    }
+
+    /// Looks for secrets in what outcomes tell people.
+    fn talk(&self, outcomes: &Outcomes, ledger: &mut Ledger) {
+        for outcome in outcomes.iter().flatten() {
+            if let Outcome::Rejected { reason, .. } | Outcome::Retry { reason, .. } = outcome {
+                self.stage.leaks(reason, ledger);
+            }
+        }
+    }
+
+    /// What befalls orders alone.
+    async fn others(&self, at: usize, before: &[Became], ledger: &mut Ledger) {
+        let Some(exchange) = self.stage.tape.exchange(at) else { return };
+        if self.stage.tape.is_token(at) {
+            return;
+        }
+        let named = self.named(at);
+        if renews(exchange) {
+            ledger.mutate(format!("{named} goes with a token that has ended"));
+            let fault = Fault::at(at, Spoil::ExpireToken);
+            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            let same = matches!(&played.ended, Ended::Gave(it) if became(it) == before);
+            if !same {
+                ledger.breaks(Promise::Renewal, format!("{before:?}"), shown(&played.ended));
+            }
+        }
+        if self.descriptor.max_batch > 1 && !outage::is_question(exchange) {
+            ledger.mutate(format!("{named} is answered by 413"));
+            let fault = Fault::at(at, Spoil::Status(413));
+            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            let open = matches!(&played.ended, Ended::Gave(it) if it.iter().any(Option::is_none));
+            let right = matches!(&played.ended, Ended::Failed(Error::TooLarge { .. })) || open;
+            if !right {
+                ledger.breaks(Promise::TooLarge, "Error::TooLarge", shown(&played.ended));
+            }
+        }
+        // An answer that quotes credentials in everything that it says.
+        ledger.mutate(format!("{named} is answered with the credentials in every text"));
+        let mut quoting = exchange.response.clone();
+        if let (Some(body), Some(secret)) = (&mut quoting.body, self.stage.secrets.first()) {
+            quote(body, secret);
+            let fault = Fault::at(at, Spoil::Other(quoting));
+            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            if let Ended::Gave(outcomes) = &played.ended {
+                self.talk(outcomes, ledger);
+            }
+        }
+        // An answer that tells of one message less than were sent.
+        let body = exchange.response.body.clone().unwrap_or_default();
+        let lists = records::lists(&body, String::new());
+        let whole =
+            lists.into_iter().filter(|(_, list)| list.len() == before.len() && list.len() > 1);
+        for (place, _) in whole {
+            ledger.mutate(format!("{named} tells of one message less"));
+            let answer = records::changed(&exchange.response, &place, |list| drop(list.pop()));
+            let fault = Fault::at(at, Spoil::Other(answer));
+            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            if let Ended::Gave(outcomes) = &played.ended {
+                self.open(Promise::Open, outcomes, before, false, ledger);
+            }
+        }
+    }
+
+    async fn again(&self, ledger: &mut Ledger) {
+        ledger.mutate("the batch is sent again");
+        let mut sent: Vec<Vec<(String, Vec<u8>)>> = vec![];
+        for _ in 0..2 {
+            let played = self.stage.play(None, ledger, self.run()).await;
+            let orders = played.heard.into_iter().map(|it| (it.asked.target, it.asked.body));
+            sent.push(orders.collect());
+        }
+        if sent.first() != sent.last() {
+            let text = |sent: Option<&Vec<(String, Vec<u8>)>>| {
+                let texts = sent.into_iter().flatten();
+                let texts = texts
+                    .map(|(target, body)| format!("{target} {}", String::from_utf8_lossy(body)));
+                texts.collect::<Vec<_>>().join(", ")
+            };
+            ledger.breaks(Promise::SameBytes, text(sent.first()), text(sent.last()));
+        }
+    }
+}
+
+fn quote(value: &mut Value, secret: &str) {
+    match value {
+        Value::String(text) => {
+            text.push(' ');
+            text.push_str(secret);
+        }
+        Value::Array(list) => list.iter_mut().for_each(|it| quote(it, secret)),
+        Value::Object(object) => object.values_mut().for_each(|it| quote(it, secret)),
+        _ => {}
+    }
+}
+
+fn became(outcomes: &[Option<Outcome>]) -> Vec<Became> {
+    outcomes.iter().map(|outcome| Became::of(outcome.as_ref())).collect()
+}
+
+fn shown(ended: &Ended<Outcomes>) -> String {
+    match ended {
+        Ended::Gave(outcomes) => format!("{:?}", became(outcomes)),
+        Ended::Failed(error) => format!("{error:?}"),
+        Ended::Stuck => "no end".to_owned(),
+    }
+}

@@ -1,0 +1,28 @@
+//! The acceptance test that every connector passes.
+//!
+//! Start with [`accept`]: it plays a connector's recorded exchanges, and their mutations, from a
+//! server on loopback. [`Promise`] lists what is looked at. `trigger.rs` and `action.rs` play a
+//! story, `outage.rs` and `pages.rs` are what goes wrong, `tape.rs` is the recorded system.
+//! [`record`] plays the stories against a real system and writes them down.
+//!
+//! Must not know: flows, stores, the engine, any connector. It holds a connector to what the
+//! engine relies on, by the same `Api` that the engine hands out.
+
+mod accept;
+mod action;
+mod http;
+mod mapped;
+mod outage;
+mod pages;
+mod promise;
+mod record;
+mod records;
+mod stage;
+mod story;
+mod tape;
+mod trigger;
+
+pub use accept::accept;
+pub use promise::{Accepted, Broken, Promise, Rejected};
+pub use record::{Origin, Unrecorded, record};
+pub use story::Unreadable;

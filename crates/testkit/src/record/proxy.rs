@@ -1,0 +1,111 @@
+//! Stands between the connector and the system, hands everything on and keeps it in memory.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use url::Url;
+
+use crate::http::{Answer, Answers, Asked};
+
+/// One request and its answer, as they went over the wire.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) asked: Asked,
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    taken: Vec<Taken>,
+    problem: Option<String>,
+}
+
+/// Hands requests on to one origin.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    http: reqwest::Client,
+    origin: String,
+    state: Mutex<State>,
+}
+
+/// What belongs to one connection alone.
+const HOP: &[&str] =
+    &["host", "connection", "content-length", "accept-encoding", "transfer-encoding", "keep-alive"];
+/// What of an answer's headers means something to a connector.
+const TOLD: &[&str] = &["content-type", "date", "retry-after"];
+
+impl Proxy {
+    pub(super) fn new(base_url: &Url) -> Result<Self, String> {
+        // Whoever installs a provider first wins; any of them will do.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(60));
+        if base_url.scheme() == "http" {
+            builder = builder.tls_certs_only([]).no_proxy();
+        }
+        let http = builder.build().map_err(|error| format!("no HTTP client: {error}"))?;
+        let origin = base_url.origin().ascii_serialization();
+        Ok(Self { http, origin, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn taken(&self) -> Vec<Taken> {
+        self.state().taken.clone()
+    }
+
+    /// Why the system could not be reached, if it could not.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.state().problem.clone()
+    }
+
+    async fn hand_on(&self, asked: &Asked) -> Result<Taken, reqwest::Error> {
+        let method = reqwest::Method::from_bytes(asked.method.as_bytes()).unwrap_or_default();
+        let url = format!("{}{}", self.origin, asked.target);
+        let mut request = self.http.request(method, url);
+        for (name, value) in asked.headers.iter().filter(|(name, _)| !HOP.contains(&name.as_str()))
+        {
+            request = request.header(name, value);
+        }
+        if !asked.body.is_empty() {
+            request = request.body(asked.body.clone());
+        }
+        let answer = request.send().await.map_err(reqwest::Error::without_url)?;
+        let status = answer.status().as_u16();
+        let told = answer.headers().iter().filter(|(name, _)| TOLD.contains(&name.as_str()));
+        let headers = told
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect();
+        let body = answer.bytes().await.map_err(reqwest::Error::without_url)?.to_vec();
+        Ok(Taken { asked: asked.clone(), status, headers, body })
+    }
+}
+
+#[async_trait::async_trait]
+impl Answers for Proxy {
+    async fn answer(&self, asked: Asked) -> Answer {
+        match self.hand_on(&asked).await {
+            Ok(taken) => {
+                let (status, headers, body) =
+                    (taken.status, taken.headers.clone(), taken.body.clone());
+                self.state().taken.push(taken);
+                Answer::Given { status, headers, body, cut: false }
+            }
+            Err(error) => {
+                let mut problem = error.to_string();
+                let mut source = std::error::Error::source(&error);
+                while let Some(cause) = source {
+                    problem.push_str(&format!(": {cause}"));
+                    source = cause.source();
+                }
+                self.state().problem = Some(format!("{} is not reached: {problem}", self.origin));
+                Answer::Hangup
+            }
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Replaces secrets and personal data in what was recorded: the same value by the same stand-in,
+//! so that keys and cursors keep their relations.
+//!
+//! Of answers every text is replaced, except: numbers and opaque ids under the name of an id, times
+//! (not birthdays), `true` and `false`, what the story itself says, and what stands under a key of
+//! `keep` (there only what has the shape of an address, a number to call or a known value is
+//! replaced). Of requests, which hold only what the story, the answers or the connector say, known
+//! values and those shapes are replaced. Numbers stay but under personal names; JSON keys stay
+//! unless they are addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Number, Value};
+
+use super::proxy::Taken;
+use crate::http::pairs;
+use crate::story::{Exchange, Request, Response, Story, System};
+
+use super::shapes::{self, Shape};
+
+/// What a JSON key says of its values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Secret,
+    /// A person's, whatever it looks like.
+    Personal,
+    Born,
+    Id,
+    Other,
+}
+
+const SECRET: &[&str] =
+    &["token", "secret", "password", "passcode", "passwd", "apikey", "authorization", "signature"];
+const BORN: &[&str] = &["birth", "birthday", "birthdate", "dob", "geburtsdatum", "anniversary"];
+#[rustfmt::skip]
+const PERSONAL: &[&str] = &[
+    "phone", "mobile", "mobil", "handy", "telefon", "fax", "zip", "plz", "postleitzahl", "postcode",
+    "street", "strasse", "house", "city", "ort", "stadt", "lat", "latitude", "lon", "lng",
+    "longitude", "ip", "gender", "geschlecht", "age", "salary", "iban", "card", "attributes",
+    "properties", "profile",
+];
+const ID: &[&str] = &["id", "ids", "uid", "uuid", "key"];
+
+fn meaning(key: &str) -> Meaning {
+    let mut words = vec![String::new()];
+    let mut capital = true;
+    for c in key.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && !capital) {
+            words.push(String::new());
+        }
+        capital = c.is_uppercase();
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+    }
+    let whole = words.concat();
+    let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    // A place in a list is called a token, too.
+    let place = has(&["next", "page", "cursor", "previous", "prev"]);
+    if (has(SECRET) || whole.contains("apikey")) && !place {
+        Meaning::Secret
+    } else if has(BORN) {
+        Meaning::Born
+    } else if has(PERSONAL) {
+        Meaning::Personal
+    } else if has(ID) {
+        Meaning::Id
+    } else {
+        Meaning::Other
+    }
+}
+
+/// The replacements of one story.
+pub(super) struct Standins {
+    /// What the story says itself: somebody wrote it for others to read.
+    told: BTreeSet<String>,
+    keep: Vec<String>,
+    /// Real values of the account's settings and what stands for them.
+    settings: Vec<(String, String, String)>,
+    /// Tokens that were issued.
+    tokens: BTreeSet<String>,
+    known: BTreeMap<String, String>,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl Standins {
+    pub(super) fn new(system: &System, story: &Story, account: &BTreeMap<String, String>) -> Self {
+        let mut told = BTreeSet::new();
+        texts(&story.fields, &mut told);
+        for given in &story.batch {
+            told.insert(given.key.clone());
+            for value in [&given.message, &given.input].into_iter().flatten() {
+                texts(value, &mut told);
+            }
+        }
+        let settings = account.iter().filter(|(_, real)| real.len() >= 4).map(|(name, real)| {
+            let made_up = system.account.get(name).cloned();
+            (name.clone(), real.clone(), made_up.unwrap_or_else(|| "made-up-value".to_owned()))
+        });
+        let mut settings: Vec<_> = settings.collect();
+        settings.sort_by_key(|(_, real, _)| std::cmp::Reverse(real.len()));
+        let keep = system.keep.clone();
+        let (tokens, known, counts) = Default::default();
+        Self { told, keep, settings, tokens, known, counts }
+    }
+
+    /// The exchanges as they may be written.
+    pub(super) fn exchanges(&mut self, taken: &[Taken]) -> Vec<Exchange> {
+        for taken in taken {
+            let body: Option<Value> = serde_json::from_slice(&taken.body).ok();
+            let issued = body
+                .iter()
+                .flat_map(|body| ["access_token", "refresh_token"].map(|it| body.get(it)));
+            self.tokens.extend(issued.flatten().filter_map(Value::as_str).map(str::to_owned));
+        }
+        // Answers first: what they hold is then known where requests repeat it.
+        let responses: Vec<Response> = taken.iter().map(|it| self.response(it)).collect();
+        let mut exchanges: Vec<Exchange> = vec![];
+        for (taken, response) in taken.iter().zip(responses) {
+            let token = response.token().is_some();
+            let exchange = Exchange { request: self.request(taken, token), response };
+            if !(token && exchanges.iter().any(|it| it.request == exchange.request)) {
+                exchanges.push(exchange);
+            }
+        }
+        exchanges
+    }
+
+    fn response(&mut self, taken: &Taken) -> Response {
+        let headers = taken.headers.iter().cloned().collect();
+        let status = taken.status;
+        if taken.body.is_empty() {
+            return Response { status, headers, ..Response::default() };
+        }
+        match serde_json::from_slice::<Value>(&taken.body) {
+            Ok(mut body) => {
+                self.value(&mut body, "", Meaning::Other);
+                Response { status, headers, body: Some(body), text: None }
+            }
+            // Of what cannot be read nothing is known to be harmless.
+            Err(_) => {
+                let text = Some("not JSON".to_owned());
+                Response { status, headers, body: None, text }
+            }
+        }
+    }
+
+    fn value(&mut self, value: &mut Value, key: &str, around: Meaning) {
+        let own = meaning(key);
+        let meaning =
+            if own == Meaning::Other || around == Meaning::Personal { around } else { own };
+        match value {
+            Value::String(text) => *text = self.text(key, own, text),
+            Value::Array(list) => list.iter_mut().for_each(|it| self.value(it, key, meaning)),
+            Value::Object(object) => {
+                // Only what holds a person's own fields tells of all that is in it.
+                let inside = if own == Meaning::Personal { own } else { around };
+                for (key, mut value) in std::mem::take(object) {
+                    self.value(&mut value, &key, inside);
+                    let key = if shapes::of(&key).is_some() { self.scrub(&key) } else { key };
+                    object.insert(key, value);
+                }
+            }
+            Value::Number(number)
+                if matches!(meaning, Meaning::Personal | Meaning::Born | Meaning::Secret) =>
+            {
+                let stand_in = self.number(&number.to_string());
+                *number = Number::from(stand_in);
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, key: &str, meaning: Meaning, text: &str) -> String {
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        if self.tokens.contains(text) || meaning == Meaning::Secret {
+            return format!("not-a-real-{}", key.replace('_', "-").to_lowercase());
+        }
+        if text.trim().is_empty() || self.told.contains(text) {
+            return text.to_owned();
+        }
+        if self.keep.iter().any(|kept| kept == key) {
+            return self.scrub(text);
+        }
+        let stand_in = match shapes::of(text) {
+            Some(Shape::Time) if meaning != Meaning::Born => return text.to_owned(),
+            Some(Shape::Truth) => return text.to_owned(),
+            Some(Shape::Digits | Shape::Opaque) if meaning == Meaning::Id => {
+                return text.to_owned();
+            }
+            Some(Shape::Time) => format!("1970-01-{:02}", self.next("day") % 28 + 1),
+            Some(Shape::Digits) => self.number(text).to_string(),
+            Some(shape) => self.shaped(shape),
+            None if key.to_lowercase().contains("name") => format!("Name{}", self.next("name")),
+            None => format!("text {}", self.next("text")),
+        };
+        self.known.insert(text.to_owned(), stand_in.clone());
+        stand_in
+    }
+
+    fn next(&mut self, kind: &'static str) -> usize {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn number(&mut self, text: &str) -> u64 {
+        if let Some(known) = self.known.get(text).and_then(|it| it.parse().ok()) {
+            return known;
+        }
+        let stand_in = 1_000_000 + self.next("number") as u64;
+        self.known.insert(text.to_owned(), stand_in.to_string());
+        stand_in
+    }
+
+    fn shaped(&mut self, shape: Shape) -> String {
+        match shape {
+            Shape::Mail => format!("person{}@example.com", self.next("mail")),
+            Shape::Address4 => format!("192.0.2.{}", self.next("address")),
+            Shape::Address6 => format!("2001:db8::{:x}", self.next("address")),
+            Shape::Phone => format!("+49155500{:04}", self.next("phone")),
+            Shape::Link => format!("https://example.com/{}", self.next("link")),
+            Shape::Opaque => format!("opaque-{}", self.next("opaque")),
+            Shape::Digits | Shape::Time | Shape::Truth => format!("text {}", self.next("text")),
+        }
+    }
+
+    /// Replaces what is known and what has a person's shape, and leaves the words between.
+    fn scrub(&mut self, text: &str) -> String {
+        if self.told.contains(text) {
+            return text.to_owned();
+        }
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        let mut text = text.to_owned();
+        for (_, real, made_up) in &self.settings {
+            text = text.replace(real, made_up);
+        }
+        for token in &self.tokens {
+            text = text.replace(token.as_str(), "not-a-real-token");
+        }
+        for part in shapes::parts(&text) {
+            if self.told.contains(&part) || self.known.values().any(|it| *it == part) {
+                continue;
+            }
+            let stand_in = match (self.known.get(&part), shapes::of(&part)) {
+                (Some(known), _) => known.clone(),
+                (None, Some(shape)) => self.shaped(shape),
+                (None, None) => continue,
+            };
+            text = text.replace(&part, &stand_in);
+            self.known.insert(part, stand_in);
+        }
+        let mut known: Vec<_> = self.known.iter().filter(|(it, _)| it.len() >= 4).collect();
+        known.sort_by_key(|(it, _)| std::cmp::Reverse(it.len()));
+        for (real, stand_in) in known {
+            if !self.known.values().any(|it| it.contains(real.as_str())) {
+                text = text.replace(real.as_str(), stand_in);
+            }
+        }
+        text
+    }
+
+    fn request(&mut self, taken: &Taken, token: bool) -> Request {
+        let asked = &taken.asked;
+        let method = asked.method.clone();
+        if token {
+            let form = pairs(&asked.body).into_iter().filter(|(name, _)| name == "grant_type");
+            let form = Some(form.collect());
+            return Request { method, path: asked.path().to_owned(), form, ..Request::default() };
+        }
+        let path = asked.path().split('/').map(|part| self.segment(part)).collect::<Vec<_>>();
+        let query = asked.query().into_iter().map(|(name, value)| {
+            let value = if meaning(&name) == Meaning::Secret {
+                "not-a-real-secret".to_owned()
+            } else {
+                self.scrub(&value)
+            };
+            (name, value)
+        });
+        let query = query.collect();
+        let body = serde_json::from_slice::<Value>(&asked.body).ok().map(|mut body| {
+            self.sent(&mut body);
+            body
+        });
+        let path = path.join("/");
+        Request { method, path, query, headers: self.proofs(taken), body, form: None }
+    }
+
+    fn segment(&mut self, part: &str) -> String {
+        let Some(text) =
+            url::form_urlencoded::parse(format!("a={}", part.replace('+', "%2B")).as_bytes())
+                .next()
+                .map(|(_, text)| text.into_owned())
+        else {
+            return part.to_owned();
+        };
+        let scrubbed = self.scrub(&text);
+        if scrubbed == text {
+            return part.to_owned();
+        }
+        let mut url = url::Url::parse("http://localhost").ok();
+        let escaped = url.as_mut().and_then(|url| {
+            url.path_segments_mut().ok()?.push(&scrubbed);
+            Some(url.path().trim_start_matches('/').to_owned())
+        });
+        escaped.unwrap_or(scrubbed)
+    }
+
+    fn sent(&mut self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.scrub(text),
+            Value::Array(list) => list.iter_mut().for_each(|it| self.sent(it)),
+            Value::Object(object) => {
+                for (key, mut value) in std::mem::take(object) {
+                    self.sent(&mut value);
+                    let key = if shapes::of(&key).is_some() { self.scrub(&key) } else { key };
+                    object.insert(key, value);
+                }
+            }
+            Value::Number(number) => {
+                let known =
+                    self.known.get(&number.to_string()).and_then(|it| it.parse::<u64>().ok());
+                if let Some(known) = known {
+                    *number = Number::from(known);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The headers that prove who asks, with names in place of the values.
+    fn proofs(&self, taken: &Taken) -> BTreeMap<String, String> {
+        let mut proofs = BTreeMap::new();
+        for (name, value) in &taken.asked.headers {
+            let bearer = value.strip_prefix("Bearer ").is_some_and(|it| self.tokens.contains(it));
+            let setting = self.settings.iter().find(|(_, real, _)| real == value);
+            if bearer {
+                proofs.insert(name.clone(), "Bearer {token}".to_owned());
+            } else if let Some((setting, ..)) = setting {
+                proofs.insert(name.clone(), format!("{{{setting}}}"));
+            }
+        }
+        proofs
+    }
+
+    /// What should have been replaced and is still in a text.
+    pub(super) fn remains(&self, text: &str) -> Option<String> {
+        let harmless = |real: &str| {
+            let told = self.told.iter().any(|it| it.contains(real));
+            told || self.known.values().any(|it| it.contains(real))
+        };
+        for (name, real, made_up) in &self.settings {
+            if text.contains(real.as_str()) && !made_up.contains(real.as_str()) && !harmless(real) {
+                return Some(format!("the account's `{name}`"));
+            }
+        }
+        if self.tokens.iter().any(|token| text.contains(token.as_str())) {
+            return Some("a token".to_owned());
+        }
+        let long = |it: &&String| it.len() >= 4 && !harmless(it);
+        let found = self.known.keys().filter(long).find(|it| {
+            text.contains(&format!("\"{it}\""))
+                || (shapes::is_personal(it) && text.contains(it.as_str()))
+        });
+        found.map(|_| "a value that was replaced elsewhere".to_owned())
+    }
+}
+
+fn texts(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => drop(into.insert(text.clone())),
+        Value::Array(list) => list.iter().for_each(|it| texts(it, into)),
+        Value::Object(object) => object.values().for_each(|it| texts(it, into)),
+        _ => {}
+    }
+}

@@ -1,0 +1,299 @@
+//! What the files of `tests/exchanges` say: the system, and a story a file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use connector::{Error, Outcome, Page, Timestamp, Want};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The file that says what all stories of a folder have in common.
+pub(crate) const SYSTEM: &str = "system.json";
+
+/// Why the files cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct Unreadable {
+    path: PathBuf,
+    problem: String,
+}
+
+impl Unreadable {
+    pub(crate) fn new(path: &Path, problem: impl ToString) -> Self {
+        Self { path: path.to_owned(), problem: problem.to_string() }
+    }
+}
+
+/// `system.json`: what all stories of a connector have in common.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct System {
+    /// The path of the base URL: `/v3`, or empty.
+    #[serde(default)]
+    pub(crate) base_path: String,
+    /// Made-up values of the account's settings.
+    #[serde(default)]
+    pub(crate) account: BTreeMap<String, String>,
+    /// The system has no other sign for the last page than that it is not full.
+    #[serde(default)]
+    pub(crate) short_page_ends: bool,
+    /// Bodies with which the system reports a failure under the status 200.
+    #[serde(default)]
+    pub(crate) failures_inside_200: Vec<FailureInside>,
+    /// The keys in answers whose values are words of the system, not data of people: recording
+    /// keeps them.
+    #[serde(default)]
+    pub(crate) keep: Vec<String>,
+}
+
+/// One failure under the status 200.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FailureInside {
+    pub(crate) body: Value,
+    /// What it means to the caller.
+    pub(crate) is: Kind,
+}
+
+/// The variants of [`Error`] by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Kind {
+    Retry,
+    Unauthorized,
+    TooLarge,
+    Unknown,
+    Reject,
+    Config,
+}
+
+impl Kind {
+    pub(crate) const fn of(error: &Error) -> Self {
+        match error {
+            Error::Retry { .. } => Self::Retry,
+            Error::Unauthorized { .. } => Self::Unauthorized,
+            Error::TooLarge { .. } => Self::TooLarge,
+            Error::Unknown { .. } => Self::Unknown,
+            Error::Reject { .. } => Self::Reject,
+            Error::Config { .. } => Self::Config,
+        }
+    }
+}
+
+/// One call of a trigger or an action, and how the system answered.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Story {
+    /// What happens, in a sentence.
+    pub(crate) about: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trigger: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) action: Option<String>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) fields: Value,
+    /// The time here while the story is played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) now: Option<Timestamp>,
+    /// A trigger's: what is asked for; everything without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Timestamp>,
+    /// An action's: the messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) batch: Vec<Given>,
+    /// Requests and answers, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exchanges: Vec<Exchange>,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expect: Option<Expect>,
+    /// The file's name without its ending.
+    #[serde(skip)]
+    pub(crate) name: String,
+}
+
+impl Story {
+    pub(crate) fn want(&self) -> Want {
+        self.since.map_or(Want::All, |since| Want::Changed { since })
+    }
+
+    pub(crate) fn fields(&self) -> Value {
+        if self.fields.is_null() {
+            Value::Object(serde_json::Map::new())
+        } else {
+            self.fields.clone()
+        }
+    }
+}
+
+/// One message of an action's batch: as it is mapped, or the input itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Given {
+    pub(crate) key: String,
+    /// `{ metadata, data }`, which the default mapping turns into the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) input: Option<Value>,
+}
+
+/// One request and its answer.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Exchange {
+    pub(crate) request: Request,
+    pub(crate) response: Response,
+}
+
+/// A request as it is compared.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// As sent, escapes and all.
+    pub(crate) path: String,
+    /// Unescaped; values of a name that comes again are joined by commas.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) query: BTreeMap<String, String>,
+    /// Those that carry credentials: `{apiKey}` is the setting, `{token}` the present token.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<Value>,
+    /// A token request's, without its secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) form: Option<BTreeMap<String, String>>,
+}
+
+/// An answer as it is given.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<Value>,
+    /// A body that is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+}
+
+impl Response {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match (&self.body, &self.text) {
+            (Some(body), _) => body.to_string().into_bytes(),
+            (None, Some(text)) => text.clone().into_bytes(),
+            (None, None) => vec![],
+        }
+    }
+
+    /// The token that it issues, if it issues one.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.body.as_ref()?.get("access_token")?.as_str()
+    }
+}
+
+/// What came of a story.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) enum Expect {
+    /// The call failed.
+    Error(Kind),
+    /// Scans, a partition each; a trigger without partitions has one, called "".
+    Scans(Vec<ScanFound>),
+    /// What became of each message.
+    Outcomes(Vec<Became>),
+}
+
+/// The pages of one partition.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScanFound {
+    pub(crate) partition: String,
+    pub(crate) pages: Vec<Vec<Found>>,
+}
+
+/// A record that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Found {
+    pub(crate) key: String,
+    pub(crate) version: Option<Timestamp>,
+}
+
+impl Found {
+    pub(crate) fn all(page: &Page<Value>) -> Vec<Self> {
+        let found =
+            |record: &connector::Record| Self { key: record.key.clone(), version: record.version };
+        page.records.iter().map(found).collect()
+    }
+}
+
+/// What became of one message.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(crate) enum Became {
+    Done {
+        value: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target_key: Option<String>,
+    },
+    Rejected {
+        code: String,
+        reason: String,
+    },
+    Retry,
+    Unknown,
+}
+
+impl Became {
+    pub(crate) fn of(outcome: Option<&Outcome>) -> Self {
+        match outcome {
+            None => Self::Unknown,
+            Some(Outcome::Done { value, target_key }) => {
+                Self::Done { value: value.clone(), target_key: target_key.clone() }
+            }
+            Some(Outcome::Rejected { code, reason }) => {
+                Self::Rejected { code: code.clone(), reason: reason.clone() }
+            }
+            Some(Outcome::Retry { .. }) => Self::Retry,
+        }
+    }
+
+    /// Whether nothing is left to be found out or sent again.
+    pub(crate) const fn is_settled(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Rejected { .. })
+    }
+}
+
+/// Reads `system.json` and the stories of a folder, in the order of their names.
+pub(crate) fn read(folder: &Path) -> Result<(System, Vec<Story>), Unreadable> {
+    let listed = std::fs::read_dir(folder).map_err(|error| Unreadable::new(folder, error))?;
+    let mut paths = vec![];
+    for entry in listed {
+        paths.push(entry.map_err(|error| Unreadable::new(folder, error))?.path());
+    }
+    paths.sort();
+    let mut system = System::default();
+    let mut stories = vec![];
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|it| it == "json")) {
+        let text = std::fs::read_to_string(path).map_err(|error| Unreadable::new(path, error))?;
+        if path.ends_with(SYSTEM) {
+            system = serde_json::from_str(&text).map_err(|error| Unreadable::new(path, error))?;
+            continue;
+        }
+        let mut story: Story =
+            serde_json::from_str(&text).map_err(|error| Unreadable::new(path, error))?;
+        if story.trigger.is_some() == story.action.is_some() {
+            return Err(Unreadable::new(path, "a story names one `trigger` or one `action`"));
+        }
+        if story.action.is_some() && story.batch.is_empty() {
+            return Err(Unreadable::new(path, "the story of an action needs a `batch`"));
+        }
+        story.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        stories.push(story);
+    }
+    Ok((system, stories))
+}
