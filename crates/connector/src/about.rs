@@ -128,9 +128,9 @@ impl About {
         if capabilities.count() != self.capabilities().len() {
             problems.push("every line of Capabilities is `- What: which`".to_owned());
         }
-        let lines = self.section("Troubleshooting").lines().filter(|line| !line.is_empty());
+        let mut lines = self.section("Troubleshooting").lines().filter(|line| !line.is_empty());
         let is_row = |line: &str| line.starts_with("|--") || line.split(" | ").count() == 3;
-        if !lines.map(is_row).all(|row| row) {
+        if !lines.all(is_row) {
             problems.push("Troubleshooting is a table: symptom, cause, way out".to_owned());
         }
         problems
