@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
-use schemars::{Schema, schema_for};
+use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::Value;
 
 use crate::account::{Account, AccountError, Setting, Values};
@@ -63,6 +63,10 @@ pub struct TriggerDescriptor {
     pub volatile: &'static [&'static str],
     /// The JSON Schema of its fields.
     pub fields: fn() -> Schema,
+    /// The JSON Schema of a record as the system gives it, if it is declared.
+    pub record: Option<fn() -> Schema>,
+    /// The JSON Schema of a message's data as the default mapping makes it, if it is declared.
+    pub message: Option<fn() -> Schema>,
     /// Checks fields and makes the trigger; the error says what does not fit.
     pub configure: fn(Value) -> Result<Arc<dyn ErasedTrigger>, String>,
 }
@@ -175,12 +179,37 @@ impl Connector {
             changes: T::CHANGES,
             volatile: T::VOLATILE,
             fields: || schema_for!(T),
+            record: None,
+            message: None,
             configure: |fields| {
                 let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
                 it.validate()?;
                 Ok(Arc::new(trigger::Erased(it)))
             },
         });
+        self
+    }
+
+    /// Declares what a record of the trigger declared last looks like, as the system gives it.
+    ///
+    /// It serves those who write mappings: `check` warns where one reads a field that is not among
+    /// `T`'s. What `T` leaves open (a map, a JSON value) stays open; records are not held against
+    /// it when they come.
+    #[must_use]
+    pub fn record<T: JsonSchema>(mut self) -> Self {
+        if let Some(trigger) = self.triggers.last_mut() {
+            trigger.record = Some(|| schema_for!(T));
+        }
+        self
+    }
+
+    /// Declares what the default mapping of the trigger declared last makes of a record: the data
+    /// of its messages. It serves as [`Connector::record`] does.
+    #[must_use]
+    pub fn message<T: JsonSchema>(mut self) -> Self {
+        if let Some(trigger) = self.triggers.last_mut() {
+            trigger.message = Some(|| schema_for!(T));
+        }
         self
     }
 

@@ -13,16 +13,19 @@
 mod get_receivers_by_group_id_polling;
 mod get_receivers_polling;
 mod group;
+mod raw_receiver;
 mod receivers;
 mod rejections;
 mod upsert;
 mod upsert_receiver;
 
 use connector::Failure;
+use connector::contact::Contact;
 use connector::prelude::*;
 
 use get_receivers_by_group_id_polling::GetReceiversByGroupIdPolling;
 use get_receivers_polling::GetReceiversPolling;
+use raw_receiver::RawReceiver;
 use upsert_receiver::UpsertReceiver;
 
 /// From a receiver as the API gives it to the contact model.
@@ -44,10 +47,14 @@ pub fn connector() -> Connector {
         .limit("default", 4)
         .failure_inside_200(failure)
         .polling::<GetReceiversPolling>("getReceiversPolling", RECEIVER_TO_CONTACT)
+        .record::<RawReceiver>()
+        .message::<Contact>()
         .polling::<GetReceiversByGroupIdPolling>(
             "getReceiversByGroupIdPolling",
             RECEIVER_TO_CONTACT,
         )
+        .record::<RawReceiver>()
+        .message::<Contact>()
         .action::<UpsertReceiver>("upsertReceiver", CONTACT_TO_RECEIVER)
 }
 
