@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Api, Error, Outcomes, Result};
+use crate::{Api, Error, Outcomes, Rejection, Result};
 
 /// Writes messages to a system.
 ///
@@ -20,6 +20,8 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     type Input: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static;
     /// The largest batch that one call takes.
     const MAX_BATCH: usize = 1;
+    /// How it refuses messages, in the page's order; every code that it gives is one of these.
+    const REJECTIONS: &'static [Rejection] = &[];
 
     /// Says what is wrong with the fields beyond their types.
     fn validate(&self) -> Result<(), String> {

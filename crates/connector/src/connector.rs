@@ -8,7 +8,8 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::Value;
 
 use crate::account::{Account, AccountError, Setting, Values};
-use crate::{Action, Auth, Changes, ErasedAction, ErasedTrigger, Limit, PollingTrigger};
+use crate::{About, Action, Auth, Changes, ErasedAction, ErasedTrigger, Handling, Limit};
+use crate::{PollingTrigger, Rejection};
 use crate::{action, trigger};
 
 /// The base URL of an account's system, from its settings.
@@ -31,6 +32,9 @@ pub struct Failure {
 pub struct Connector {
     name: &'static str,
     about: &'static str,
+    documentation: About,
+    access: Handling,
+    deletion: Handling,
     base_url: BaseUrlOf,
     auth: Auth,
     settings: Vec<Setting>,
@@ -55,6 +59,8 @@ pub struct TriggerDescriptor {
     pub mapping: &'static str,
     /// How it tells changes.
     pub changes: Changes,
+    /// What changes without meaning: [`PollingTrigger::VOLATILE`].
+    pub volatile: &'static [&'static str],
     /// The JSON Schema of its fields.
     pub fields: fn() -> Schema,
     /// The JSON Schema of a record as the system gives it, if it is declared.
@@ -78,6 +84,8 @@ pub struct ActionDescriptor {
     pub input: fn() -> Schema,
     /// The largest batch of one call.
     pub max_batch: usize,
+    /// How it refuses messages.
+    pub rejections: &'static [Rejection],
     /// Checks fields and makes the action; the error says what does not fit.
     pub configure: fn(Value) -> Result<Arc<dyn ErasedAction>, String>,
 }
@@ -89,6 +97,9 @@ impl Connector {
         Self {
             name,
             about: "",
+            documentation: About::default(),
+            access: Handling::default(),
+            deletion: Handling::default(),
             base_url: BaseUrlOf::Fixed(base_url),
             auth,
             settings,
@@ -103,6 +114,21 @@ impl Connector {
     #[must_use]
     pub const fn about(mut self, about: &'static str) -> Self {
         self.about = about;
+        self
+    }
+
+    /// Adds what its page says that code cannot, in Markdown; [`About`] says in which form.
+    #[must_use]
+    pub const fn page(mut self, markdown: &'static str) -> Self {
+        self.documentation = About::new(markdown);
+        self
+    }
+
+    /// Says what becomes of a person's request for access to their data and for its deletion;
+    /// [`Handling::ByHand`] if nothing is said.
+    #[must_use]
+    pub const fn privacy(mut self, access: Handling, deletion: Handling) -> Self {
+        (self.access, self.deletion) = (access, deletion);
         self
     }
 
@@ -151,6 +177,7 @@ impl Connector {
             name,
             mapping,
             changes: T::CHANGES,
+            volatile: T::VOLATILE,
             fields: || schema_for!(T),
             record: None,
             message: None,
@@ -195,6 +222,7 @@ impl Connector {
             fields: || schema_for!(A),
             input: || schema_for!(A::Input),
             max_batch: A::MAX_BATCH.max(1),
+            rejections: A::REJECTIONS,
             configure: |fields| {
                 let it: A = serde_json::from_value(fields).map_err(|error| error.to_string())?;
                 it.validate()?;
@@ -212,6 +240,39 @@ impl Connector {
     /// What the system is, in one sentence.
     pub const fn description(&self) -> &'static str {
         self.about
+    }
+
+    /// The system's name as people write it; the connector's own if its page has no title.
+    pub fn title(&self) -> &'static str {
+        Some(self.documentation.title()).filter(|title| !title.is_empty()).unwrap_or(self.name)
+    }
+
+    /// What its page says that code cannot.
+    pub const fn documentation(&self) -> About {
+        self.documentation
+    }
+
+    /// What becomes of a person's request for access to their data.
+    pub const fn access(&self) -> Handling {
+        self.access
+    }
+
+    /// What becomes of a person's request for the deletion of their data.
+    pub const fn deletion(&self) -> Handling {
+        self.deletion
+    }
+
+    /// How its accounts prove who they are.
+    pub const fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Where the system is, unless an account's settings decide that.
+    pub const fn default_base_url(&self) -> Option<&'static str> {
+        match self.base_url {
+            BaseUrlOf::Fixed(url) => Some(url),
+            BaseUrlOf::Settings(_) => None,
+        }
     }
 
     /// The settings of its accounts.

@@ -6,6 +6,7 @@
 //! This crate must not know flows, stores or the engine. A connector holds no state between
 //! calls and cannot touch the store: only the engine writes state.
 
+mod about;
 mod account;
 mod action;
 mod api;
@@ -21,6 +22,7 @@ mod response;
 mod secret;
 mod trigger;
 
+pub use about::{About, Handling, Trouble};
 pub use account::{Account, AccountError, Setting, Values};
 pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
 pub use api::{Api, Observed, Request, Services};
@@ -29,7 +31,7 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor};
 pub use error::{Error, Result};
 pub use limit::{Limit, Limiter, Permit, Unlimited};
-pub use outcome::{Outcome, Outcomes};
+pub use outcome::{Outcome, Outcomes, Rejection};
 pub use response::Response;
 pub use secret::{Redactor, Secret};
 pub use trigger::{Changes, ErasedTrigger, Page, PollingTrigger, Record, Scan, Want};
@@ -37,8 +39,8 @@ pub use trigger::{Changes, ErasedTrigger, Page, PollingTrigger, Record, Scan, Wa
 /// What a connector's file imports.
 pub mod prelude {
     pub use crate::{
-        Action, Api, Auth, Batch, Changes, Connector, Error, Limit, Outcome, Outcomes, Page,
-        PollingTrigger, Record, Response, Result, Scan, Setting, Timestamp, Want,
+        Action, Api, Auth, Batch, Changes, Connector, Error, Handling, Limit, Outcome, Outcomes,
+        Page, PollingTrigger, Record, Rejection, Response, Result, Scan, Setting, Timestamp, Want,
     };
     pub use async_trait::async_trait;
     pub use http::{Method, StatusCode};

@@ -42,6 +42,39 @@ impl Outcome {
     }
 }
 
+/// A way in which an action refuses a message: its stable code, for dead letters and the page.
+///
+/// A number in angle brackets stands for any: `http<status>` is `http400`, `http422` and so on,
+/// `<number>` a code of the system's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The code that the dead letter carries.
+    pub code: &'static str,
+    /// What it says about the message.
+    pub meaning: &'static str,
+    /// What somebody can do about it.
+    pub way_out: &'static str,
+}
+
+impl Rejection {
+    /// A refusal with this code.
+    pub const fn new(code: &'static str, meaning: &'static str, way_out: &'static str) -> Self {
+        Self { code, meaning, way_out }
+    }
+
+    /// The outcome of one message that is refused so, and why it is.
+    pub fn because(&self, reason: impl Into<String>) -> Outcome {
+        Outcome::rejected(self.code, reason)
+    }
+
+    /// Whether a dead letter with this code is one of these.
+    pub fn covers(&self, code: &str) -> bool {
+        let Some((before, _)) = self.code.split_once('<') else { return self.code == code };
+        let number = code.strip_prefix(before).unwrap_or("");
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    }
+}
+
 /// The outcomes of a batch, by position; all unset at first. What stays unset is unknown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcomes(Vec<Option<Outcome>>);
@@ -75,5 +108,20 @@ impl Outcomes {
     /// The outcomes, by position; `None` is unknown.
     pub fn into_vec(self) -> Vec<Option<Outcome>> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_in_brackets_is_any_number() {
+        let http = Rejection::new("http<status>", "", "");
+        assert!(http.covers("http422") && !http.covers("http") && !http.covers("httpx"));
+        let own = Rejection::new("<number>", "", "");
+        assert!(own.covers("515") && !own.covers("noEmail"));
+        let plain = Rejection::new("noEmail", "", "");
+        assert!(plain.covers("noEmail") && !plain.covers("noEmail2"));
     }
 }

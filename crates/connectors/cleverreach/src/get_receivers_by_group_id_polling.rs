@@ -9,6 +9,7 @@ use crate::receivers::{self, Cursor, PageSize};
 /// `groupId` or by `groupName`, not by both.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "groupName": "Newsletter" }]))]
 pub(crate) struct GetReceiversByGroupIdPolling {
     /// The group's id, as CleverReach shows it in the group's address and settings.
     #[serde(default)]

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use connector::prelude::*;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::rejections;
+
 /// As many groups are named in an error; an account may have hundreds.
 const NAMED: usize = 20;
 
@@ -123,26 +125,20 @@ pub(crate) fn by_categories<'g>(
         [group] => Ok(group),
         [group, ..] if first_match => Ok(group),
         [] if categories.is_empty() => {
-            Err(Outcome::rejected("noGroup", "the contact has no categories to find its group by"))
+            Err(rejections::NO_GROUP.because("the contact has no categories to find its group by"))
         }
-        [] => Err(Outcome::rejected(
-            "noGroup",
-            format!(
-                "no group is called like a category of the contact ({}); there are {}",
-                quoted(),
-                listed(groups)
-            ),
-        )),
-        several => Err(Outcome::rejected(
-            "severalGroups",
-            format!(
-                "the contact's categories ({}) name {} groups: {}; `firstMatch: true` takes the \
+        [] => Err(rejections::NO_GROUP.because(format!(
+            "no group is called like a category of the contact ({}); there are {}",
+            quoted(),
+            listed(groups)
+        ))),
+        several => Err(rejections::SEVERAL_GROUPS.because(format!(
+            "the contact's categories ({}) name {} groups: {}; `firstMatch: true` takes the \
                  first",
-                quoted(),
-                several.len(),
-                listed(several.iter().copied())
-            ),
-        )),
+            quoted(),
+            several.len(),
+            listed(several.iter().copied())
+        ))),
     }
 }
 

@@ -1,9 +1,8 @@
 //! CleverReach: the receivers of an e-mail marketing account, read and written by REST API v3.
 //!
 //! Start with [`connector`]; each trigger and action has its file, `receivers.rs` holds how both
-//! triggers read a group, `upsert/` how one call writes receivers. Credentials: an OAuth2 app of
-//! the account (My Account > Extras > REST API) gives client id and secret; its scope must cover
-//! groups and receivers, and forms where confirmation mails are sent.
+//! triggers read a group, `upsert/` how one call writes receivers. Credentials, roles, limits and
+//! what goes wrong are in `about.md`, for whoever uses it.
 //!
 //! Limits: the vendor documents none and answers 429 when it has enough; four requests at once.
 //! Deletions are not seen, and one between two pages of a scan can hide one receiver until a
@@ -16,6 +15,7 @@ mod get_receivers_polling;
 mod group;
 mod raw_receiver;
 mod receivers;
+mod rejections;
 mod upsert;
 mod upsert_receiver;
 
@@ -42,6 +42,8 @@ pub fn connector() -> Connector {
     let auth = Auth::client_credentials("/oauth/token.php");
     Connector::new("cleverreach", "https://rest.cleverreach.com/v3", auth)
         .about("E-mail marketing: groups of receivers.")
+        .page(include_str!("about.md"))
+        .privacy(Handling::ByHand, Handling::ByHand)
         .limit("default", 4)
         .failure_inside_200(failure)
         .polling::<GetReceiversPolling>("getReceiversPolling", RECEIVER_TO_CONTACT)

@@ -6,6 +6,7 @@ use connector::prelude::*;
 use serde_json::Map;
 
 use crate::group::{self, Group, Id};
+use crate::rejections;
 use crate::upsert::{self, Call};
 
 /// Creates receivers in a group, or changes those that are there; an e-mail address is one
@@ -13,6 +14,9 @@ use crate::upsert::{self, Call};
 /// on. The group is given by one of `groupId`, `groupName` and `groupFromCategories`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [
+    { "groupName": "Newsletter", "activation": "doubleOptIn", "formId": 135790 }
+]))]
 pub(crate) struct UpsertReceiver {
     /// The group's id, as CleverReach shows it in the group's address and settings.
     #[serde(default)]
@@ -58,6 +62,11 @@ pub(crate) enum Activation {
 /// One receiver.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{
+    "email": "ada@example.com",
+    "attributes": { "firstname": "Ada", "customer_number": "C-7" },
+    "tags": ["vip"]
+}]))]
 pub(crate) struct Receiver {
     /// The e-mail address, by which CleverReach knows a receiver of a group.
     #[serde(default)]
@@ -104,18 +113,18 @@ impl Receiver {
     fn refusal(&self) -> Option<Outcome> {
         let email = self.address();
         if email.is_empty() {
-            return Some(Outcome::rejected("noEmail", "the receiver has no e-mail address"));
+            return Some(rejections::NO_EMAIL.because("the receiver has no e-mail address"));
         }
         // A comma would be two addresses where known receivers are looked up.
         if !email.contains('@') || email.contains(|c: char| c.is_whitespace() || c == ',') {
             let reason = format!("\"{email}\" is not an e-mail address");
-            return Some(Outcome::rejected("invalidAddress", reason));
+            return Some(rejections::INVALID_ADDRESS.because(reason));
         }
         let mut attributes = self.attributes.iter().chain(&self.global_attributes);
         let odd = |value: &Value| value.is_boolean() || value.is_array() || value.is_object();
         attributes.find(|(_, value)| odd(value)).map(|(name, _)| {
             let reason = format!("the attribute `{name}` is neither text nor a number");
-            Outcome::rejected("badAttribute", reason)
+            rejections::BAD_ATTRIBUTE.because(reason)
         })
     }
 }
@@ -126,6 +135,7 @@ impl Action for UpsertReceiver {
     /// Half of what clients of the API send at most; the vendor's own begin with 250 and halve on
     /// 413, as the engine does.
     const MAX_BATCH: usize = 500;
+    const REJECTIONS: &'static [Rejection] = rejections::ALL;
 
     fn validate(&self) -> Result<(), String> {
         let name = self.group_name.as_deref();

@@ -2,6 +2,8 @@
 
 use connector::prelude::*;
 
+use crate::rejections;
+
 /// One record of an upload's `d`, by its position there.
 pub(crate) struct Sent<'a> {
     /// Its position in the batch.
@@ -98,7 +100,7 @@ impl Refusal {
         let code = match &self.code {
             Some(Value::String(code)) => code.clone(),
             Some(Value::Number(code)) => code.to_string(),
-            _ => "refused".to_owned(),
+            _ => rejections::REFUSED.code.to_owned(),
         };
         let reason = self.text().rsplit_once(SKIPPED).map_or(self.text(), |(reason, _)| reason);
         match reason.trim() {

@@ -1,8 +1,7 @@
 //! CleverTap: profiles of a customer engagement project, uploaded by its server API.
 //!
-//! Start with [`connector`]; each action has its file. Credentials: project id and passcode from
-//! Settings > Project of the dashboard, whose address also names the region; the passcode must
-//! be allowed to upload profiles. A wrong region looks like wrong credentials.
+//! Start with [`connector`]; each action has its file. Credentials, roles, limits and what goes
+//! wrong are in `about.md`, for whoever uses it.
 //!
 //! Limits: 15 uploads and 3 other requests at once per project, 1,000 records an upload (the
 //! vendor's request limits). More is answered with 429 and sent again later.
@@ -10,6 +9,7 @@
 //! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
 
 mod answer;
+mod rejections;
 mod upload_profiles;
 
 use connector::prelude::*;
@@ -41,6 +41,8 @@ pub fn connector() -> Connector {
     );
     Connector::new("clevertap", "https://api.clevertap.com", auth)
         .about("Customer engagement: profiles of people and what they do.")
+        .page(include_str!("about.md"))
+        .privacy(Handling::ByHand, Handling::ByHand)
         .setting(region.or("eu").checked(is_region))
         .base_url(base_url)
         .limit("upload", 15)

@@ -3,12 +3,13 @@
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::answer;
+use crate::{answer, rejections};
 
 /// Creates the profiles of people, or changes those that are there. Uploading a profile again
 /// changes nothing. A profile that CleverTap refuses becomes a dead letter, the others go on.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "identity": "email" }]))]
 pub(crate) struct UploadProfiles {
     /// What the default mapping identifies a profile by: `recordUid`, the record's id in the
     /// system that it comes from, or `email`, the contact's first e-mail address.
@@ -31,6 +32,10 @@ enum Identity {
 /// One profile, with exactly one of `identity`, `FBID`, `GPID` and `objectId`.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [{
+    "identity": "279",
+    "profileData": { "Name": "Ada Lovelace", "Customer Type": "Platinum" }
+}]))]
 pub(crate) struct Profile {
     /// Your own id of the person.
     #[serde(default, deserialize_with = "id", skip_serializing_if = "Option::is_none")]
@@ -92,12 +97,9 @@ impl Profile {
         let mut given = self.identifiers();
         match (given.next(), given.next()) {
             (Some(identifier), None) => Ok(identifier),
-            (None, _) => Err(Outcome::rejected(
-                "noIdentity",
-                "the profile has none of identity, FBID, GPID and objectId",
-            )),
-            (Some((first, _)), Some((second, _))) => Err(Outcome::rejected(
-                "severalIdentities",
+            (None, _) => Err(rejections::NO_IDENTITY
+                .because("the profile has none of identity, FBID, GPID and objectId")),
+            (Some((first, _)), Some((second, _))) => Err(rejections::SEVERAL_IDENTITIES.because(
                 format!("the profile has both {first} and {second}; exactly one is needed"),
             )),
         }
@@ -129,6 +131,7 @@ struct Upload<'a> {
 impl Action for UploadProfiles {
     type Input = Profile;
     const MAX_BATCH: usize = 1000;
+    const REJECTIONS: &'static [Rejection] = rejections::ALL;
 
     fn idempotent(&self) -> bool {
         true

@@ -4,6 +4,7 @@ use connector::prelude::*;
 
 use super::Call;
 use crate::group::Id;
+use crate::rejections;
 
 /// What became of one receiver.
 #[derive(Debug, PartialEq)]
@@ -65,14 +66,14 @@ fn refused(text: &str, email: &str, redact: impl Fn(&str) -> String) -> Option<R
         return None;
     }
     let said = text.to_lowercase();
-    let code = if said.contains("invalid address") {
-        "invalidAddress"
+    let refusal = if said.contains("invalid address") {
+        rejections::INVALID_ADDRESS
     } else if said.contains("duplicate address") {
-        "duplicateAddress"
+        rejections::DUPLICATE_ADDRESS
     } else {
-        "refused"
+        rejections::REFUSED
     };
-    Some(Row::Refused(Outcome::rejected(code, redact(text))))
+    Some(Row::Refused(refusal.because(redact(text))))
 }
 
 fn same(one: &str, other: &str) -> bool {

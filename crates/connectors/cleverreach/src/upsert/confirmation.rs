@@ -3,6 +3,7 @@
 use connector::prelude::*;
 
 use crate::group::Id;
+use crate::rejections;
 use crate::upsert_receiver::Receiver;
 
 /// A form whose mail is sent, until one of them fails.
@@ -47,7 +48,7 @@ impl<'a> Form<'a> {
                     shown(id),
                     self.id.0
                 );
-                Outcome::rejected("confirmation", reason)
+                rejections::CONFIRMATION.because(reason)
             }
         };
         // A refusal may be about one address.
@@ -80,7 +81,7 @@ pub(super) fn never_left(id: Option<&Id>) -> Outcome {
          again, which creates it anew, or activate it there if it has agreed",
         shown(id)
     );
-    Outcome::rejected("confirmation", reason)
+    rejections::CONFIRMATION.because(reason)
 }
 
 fn shown(id: Option<&Id>) -> String {
