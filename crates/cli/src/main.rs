@@ -11,6 +11,7 @@ mod keys;
 mod progress;
 mod project;
 mod registry;
+mod scaffold;
 mod serve;
 mod signals;
 mod vault;
@@ -56,6 +57,7 @@ async fn run(cli: Cli) -> Result {
     let (config, json) = (cli.config.as_deref(), cli.json);
     match cli.command {
         Command::Demo(args) => commands::demo::run(args, json).await,
+        Command::New(args) => commands::new::run(config, &args, json),
         Command::Check(files) => commands::check::run(config, &files.flows, json),
         Command::Test(files) => commands::test::run(config, &files.flows, json),
         Command::Schedule(args) => commands::schedule::run(config, &args, json),
@@ -65,7 +67,8 @@ async fn run(cli: Cli) -> Result {
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
         Command::Secret(command) => commands::secret::run(config, command, json).await,
-        Command::Schema { of } => commands::schema::run(of),
+        Command::Completions { shell } => commands::completions::run(shell),
+        Command::Schema { of, write } => commands::schema::run(config, of, write),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::registry;
 use crate::vault::Vault;
 
 /// The configuration, unless another one is named.
-const CONFIG: &str = "towpath.yaml";
+pub(crate) const CONFIG: &str = "towpath.yaml";
 /// Where state is kept unless towpath.yaml says otherwise, beside it.
 const STORE: &str = ".towpath/store";
 
@@ -65,6 +65,16 @@ impl Project {
             }
         };
         Ok((Self { root, config_path, config, connectors }, checked))
+    }
+
+    /// A project whose towpath.yaml has this text, or without one the text of its file.
+    pub(crate) fn of_text(path: &Path, text: Option<&str>) -> Result<Self> {
+        let Some(text) = text else { return Self::read(Some(path)) };
+        let connectors = registry::connectors();
+        let (config, findings) = flow::config::check(&path.to_string_lossy(), text, &connectors);
+        Checked { text: text.to_owned(), findings }.report()?;
+        let root = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Ok(Self { root, config_path: path.to_owned(), config, connectors })
     }
 
     /// Checks one flow file and gives what is wrong with it.
