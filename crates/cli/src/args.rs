@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 mod completions;
+mod map;
 mod new;
 mod secret;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use connector::Timestamp;
 
+pub(crate) use map::Map;
 pub(crate) use new::New;
 pub(crate) use secret::Secret;
 
@@ -51,6 +53,13 @@ pub(crate) enum Command {
     Check(Files),
     /// Runs the tests in flow files: what would be sent for which record. Reads files only.
     Test(Files),
+    /// Tries a flow's mappings on records: what would be sent, or where a mapping fails.
+    ///
+    /// Of each record it shows the record, the message that the trigger's mapping makes of it, and
+    /// for each step whether its condition lets the message pass and what would be sent. Nothing is
+    /// sent. Where a mapping fails, its place in the flow file is shown, and the exit code is 7.
+    #[command(after_help = map::HELP)]
+    Map(Map),
     /// Shows when flows run next, in their time zone and in UTC. Reads files only.
     ///
     /// A flow's run begins a little after its tick, by its jitter: always the same for the same

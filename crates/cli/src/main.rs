@@ -14,6 +14,7 @@ mod registry;
 mod scaffold;
 mod serve;
 mod signals;
+mod trial;
 mod vault;
 
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ async fn run(cli: Cli) -> Result {
         Command::New(args) => commands::new::run(config, &args, json),
         Command::Check(files) => commands::check::run(config, &files.flows, json),
         Command::Test(files) => commands::test::run(config, &files.flows, json),
+        Command::Map(args) => commands::map::run(config, &args, json).await,
         Command::Schedule(args) => commands::schedule::run(config, &args, json),
         Command::Run(args) => commands::run::run(config, &args, json).await,
         Command::Serve(args) => commands::serve::run(config, &args, json).await,

@@ -66,7 +66,12 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
     to_edit.extend(accounts.to_edit.iter().cloned());
     let written = scaffold::config(&accounts.text);
     // What is made here is looked at as every other file would be; a name may be wrong.
-    let project = Project::of_text(&config_path, known.as_ref().map_or(Some(&*written), |_| None))?;
+    let mut both = Accounts::default();
+    both.add(&source.0, trigger.0, args.sandbox);
+    if target.0 != source.0 {
+        both.add(&target.0, action.0, args.sandbox);
+    }
+    let project = Project::of_text(&config_path, &scaffold::config(&both.text))?;
     if let Some(test) = scaffold::test(&project, &flow) {
         flow.push_str(&test);
     }
@@ -191,6 +196,10 @@ fn account(project: Option<&Project>, connector: &Connector) -> (String, bool) {
     match (named, first) {
         (Some(_), _) => (own.to_owned(), true),
         (None, Some(first)) => (first.clone(), true),
+        // The name may be that of an account of another system.
+        (None, None) if accounts.is_some_and(|it| it.contains_key(own)) => {
+            (format!("{own}-account"), false)
+        }
         (None, None) => (own.to_owned(), false),
     }
 }

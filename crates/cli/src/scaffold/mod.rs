@@ -7,6 +7,7 @@ mod yaml;
 
 pub(crate) use config::{Accounts, config};
 pub(crate) use flow::{Plan, flow, test};
+pub(crate) use yaml::block;
 
 use sandbox::Credentials;
 

@@ -28,7 +28,7 @@ fn scalar(text: &str) -> String {
 }
 
 /// A value in lines, each with this indentation; what fits into a line is in one.
-pub(super) fn block(value: &Value, indent: usize) -> String {
+pub(crate) fn block(value: &Value, indent: usize) -> String {
     let space = " ".repeat(indent);
     let fits = |text: &str| indent + text.len() <= 72;
     match value {
