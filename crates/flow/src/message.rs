@@ -47,7 +47,16 @@ pub struct Unmappable {
     pub in_when: bool,
 }
 
+/// Where in the expression it is, at the end of a reason.
+const AT_LINE: &str = ", at line ";
+
 impl Unmappable {
+    /// The reason without the position in the expression, for who shows the place itself.
+    pub(crate) fn what(&self) -> &str {
+        let what = self.span.as_ref().and_then(|_| self.reason.rsplit_once(AT_LINE));
+        what.map_or(&self.reason, |(what, _)| what)
+    }
+
     /// A refusal that no place in an expression is known for.
     pub fn new(code: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { code: code.into(), reason: reason.into(), span: None, in_when: false }
@@ -59,7 +68,7 @@ impl Unmappable {
         let place = before.map_or_else(String::new, |before| {
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
-            format!(", at line {line} column {column} of the expression")
+            format!("{AT_LINE}{line} column {column} of the expression")
         });
         let span = error.position.map(|at| at..at.saturating_add(error.length.max(1)));
         Self { span, ..Self::new(&*error.code, format!("{error}{place}")) }

@@ -1,5 +1,7 @@
 //! Which field of its result a place in a JSONata expression makes.
 
+use std::ops::Range;
+
 /// The field that the byte `at` of an expression is part of the value of, such as
 /// `profileData.Phone`; `None` if it is in no object constructor.
 pub(crate) fn field_at(source: &str, at: usize) -> Option<String> {
@@ -55,6 +57,18 @@ pub(crate) fn field_at(source: &str, at: usize) -> Option<String> {
     (!keys.is_empty()).then(|| keys.join("."))
 }
 
+/// Where an expression first writes a key of an object called so.
+pub(crate) fn find_key(source: &str, name: &str) -> Option<Range<usize>> {
+    let mut places = ['"', '\''].into_iter().flat_map(|quote| {
+        let key = format!("{quote}{name}{quote}");
+        let places = source.match_indices(&key).map(|(at, key)| at..at + key.len());
+        places.collect::<Vec<_>>()
+    });
+    places.find(|place| {
+        source.get(place.end..).is_some_and(|rest| rest.trim_start().starts_with(':'))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +88,7 @@ mod tests {
         assert_eq!(at("SECOND"), Some(r#"profile.Na\"me"#.to_owned()));
         assert_eq!(at("FOURTH"), Some("mail".to_owned()));
         assert_eq!(at("THIRD"), Some("last".to_owned()));
+        assert_eq!(find_key(r#"x = "b" ? { 'b' : 1 }"#, "b"), Some(12..15));
         assert_eq!(field_at("data.x", 3), None);
         assert_eq!(field_at("{ \"a\": 1 }", 999), None);
     }

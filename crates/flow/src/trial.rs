@@ -166,13 +166,16 @@ pub fn locate(
         let finding = Finding {
             severity: Severity::Error,
             code: code::UNMAPPABLE,
-            message: problem.reason.clone(),
+            message: problem.what().to_owned(),
             place: source.place(span),
             hint: field.map(|field| format!("it concerns `{field}`")),
         };
         Located { finding, text: text.to_owned() }
     };
-    let inner = problem.span.clone();
+    let inner = problem.span.clone().or_else(|| {
+        let name = problem.reason.split("unknown field `").nth(1)?.split('`').next()?;
+        outline::find_key(expression?.source(), name)
+    });
     if let Some(replaced) = replaced.filter(|_| when.is_none()) {
         let first = first_line(replaced.text, 0);
         return located(replaced.label, replaced.text, inner.unwrap_or(first));

@@ -80,7 +80,7 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
 
     let mut files = vec![(flow_path.clone(), flow)];
     if known.is_none() {
-        files.push((config_path.clone(), written));
+        files.push((config_path, written));
     }
     refuse_existing(&files)?;
     if let Some(other) = known.as_ref().and_then(|project| project.flow_file(&name)) {

@@ -117,7 +117,7 @@ fn is_text(of: &Value) -> bool {
 
 /// The choices of an enumeration, in words.
 fn choices(of: &Value) -> String {
-    let names: Vec<String> = constants(of).map(|value| yaml::inline(value)).collect();
+    let names: Vec<String> = constants(of).map(yaml::inline).collect();
     if names.is_empty() { String::new() } else { format!(" One of: {}.", names.join(", ")) }
 }
 

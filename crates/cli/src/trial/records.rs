@@ -46,7 +46,7 @@ pub(crate) fn from_text(label: &str, text: &str, messages: bool) -> anyhow::Resu
         return Err(anyhow!("{label}: there is no record in it"));
     }
     let now_ms = SystemClock.now().millis();
-    let record = |(at, value): (usize, &Box<RawValue>)| {
+    let record = |(at, value): (usize, &RawValue)| {
         let parsed: Value = serde_json::from_str(value.get())?;
         let (key, metadata) = if messages {
             let metadata = parsed.get("metadata").and_then(Value::as_object).cloned();
@@ -65,7 +65,7 @@ pub(crate) fn from_text(label: &str, text: &str, messages: bool) -> anyhow::Resu
         let moment = Moment { now_ms, seed: at as u64 };
         Ok(Record { name, metadata, text: value.get().to_owned(), moment })
     };
-    values.iter().enumerate().map(record).collect()
+    values.iter().map(|value| &**value).enumerate().map(record).collect()
 }
 
 fn text_of(key: &Value) -> Option<String> {
@@ -156,7 +156,7 @@ mod tests {
         let names = |text: &str, messages| {
             let records = from_text("r.json", text, messages);
             let records = records.map_err(|error| error.to_string())?;
-            Ok(records.into_iter().map(|it| it.name).collect::<Vec<_>>())
+            Ok::<_, String>(records.into_iter().map(|it| it.name).collect::<Vec<_>>())
         };
         let good = |found: &[&str]| Ok(found.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(names(r#" {"id": 7} "#, false), good(&["7"]));

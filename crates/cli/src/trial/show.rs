@@ -104,7 +104,7 @@ impl Show<'_> {
     fn problem_json(&self, step: Option<&str>, problem: &Unmappable) -> Value {
         let Located { finding, .. } = self.located(step, problem);
         json!({
-            "code": problem.code, "message": problem.reason, "hint": finding.hint,
+            "code": problem.code, "message": finding.message, "hint": finding.hint,
             "file": finding.place.file, "line": finding.place.line, "column": finding.place.column,
         })
     }
