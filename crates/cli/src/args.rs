@@ -1,5 +1,8 @@
 //! The command line, as clap reads it.
 
+mod completions;
+mod map;
+mod new;
 mod secret;
 
 use std::num::NonZeroUsize;
@@ -7,8 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use connector::Timestamp;
 
+pub(crate) use map::Map;
+pub(crate) use new::New;
 pub(crate) use secret::Secret;
 
 use crate::exit;
@@ -37,10 +43,23 @@ pub(crate) enum Command {
     /// CleverReach with 10,000 receivers and one of CleverTap, runs the flow, changes 25
     /// receivers, and runs it again.
     Demo(Demo),
+    /// Makes a project: towpath.yaml, a commented flow and a test of it.
+    ///
+    /// In a folder with a towpath.yaml it adds a flow and tells which accounts that needs. A file
+    /// that is there already is left alone: then nothing is written.
+    #[command(after_help = new::HELP)]
+    New(New),
     /// Checks flow files and towpath.yaml: every mistake at its line. Reads files only.
     Check(Check),
     /// Runs the tests in flow files: what would be sent for which record. Reads files only.
     Test(Test),
+    /// Tries a flow's mappings on records: what would be sent, or where a mapping fails.
+    ///
+    /// Of each record it shows the record, the message that the trigger's mapping makes of it, and
+    /// for each step whether its condition lets the message pass and what would be sent. Nothing is
+    /// sent. Where a mapping fails, its place in the flow file is shown, and the exit code is 7.
+    #[command(after_help = map::HELP)]
+    Map(Map),
     /// Shows when flows run next, in their time zone and in UTC. Reads files only.
     ///
     /// A flow's run begins a little after its tick, by its jitter: always the same for the same
@@ -72,11 +91,22 @@ pub(crate) enum Command {
     /// Keeps secrets in the project's sealed vault.
     #[command(subcommand, after_help = secret::HELP)]
     Secret(Secret),
+    /// Prints what a shell needs to complete commands and options.
+    #[command(after_help = completions::HELP)]
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// Prints the JSON Schema of a file, for editors.
     Schema {
         /// Which file.
         #[arg(value_enum, default_value_t = Schema::Flow)]
         of: Schema,
+        /// Writes both into `.towpath` beside towpath.yaml instead, where the first line of new
+        /// files leads editors; after an update of towpath, or in a fresh clone.
+        #[arg(long)]
+        write: bool,
     },
 }
 
@@ -189,16 +219,21 @@ pub(crate) struct Serve {
     pub(crate) grace: Duration,
 }
 
+/// Where the sandbox serves CleverReach by default.
+pub(crate) const CLEVERREACH_PORT: u16 = 4010;
+/// Where the sandbox serves CleverTap by default.
+pub(crate) const CLEVERTAP_PORT: u16 = 4020;
+
 #[derive(Debug, Args)]
 pub(crate) struct Sandbox {
     /// How many receivers CleverReach holds.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub(crate) receivers: usize,
     /// The port of CleverReach; 0 takes any that is free.
-    #[arg(long, default_value_t = 4010, value_name = "PORT")]
+    #[arg(long, default_value_t = CLEVERREACH_PORT, value_name = "PORT")]
     pub(crate) cleverreach_port: u16,
     /// The port of CleverTap; 0 takes any that is free.
-    #[arg(long, default_value_t = 4020, value_name = "PORT")]
+    #[arg(long, default_value_t = CLEVERTAP_PORT, value_name = "PORT")]
     pub(crate) clevertap_port: u16,
     /// Answers without a `Date` header.
     #[arg(long)]

@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Unavailable = 5,
     /// Credentials were refused.
     Unauthorized = 6,
-    /// A test of a flow file failed.
+    /// A test of a flow file failed, or a mapping that was tried.
     Tests = 7,
     /// The store cannot be used: locked, another key, another format, damaged.
     Store = 8,
@@ -33,7 +33,7 @@ Exit codes:
   4  a setting has to change first: of the flow, the account or the system
   5  a system is not there; the next run goes on from the last commit
   6  credentials were refused
-  7  a test of a flow file failed
+  7  a test of a flow file failed, or a mapping that was tried
   8  the store cannot be used: locked, another key, another format, damaged
 130  a second signal ended it at once";
 

@@ -12,8 +12,10 @@ mod keys;
 mod progress;
 mod project;
 mod registry;
+mod scaffold;
 mod serve;
 mod signals;
+mod trial;
 mod vault;
 
 use std::process::ExitCode;
@@ -57,8 +59,10 @@ async fn run(cli: Cli) -> Result {
     let (config, json) = (cli.config.as_deref(), cli.json);
     match cli.command {
         Command::Demo(args) => commands::demo::run(args, json).await,
+        Command::New(args) => commands::new::run(config, &args, json),
         Command::Check(args) => commands::check::run(config, &args, json).await,
         Command::Test(args) => commands::test::run(config, &args, json).await,
+        Command::Map(args) => commands::map::run(config, &args, json).await,
         Command::Schedule(args) => commands::schedule::run(config, &args, json),
         Command::Run(args) => commands::run::run(config, &args, json).await,
         Command::Serve(args) => commands::serve::run(config, &args, json).await,
@@ -66,7 +70,8 @@ async fn run(cli: Cli) -> Result {
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
         Command::Secret(command) => commands::secret::run(config, command, json).await,
-        Command::Schema { of } => commands::schema::run(of),
+        Command::Completions { shell } => commands::completions::run(shell),
+        Command::Schema { of, write } => commands::schema::run(config, of, write),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A project: towpath.yaml, flow files, secrets, and the engine that they make together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use connector::{Connector, SystemClock};
 use engine::{Engine, Options};
 use flow::{Config, Finding, Flow};
-use store::{MasterKey, SledOptions, SledStore, Store};
+use store::{MasterKey, MemoryStore, SledOptions, SledStore, Store};
 
 use crate::accounts::Accounts;
 use crate::args::Durability;
@@ -23,7 +23,7 @@ use crate::registry;
 use crate::vault::Vault;
 
 /// The configuration, unless another one is named.
-const CONFIG: &str = "towpath.yaml";
+pub(crate) const CONFIG: &str = "towpath.yaml";
 /// Where state is kept unless towpath.yaml says otherwise, beside it.
 const STORE: &str = ".towpath/store";
 
@@ -65,6 +65,15 @@ impl Project {
             }
         };
         Ok((Self { root, config_path, config, connectors }, checked))
+    }
+
+    /// A project whose towpath.yaml would have this text.
+    pub(crate) fn of_text(path: &Path, text: &str) -> Result<Self> {
+        let connectors = registry::connectors();
+        let (config, findings) = flow::config::check(&path.to_string_lossy(), text, &connectors);
+        Checked { text: text.to_owned(), findings }.report()?;
+        let root = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Ok(Self { root, config_path: path.to_owned(), config, connectors })
     }
 
     /// Checks one flow file and gives what is wrong with it.
@@ -110,6 +119,11 @@ impl Project {
 
     /// The flow that a file or name means, without a mistake.
     pub(crate) fn flow(&self, name: &str) -> Result<Flow> {
+        self.flow_and_file(name).map(|(flow, ..)| flow)
+    }
+
+    /// The same with its file and the text of that.
+    pub(crate) fn flow_and_file(&self, name: &str) -> Result<(Flow, PathBuf, String)> {
         let path = self.flow_file(name).ok_or_else(|| {
             Failed::config(anyhow!(
                 "there is no flow file {name}, and no flow of that name in {}",
@@ -118,7 +132,8 @@ impl Project {
         })?;
         let (flow, checked) = self.check(&path)?;
         checked.report()?;
-        flow.ok_or_else(|| Failed { exit: Exit::Findings, error: anyhow!("{name} has mistakes") })
+        let mistakes = || Failed { exit: Exit::Findings, error: anyhow!("{name} has mistakes") };
+        Ok((flow.ok_or_else(mistakes)?, path, checked.text))
     }
 
     /// The name of the flow that a file or name means; the flow need not be there any more.
@@ -246,6 +261,17 @@ impl Workshop {
         let accounts = project.accounts(flows.iter().copied(), None)?;
         let store = project.store_with(&key, Durability::Full).await?;
         Self::of(project, &flows, accounts, store).await
+    }
+
+    /// An engine with these accounts that remembers nothing.
+    pub(crate) fn in_memory(
+        project: &Project,
+        accounts: BTreeMap<String, engine::Account>,
+    ) -> Self {
+        let store = Arc::new(MemoryStore::new(MasterKey::generate()));
+        let (connectors, clock) = (project.connectors.clone(), Arc::new(SystemClock));
+        let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
+        Self { engine, vault: Vault::default() }
     }
 
     async fn of(

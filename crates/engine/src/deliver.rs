@@ -266,7 +266,7 @@ async fn take_step(
         for (sent, at) in sent.into_iter().zip(places.by_ref()) {
             let fate = match sent {
                 Sent::Done(value) => Fate::Done(value),
-                Sent::Rejected { code, reason } => Fate::Refused(Unmappable { code, reason }),
+                Sent::Rejected { code, reason } => Fate::Refused(Unmappable::new(code, reason)),
             };
             if let Some(slot) = fates.get_mut(at) {
                 *slot = fate;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use connector::Changes;
-use flow::message::{self, Scope};
-use flow::{Flow, Step};
+use flow::Flow;
+use flow::message;
+use flow::trial::Tried;
 use mapping::Moment;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::detect::{Candidates, Emitted, Identity};
@@ -32,6 +34,17 @@ struct Shown<'a> {
     refused: usize,
 }
 
+/// A record that a run would take.
+#[derive(Debug)]
+pub struct Found {
+    /// Its key.
+    pub key: String,
+    /// The whole record, JSON text.
+    pub data: Box<RawValue>,
+    /// What `$now()` and `$random()` give for it.
+    pub moment: Moment,
+}
+
 impl DryRun<'_> {
     /// Polls from the stored snapshot and gives the first inputs of each step to `show`, as
     /// `{ step, key, input }`, or `{ step, key, error }` where a message would become a dead
@@ -44,6 +57,22 @@ impl DryRun<'_> {
         watch: Arc<dyn Watch>,
         mut show: impl FnMut(Value) + Send,
     ) -> Result<()> {
+        let by_step = vec![0; self.flow.steps.len()];
+        let mut shown = Shown { flow: self.flow, limit: self.limit, by_step, refused: 0 };
+        self.records(watch, |found| {
+            shown.one(&found, &mut show);
+            !shown.is_enough()
+        })
+        .await
+    }
+
+    /// Polls from the stored snapshot and gives the records that a run would take to `each`, until
+    /// it says that it has enough.
+    pub async fn records(
+        &self,
+        watch: Arc<dyn Watch>,
+        mut each: impl FnMut(Found) -> bool + Send,
+    ) -> Result<()> {
         let context = Arc::new(self.engine.context(self.flow, watch)?);
         let name = &self.flow.name;
         let store = &context.store;
@@ -55,12 +84,6 @@ impl DryRun<'_> {
         let mut loading = Loading::of(stored);
         store.seen(name, &mut |entries| loading.add(entries)).await.map_err(failed)?;
         let mut seen = loading.table();
-        let mut shown = Shown {
-            flow: self.flow,
-            limit: self.limit,
-            by_step: vec![0; self.flow.steps.len()],
-            refused: 0,
-        };
         let now = context.clock.now();
         for partition in fetch::partitions(&context).await? {
             let stored = snapshot.partitions.get(&partition).and_then(|part| part.scan.clone());
@@ -70,9 +93,9 @@ impl DryRun<'_> {
                 let emitted =
                     page(&context, &snapshot, &partition, &mut scan, &mut seen, committed).await?;
                 let now_ms = context.clock.now().millis();
-                for message in emitted {
-                    shown.one(message, now_ms, &mut show);
-                    if shown.is_enough() {
+                for Emitted { key, data, seed, .. } in emitted {
+                    let moment = Moment { now_ms, seed };
+                    if !each(Found { key: key.to_string(), data, moment }) {
                         return Ok(());
                     }
                 }
@@ -119,75 +142,28 @@ impl Shown<'_> {
         self.refused >= self.limit || self.by_step.iter().all(|shown| *shown >= self.limit)
     }
 
-    fn one(&mut self, emitted: Emitted, now_ms: i64, show: &mut impl FnMut(Value)) {
-        let flow = self.flow;
-        let (key, moment) = (&*emitted.key, Moment { now_ms, seed: emitted.seed });
-        let variables = message::variables(flow, &flow.trigger.fields);
-        let scope = Scope { variables: &variables, moment };
-        let message = match message::message(
-            &flow.trigger,
-            &message::metadata(key),
-            emitted.data.get(),
-            &scope,
-        ) {
-            Ok(message) => Arc::<str>::from(message),
-            Err(problem) => {
-                self.refused += 1;
-                show(json!({ "step": null, "key": key, "error": problem.to_string() }));
-                return;
-            }
-        };
-        let mut blocked = vec![false; flow.steps.len()];
-        for (at, (step, shown)) in flow.steps.iter().zip(&mut self.by_step).enumerate() {
-            // Behind a step that a message does not pass, nothing runs.
-            if step.after.iter().any(|before| blocked.get(*before) == Some(&true)) {
-                block(&mut blocked, at);
-                continue;
-            }
-            let waits_for = waits_for(step);
-            if !waits_for.is_empty() {
-                if *shown < self.limit {
-                    *shown += 1;
-                    show(json!({ "step": step.id, "key": key, "waitsFor": waits_for }));
+    fn one(&mut self, found: &Found, show: &mut impl FnMut(Value)) {
+        let key = &*found.key;
+        let trial = self.flow.try_record(&message::metadata(key), found.data.get(), found.moment);
+        if let Err(problem) = trial.message {
+            self.refused += 1;
+            show(json!({ "step": null, "key": key, "error": problem.to_string() }));
+            return;
+        }
+        for ((step, tried), shown) in self.flow.steps.iter().zip(trial.steps).zip(&mut self.by_step)
+        {
+            let line = match tried {
+                Tried::Filtered | Tried::Behind => continue,
+                Tried::Input(input) => json!({ "step": step.id, "key": key, "input": input }),
+                Tried::WaitsFor(steps) => json!({ "step": step.id, "key": key, "waitsFor": steps }),
+                Tried::Failed(problem) => {
+                    json!({ "step": step.id, "key": key, "error": problem.to_string() })
                 }
-                continue;
-            }
-            let variables = message::variables(flow, &step.fields)
-                .with_text("trigger", message.clone())
-                .with("steps", json!({}));
-            let line = match input(step, &message, &Scope { variables: &variables, moment }) {
-                Ok(None) => {
-                    block(&mut blocked, at);
-                    continue;
-                }
-                Ok(Some(input)) => json!({ "step": step.id, "key": key, "input": input }),
-                Err(problem) => json!({ "step": step.id, "key": key, "error": problem }),
             };
             if *shown < self.limit {
                 *shown += 1;
-                show(line.clone());
-            }
-            if line.get("error").is_some() {
-                block(&mut blocked, at);
+                show(line);
             }
         }
     }
-}
-
-/// The steps whose results a step's expressions read: without them there is no input to show.
-fn waits_for(step: &Step) -> Vec<String> {
-    let expressions = [step.when.as_ref(), step.mapping.mapping()];
-    expressions.into_iter().flatten().flat_map(|it| it.members_read("steps")).collect()
-}
-
-fn block(blocked: &mut [bool], step: usize) {
-    if let Some(blocked) = blocked.get_mut(step) {
-        *blocked = true;
-    }
-}
-
-/// The input as it would be sent; `None` if the step filters the message out.
-fn input(step: &Step, message: &str, scope: &Scope<'_>) -> Result<Option<Value>, String> {
-    let input = message::input(step, message, scope).map_err(|problem| problem.to_string())?;
-    input.map(|input| step.action.show(&input)).transpose()
 }

@@ -34,7 +34,7 @@ mod way;
 mod workers;
 
 pub use beat::{Beat, jitter};
-pub use dry_run::DryRun;
+pub use dry_run::{DryRun, Found};
 pub use engine::{Account, Engine, Options};
 pub use error::{Error, Place, Result};
 pub use handle::{Answer, DeadLetter, DeadLetterLine, Handle, Request};

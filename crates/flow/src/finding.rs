@@ -114,6 +114,7 @@ codes! {
     SECRET_IN_FLOW "TP0150" "A secret is written in a flow file"
     SECRET_IN_CONFIG "TP0151" "A secret is written in `towpath.yaml`"
     TEST "TP0160" "A test cannot be run"
+    UNMAPPABLE "TP0161" "A mapping fails on a record"
     UNKNOWN_SETTING "TP0170" "Unknown account setting"
     MISSING_SETTING "TP0171" "An account setting is missing"
     BAD_SETTING "TP0172" "An account setting has a bad value"

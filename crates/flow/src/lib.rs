@@ -3,7 +3,7 @@
 //! Start with [`check`]: it reads a flow file and gives a [`Flow`], in which nothing can be wrong
 //! any more without the systems' own say, or every [`Finding`] at once. [`config`] does the same
 //! for `towpath.yaml`. [`message`] says what a mapping's result means; the engine and
-//! [`Flow::run_tests`] both follow it.
+//! [`Flow::run_tests`] both follow it, and [`trial`], which tries a flow on one record.
 //!
 //! Must not know: stores, networks, environment variables, the engine. Connectors are only
 //! described here, never called.
@@ -21,6 +21,7 @@ mod flow;
 mod graph;
 mod kind;
 pub mod message;
+mod outline;
 mod render;
 mod same_name;
 mod sarif;
@@ -33,6 +34,7 @@ mod shared;
 mod source;
 mod suggest;
 mod test;
+pub mod trial;
 mod yaml;
 
 pub use check::{Context, check};
@@ -43,4 +45,4 @@ pub use render::{line, render};
 pub use same_name::same_name;
 pub use sarif::sarif;
 pub use schedule::{Cron, Schedule};
-pub use test::{Expectation, Given, Test, TestFailure, TestResult};
+pub use test::{EXAMPLES_AT, Expectation, Given, Test, TestFailure, TestResult};

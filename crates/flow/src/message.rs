@@ -1,5 +1,6 @@
 //! What a mapping's result means: a message, an action's input, or a mistake.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use connector::{ErasedAction, Prepared};
@@ -40,11 +41,25 @@ pub struct Unmappable {
     pub code: String,
     /// What is wrong, with the position in the expression where there is one.
     pub reason: String,
+    /// The bytes of the expression that it is about, where they are known.
+    pub span: Option<Range<usize>>,
+    /// Whether that expression is a step's `when`, not its mapping.
+    pub in_when: bool,
 }
 
+/// Where in the expression it is, at the end of a reason.
+const AT_LINE: &str = ", at line ";
+
 impl Unmappable {
-    fn new(code: &str, reason: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), reason: reason.into() }
+    /// The reason without the position in the expression, for who shows the place itself.
+    pub(crate) fn what(&self) -> &str {
+        let what = self.span.as_ref().and_then(|_| self.reason.rsplit_once(AT_LINE));
+        what.map_or(&self.reason, |(what, _)| what)
+    }
+
+    /// A refusal that no place in an expression is known for.
+    pub fn new(code: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { code: code.into(), reason: reason.into(), span: None, in_when: false }
     }
 
     /// A failure of an expression, with its place in it.
@@ -53,9 +68,10 @@ impl Unmappable {
         let place = before.map_or_else(String::new, |before| {
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
-            format!(", at line {line} column {column} of the expression")
+            format!("{AT_LINE}{line} column {column} of the expression")
         });
-        Self { code: error.code.clone(), reason: format!("{error}{place}") }
+        let span = error.position.map(|at| at..at.saturating_add(error.length.max(1)));
+        Self { span, ..Self::new(&*error.code, format!("{error}{place}")) }
     }
 }
 
@@ -127,7 +143,7 @@ pub fn input(
     if let Some(when) = &step.when
         && !when
             .is_true(message, scope.variables, &scope.moment, &limits)
-            .map_err(|error| Unmappable::of(when, &error))?
+            .map_err(|error| Unmappable { in_when: true, ..Unmappable::of(when, &error) })?
     {
         return Ok(None);
     }

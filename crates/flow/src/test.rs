@@ -10,7 +10,7 @@ use crate::message::{self, Message, Scope};
 use crate::{Flow, Step};
 
 /// The moment of every example: 1 January 2026, so that `$now()` can be expected.
-const MOMENT: Moment = Moment { now_ms: 1_767_225_600_000, seed: 0 };
+pub const EXAMPLES_AT: Moment = Moment { now_ms: 1_767_225_600_000, seed: 0 };
 
 /// One example: a message, and what each step would send for it.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl Flow {
             Given::Message(message) => message.to_text(),
             Given::Record { metadata, data } => {
                 let variables = message::variables(self, &self.trigger.fields);
-                let scope = Scope { variables: &variables, moment: MOMENT };
+                let scope = Scope { variables: &variables, moment: EXAMPLES_AT };
                 message::message(&self.trigger, metadata, &data.to_string(), &scope)?
             }
         };
@@ -157,7 +157,7 @@ impl Flow {
         let variables: Variables = message::variables(self, &step.fields)
             .with_text("trigger", message.clone())
             .with("steps", results.clone());
-        let scope = Scope { variables: &variables, moment: MOMENT };
+        let scope = Scope { variables: &variables, moment: EXAMPLES_AT };
         let input = message::input(step, message, &scope).map_err(|problem| problem.to_string())?;
         input.map(|input| step.action.show(&input)).transpose()
     }

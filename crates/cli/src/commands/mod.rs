@@ -1,8 +1,11 @@
 //! One file a command.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
+pub(crate) mod map;
+pub(crate) mod new;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod schedule;

@@ -29,8 +29,14 @@ pub(crate) async fn run(config: Option<&Path>, command: Secret, json: bool) -> R
 }
 
 async fn set(project: &Project, name: &str, json: bool) -> Result {
+    // A store that cannot be used is said before anything is asked; a new one is made for a value
+    // that is one.
+    let known = project.existing_store().await?;
     let (secret, asked) = tokio::task::block_in_place(|| value(name)).map_err(Failed::config)?;
-    let store = project.store(Durability::Full).await?;
+    let store = match known {
+        Some(store) => store,
+        None => project.store(Durability::Full).await?,
+    };
     let replaced = vault::put(&*store, name, &secret, SystemClock.now()).await?;
     if json {
         print_json(&json!({ "secret": name, "replaced": replaced }));
@@ -51,7 +57,7 @@ async fn set(project: &Project, name: &str, json: bool) -> Result {
 /// The secret itself, and whether a person was asked for it.
 fn value(name: &str) -> anyhow::Result<(connector::Secret, bool)> {
     if std::io::stdin().is_terminal() {
-        let typed = rpassword::prompt_password(format!("{name}: ")).context("could not ask")?;
+        let typed = rpassword::prompt_password(format!("{name} (not shown): ")).context("could not ask")?;
         return Ok((checked(typed.into_bytes())?, true));
     }
     // One more than fits: a longer value is an error, never a cut one.
