@@ -31,6 +31,7 @@ mod shape;
 mod shared;
 mod source;
 mod suggest;
+mod syntax;
 mod test;
 mod yaml;
 
