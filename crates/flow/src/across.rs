@@ -162,10 +162,16 @@ fn given(result: &Shape, data: &impl Fn(&Shape) -> Kind) -> Kind {
     message(data(&inside.value), metadata)
 }
 
-/// Warns of every field that an expression reads and that is not there.
+/// Warns of every field that an expression reads and that is not there, and of functions.
 fn reads(source: &mut Source<'_>, written: &Written<'_>, scope: &Scope<'_>) {
     if !written.may_be_shown() {
         return;
+    }
+    for call in &written.mapping.analysis().unknown {
+        let message = format!("there is no function `${}`", call.name);
+        let hint = suggest::nearest(&call.name, Mapping::functions());
+        let hint = hint.map(|near| format!("did you mean `${near}`?"));
+        source.warning(code::FUNCTION, written.place(source, &call.span), message, hint);
     }
     let flow = Kind::fields([("name", Kind::Open), ("vars", Kind::Open)]);
     for read in &written.mapping.analysis().reads {

@@ -40,6 +40,7 @@ pub fn check(label: &str, text: &str, context: &Context<'_>) -> (Option<Flow>, V
     let mut source = Source::new(label, text);
     let flow = yaml::read(&mut source).and_then(|root| {
         shape::report(&mut source, &root, &SCHEMA, "a flow", shape::KEYS);
+        fields::misplaced(&mut source, &root, context.connectors);
         for entry in root.entries().unwrap_or_default() {
             // Examples are made up, and may well hold a field called `token`.
             if entry.key != "tests" {
@@ -167,7 +168,9 @@ impl<'a> Checker<'_, '_, 'a> {
         let span = id.span.clone();
         if !good {
             let message = "a step's id has letters, digits and underscores, a small letter first";
-            self.source.error(code::STEP_ID, span, message, None);
+            let better = camel_case(&id.value);
+            let hint = (!better.is_empty()).then(|| format!("for example `{better}`"));
+            self.source.error(code::STEP_ID, span, message, hint);
         } else if id.value == graph::TRIGGER {
             let message = "`trigger` stands for the trigger in `after` and cannot be a step's id";
             self.source.error(code::STEP_ID, span, message, None);
@@ -263,7 +266,9 @@ impl<'a> Checker<'_, '_, 'a> {
             }
             Ok(duration) => Some(duration),
             Err(problem) => {
-                self.source.error(code::DURATION, written.span.clone(), problem, hint.to_owned());
+                let hint = duration::meant(&written.value)
+                    .map_or_else(|| hint.to_owned(), |meant| format!("write `{meant}`"));
+                self.source.error(code::DURATION, written.span.clone(), problem, hint);
                 None
             }
         }
@@ -323,7 +328,15 @@ impl<'a> Checker<'_, '_, 'a> {
             return Some((found, name));
         }
         let message = format!("there is no connector `{connector}`");
-        let hint = suggest::hint(connector, self.context.connectors.iter().map(Connector::name));
+        let connectors = self.context.connectors;
+        // Who leaves out the connector means the one that has a trigger or action of that name.
+        let own = |known: &&Connector| {
+            known.find_trigger(connector).is_some() || known.find_action(connector).is_some()
+        };
+        let hint = match connectors.iter().find(own).filter(|_| name.is_empty()) {
+            Some(known) => Some(format!("did you mean `{}.{connector}`?", known.name())),
+            None => suggest::hint(connector, connectors.iter().map(Connector::name)),
+        };
         self.source.error(code::CONNECTOR, uses.span.clone(), message, hint);
         None
     }
@@ -363,6 +376,23 @@ impl<'a> Checker<'_, '_, 'a> {
         self.source.error(code::ACTION, uses.span.clone(), message, hint);
         None
     }
+}
+
+/// The nearest id to a text: `upload-profiles` becomes `uploadProfiles`.
+fn camel_case(text: &str) -> String {
+    let mut id = String::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        let mut letters = word.chars();
+        let first = letters.next().into_iter();
+        if id.is_empty() {
+            id.extend(first.map(|c| c.to_ascii_lowercase()));
+        } else {
+            id.extend(first.map(|c| c.to_ascii_uppercase()));
+        }
+        id.extend(letters);
+    }
+    let digits = id.chars().take_while(char::is_ascii_digit).count();
+    id.split_off(digits)
 }
 
 fn at(uses: Option<&Spanned<String>>, span: &Range<usize>) -> Range<usize> {

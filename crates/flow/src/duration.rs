@@ -19,7 +19,10 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         'm' => 60,
         'h' => 60 * 60,
         'd' => 24 * 60 * 60,
-        _ => return Err(format!("`{text}` has no unit")),
+        _ if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(format!("`{text}` has no unit"));
+        }
+        _ => return Err(format!("`{text}` is not a whole number and a unit")),
     };
     let digits = text.strip_suffix(unit).unwrap_or("").trim_end();
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -28,6 +31,21 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
     let duration = number.map(Duration::from_secs).filter(|duration| *duration <= LONGEST);
     duration.ok_or_else(|| format!("`{text}` is longer than a year"))
+}
+
+/// What a duration in words (`5 minutes`) is as a duration.
+pub(crate) fn meant(text: &str) -> Option<String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    let unit = match unit.trim().to_lowercase().as_str() {
+        "sec" | "secs" | "second" | "seconds" => 's',
+        "min" | "mins" | "minute" | "minutes" => 'm',
+        "hr" | "hrs" | "hour" | "hours" => 'h',
+        "day" | "days" => 'd',
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
 }
 
 /// Writes a duration in the largest unit that it is a whole number of.

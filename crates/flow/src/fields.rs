@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use connector::Connector;
 use mapping::{Engine, Mapping};
 use schemars::Schema;
 use serde_json::Value;
@@ -15,6 +16,7 @@ use crate::secret;
 use crate::shape;
 use crate::shared;
 use crate::source::Source;
+use crate::syntax;
 use crate::yaml::{Kind, Node};
 
 /// The names that mean the same in all `fields`; they are taken out before a connector sees them.
@@ -66,6 +68,29 @@ pub(crate) fn check<T>(
         Err(())
     };
     Some(Checked { fields: Arc::new(fields), mapping: mapping?, configured: configured.ok()? })
+}
+
+/// Explains unknown keys of triggers and steps that are fields: they stand beside `fields`, not
+/// below it.
+pub(crate) fn misplaced(source: &mut Source<'_>, root: &Node, connectors: &[Connector]) {
+    let steps = root.get("steps").and_then(Node::items).unwrap_or_default();
+    for part in root.get("trigger").into_iter().chain(steps) {
+        let uses = part.get("use").and_then(Node::text).and_then(|uses| uses.split_once('.'));
+        let schema = uses.and_then(|(connector, name)| {
+            let connector = connectors.iter().find(|known| known.name() == connector)?;
+            let trigger = connector.find_trigger(name).map(|trigger| trigger.fields);
+            trigger.or_else(|| Some(connector.find_action(name)?.fields))
+        });
+        let schema = schema.map(shared::schema);
+        let known = schema.as_ref().and_then(|schema| schema.get("properties"));
+        for entry in part.entries().unwrap_or_default() {
+            let key = entry.key.as_str();
+            if key == SKIP || key == CUSTOM || known.is_some_and(|known| known.get(key).is_some()) {
+                let hint = format!("`{key}` is one of the `fields`: indent it below them");
+                source.hint(code::UNKNOWN_KEY, entry.key_span.start, &hint);
+            }
+        }
+    }
 }
 
 /// The fields without the reserved names; an object even where nothing is written.
@@ -156,7 +181,7 @@ pub(crate) fn expression(
             if problems.is_empty() {
                 problems.push(first);
             }
-            for problem in problems {
+            for problem in syntax::jsonata::first_causes(&problems) {
                 let start = problem.position.unwrap_or(0);
                 let inner = start..start.saturating_add(problem.length.max(1));
                 let span = scalar::locate(source.text(), &text.span, &text.value, inner);
@@ -166,7 +191,8 @@ pub(crate) fn expression(
                 } else {
                     format!("bad JSONata: {problem}")
                 };
-                source.error(code::EXPRESSION, span, message, None);
+                let hint = syntax::jsonata::hint(&text.value, problem);
+                source.error(code::EXPRESSION, span, message, hint.map(ToOwned::to_owned));
             }
             None
         }

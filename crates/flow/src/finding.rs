@@ -111,6 +111,7 @@ codes! {
     FIELD_READ "TP0145" "A mapping reads a field that is not there"
     KEY_GIVEN "TP0146" "A mapping gives a key that the action does not take"
     KEY_MISSING "TP0147" "A mapping leaves out what the action needs"
+    FUNCTION "TP0148" "An expression calls a function that there is not"
     SECRET_IN_FLOW "TP0150" "A secret is written in a flow file"
     SECRET_IN_CONFIG "TP0151" "A secret is written in `towpath.yaml`"
     TEST "TP0160" "A test cannot be run"

@@ -33,6 +33,7 @@ mod shape;
 mod shared;
 mod source;
 mod suggest;
+mod syntax;
 mod test;
 pub mod trial;
 mod yaml;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use crate::duration;
+use crate::fields;
 use crate::finding::code;
 use crate::source::Source;
 use crate::suggest;
@@ -45,7 +46,9 @@ pub(crate) fn report(
             Misfit::Choice => choice,
             Misfit::Range => range,
         };
-        source.error(code, problem.span, problem.message, problem.hint);
+        // A caret under several lines shows nothing.
+        let span = fields::first_line(source.text(), &problem.span);
+        source.error(code, span, problem.message, problem.hint);
     }
 }
 
@@ -124,6 +127,11 @@ impl<'s> Checker<'s> {
                 self.add(Misfit::Missing, node.span.clone(), message, None);
             }
             if let Some(schema) = schema.get("items") {
+                let name = match name {
+                    "`steps`" => "a step",
+                    "`tests`" => "a test",
+                    name => name,
+                };
                 items.iter().for_each(|item| self.value(item, schema, name));
             }
         }
@@ -151,7 +159,8 @@ impl<'s> Checker<'s> {
                 && additional != Some(&Value::Bool(true))
             {
                 let names: Vec<&str> = known.keys().map(String::as_str).collect();
-                meant.extend(suggest::nearest(&entry.key, &names));
+                let known = suggest::nearest(&entry.key, &names);
+                meant.extend(known.or_else(|| suggest::meant(&entry.key, &names)));
                 let hint = suggest::hint(&entry.key, names);
                 let message = format!("{name} has no `{}`", entry.key);
                 self.add(Misfit::Unknown, entry.key_span.clone(), message, hint);
@@ -187,7 +196,8 @@ impl<'s> Checker<'s> {
         if node.text().is_none() && !known.is_empty() {
             return self.wrong_type(node, &Map::new(), &["string"], name);
         }
-        let hint = suggest::hint(node.text().unwrap_or(""), known.iter().copied());
+        let near = suggest::nearest(node.text().unwrap_or(""), &known);
+        let hint = near.map(|near| format!("did you mean `{near}`?"));
         let message = format!("{name} cannot be this; it is one of {}", known.join(", "));
         self.add(Misfit::Choice, node.span.clone(), message, hint);
     }
@@ -242,6 +252,12 @@ impl<'s> Checker<'s> {
                     && text.trim().parse::<f64>().is_ok() =>
             {
                 Some("leave the quotes out".to_owned())
+            }
+            (Kind::Map(_), types) if types.contains(&"array") => {
+                Some("put `- ` in front of each, and indent the rest of it alike".to_owned())
+            }
+            (Kind::List(_), types) if types.contains(&"object") => {
+                Some("leave out the `- `".to_owned())
             }
             _ => None,
         };
@@ -302,7 +318,7 @@ fn word(kind: &str) -> &str {
     }
 }
 
-fn first_sentence(text: &str) -> &str {
-    let text = text.split("\n\n").next().unwrap_or(text);
-    text.split_once(". ").map_or(text, |(first, _)| first).trim_end_matches('.')
+fn first_sentence(text: &str) -> String {
+    let text = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
+    text.split_once(". ").map_or(&*text, |(first, _)| first).trim_end_matches('.').to_owned()
 }

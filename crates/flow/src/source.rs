@@ -66,6 +66,14 @@ impl<'a> Source<'a> {
         self.findings.push(Finding { severity, code, message, place, hint });
     }
 
+    /// Gives what was found at a place another hint.
+    pub(crate) fn hint(&mut self, code: &str, start: usize, hint: &str) {
+        let found = self.findings.iter_mut();
+        for finding in found.filter(|it| it.code == code && it.place.span.start == start) {
+            finding.hint = Some(hint.to_owned());
+        }
+    }
+
     /// How many errors were found so far.
     pub(crate) fn errors(&self) -> usize {
         self.findings.iter().filter(|finding| finding.is_error()).count()

@@ -6,9 +6,39 @@ pub(crate) fn hint<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) 
     if let Some(near) = nearest(written, &known) {
         return Some(format!("did you mean `{near}`?"));
     }
+    if let Some(meant) = meant(written, &known) {
+        return Some(format!("did you mean `{meant}`?"));
+    }
     let names: Vec<String> = known.iter().take(12).map(|name| format!("`{name}`")).collect();
     let more = if known.len() > names.len() { ", …" } else { "" };
     (!names.is_empty()).then(|| format!("known: {}{more}", names.join(", ")))
+}
+
+/// What other tools call what is called otherwise here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("action", "use"),
+    ("condition", "when"),
+    ("dependsOn", "after"),
+    ("depends_on", "after"),
+    ("description", "about"),
+    ("filter", "when"),
+    ("if", "when"),
+    ("interval", "every"),
+    ("mapping", "customMapping"),
+    ("name", "flow"),
+    ("name", "id"),
+    ("needs", "after"),
+    ("schedule", "cron"),
+    ("timeZone", "timezone"),
+    ("transform", "customMapping"),
+    ("tz", "timezone"),
+    ("type", "use"),
+];
+
+/// The name here of what has this name elsewhere.
+pub(crate) fn meant<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+    let names = ELSEWHERE.iter().filter(|(elsewhere, _)| *elsewhere == written);
+    names.into_iter().find_map(|(_, here)| known.iter().find(|known| *known == here).copied())
 }
 
 /// The nearest of `known`, if it is near.

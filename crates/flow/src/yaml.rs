@@ -12,6 +12,7 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use crate::finding::code;
 use crate::source::Source;
+use crate::syntax::yaml::{Complaint, explain};
 
 /// The most that a file may hold: generous for people, small for machines.
 const MAX_BYTES: usize = 1 << 20;
@@ -127,20 +128,16 @@ pub(crate) fn read(source: &mut Source<'_>) -> Option<Node> {
             }
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or_default();
-                let star = text.get(at..).is_some_and(|rest| rest.starts_with('*'));
-                let hint = if star {
-                    "put quotes around text that begins with `*`: YAML takes it for an alias"
-                } else {
-                    "indent with spaces, and put quotes around text with `: ` or ` #` in it"
-                };
-                reader.source.error(code::SYNTAX, at..at + 1, error.info(), hint.to_owned());
+                let Complaint { span, message, hint } = explain(&error.info(), text, at);
+                reader.source.error(code::SYNTAX, span, message, hint);
                 return None;
             }
         }
     }
     let root = reader.root.take();
     if root.is_none() {
-        source.error(code::SYNTAX, 0..0, "the file is empty", None);
+        let hint = "a flow has a name (`flow`), a `trigger` and `steps`".to_owned();
+        source.error(code::SYNTAX, 0..0, "the file is empty", hint);
     }
     root
 }
@@ -208,7 +205,8 @@ impl Reader<'_, '_> {
             }
             Event::DocumentStart(..) if self.root.is_some() => {
                 let message = "one file holds one document";
-                self.source.error(code::SYNTAX, span, message, None);
+                let hint = "put what follows into a file of its own".to_owned();
+                self.source.error(code::SYNTAX, span, message, hint);
                 Err(Stop)
             }
             _ => Ok(()),

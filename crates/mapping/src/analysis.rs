@@ -12,6 +12,17 @@ pub struct Analysis {
     pub reads: Vec<Read>,
     /// What the expression gives.
     pub result: Shape,
+    /// Every call of a function that there is not: neither JSONata's nor the expression's own.
+    pub unknown: Vec<Call>,
+}
+
+/// One place in an expression that calls a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The function, without the dollar sign.
+    pub name: String,
+    /// The bytes of the source with its name.
+    pub span: Range<usize>,
 }
 
 /// One place in an expression that reads a field.

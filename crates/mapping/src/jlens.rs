@@ -4,6 +4,7 @@ mod trace;
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use jlens_core::reads::Reads;
 use jlens_core::{Bindings, Document, Expression, NodeKind, Options, Severity, Span};
@@ -140,6 +141,13 @@ fn options(at: &Moment, limits: &Limits) -> Options {
         .max_result_size(limits.result)
         .now(at.now_ms)
         .seed(at.seed)
+}
+
+/// The names of the built-in functions, without the dollar sign.
+pub(crate) fn functions() -> &'static [&'static str] {
+    static NAMES: LazyLock<Vec<&'static str>> =
+        LazyLock::new(|| jlens_core::function_catalog().iter().map(|it| it.name).collect());
+    &NAMES
 }
 
 /// Every syntax error of `source`.

@@ -18,7 +18,7 @@ mod limits;
 mod mapping;
 mod variables;
 
-pub use analysis::{Analysis, Key, Object, Origin, Read, Shape};
+pub use analysis::{Analysis, Call, Key, Object, Origin, Read, Shape};
 pub use engine::Engine;
 pub use error::Error;
 pub use guard::catches_panics;

@@ -62,6 +62,12 @@ impl Mapping {
         }
     }
 
+    /// Returns the names of JSONata's functions, without the dollar sign.
+    #[must_use]
+    pub fn functions() -> &'static [&'static str] {
+        jlens::functions()
+    }
+
     /// Returns the text that this was compiled from.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -122,3 +122,20 @@ fn results_are_told_by_their_literal_keys() {
     let source = format!("($x0 := {{}}; {} $x39)", doubled.collect::<String>());
     assert!(keys(&source).len() < 20_000);
 }
+
+#[test]
+fn functions_that_there_are_not_are_told() {
+    for (source, expected) in [
+        ("$toLowerCase(a) & $lowercase(b)", &["toLowerCase"][..]),
+        ("($f := function($g) { $g(1) }; $f($sum) & $h(1))", &["h"]),
+        ("a.$trim($bad(b))", &["bad"]),
+        ("$substring(?, 1) & $part(?, 1)", &["part"]),
+    ] {
+        let unknown: Vec<_> = analysis(source).unknown;
+        let names: Vec<_> = unknown.iter().map(|call| call.name.as_str()).collect();
+        assert_eq!(names, expected, "{source}");
+        for call in &unknown {
+            assert_eq!(source.get(call.span.clone()), Some(&*format!("${}", call.name)));
+        }
+    }
+}

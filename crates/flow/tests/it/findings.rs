@@ -241,7 +241,7 @@ fn durations_and_numbers() {
        ·          ─────────
      8 │   overlap: 90
        ╰────
-      help: write a whole number and `s`, `m`, `h` or `d`: `30s`, `5m`, `1h`, `1d`
+      help: write `5m`
 
     TP0106
 
@@ -290,6 +290,7 @@ fn expressions_in_blocks_and_quotes() {
         ·                             ─
      19 │     batch: 20
         ╰────
+      help: close what was opened, in the order of its opening
 
     TP0140
 
@@ -298,16 +299,6 @@ fn expressions_in_blocks_and_quotes() {
      24 │           "identity": metadata.recordUid,
      25 │           "name": data.näme & & " (" & $flow.vars.country & ")"
         ·                               ─
-     26 │         }
-        ╰────
-
-    TP0140
-
-      × bad JSONata: expected "}", got " (" (S0202)
-        ╭─[a.yaml:25:34]
-     24 │           "identity": metadata.recordUid,
-     25 │           "name": data.näme & & " (" & $flow.vars.country & ")"
-        ·                                 ────
      26 │         }
         ╰────
     "#);
@@ -326,26 +317,7 @@ fn an_expression_in_a_folded_block() {
         ·                     ─
      24 │           "identity": metadata.recordUid,
         ╰────
-
-    TP0140
-
-      × bad JSONata: expected ")", got "," (S0202)
-        ╭─[a.yaml:23:22]
-     22 │       customMapping: >-
-     23 │         { "a": (1 + ),
-        ·                      ─
-     24 │           "identity": metadata.recordUid,
-        ╰────
-
-    TP0140
-
-      × bad JSONata: expected "}" before end of expression (S0203)
-        ╭─[a.yaml:26:10]
-     25 │           "name": data.name & " (" & $flow.vars.country & ")"
-     26 │         }
-        ·          ▲
-     27 │   - { id: again, use: example-crm.upsertContact, account: sales, fields: { skipTransformation: true } }
-        ╰────
+      help: a value is missing before this
     "#);
 }
 
@@ -552,6 +524,7 @@ fn ids_and_order() {
         ·         ────────
      15 │     use: example-crm.upsertContact
         ╰────
+      help: for example `contacts`
 
     TP0115
 
@@ -646,6 +619,7 @@ fn examples() {
         ·                         ──
      41 │   - name: a raw record
         ╰────
+      help: put `- ` in front of each, and indent the rest of it alike
     "#);
 }
 

@@ -211,7 +211,7 @@ fn cron_expressions() {
 
     TP0101
 
-      × while parsing node, found unknown anchor
+      × there is no anchor for this alias
        ╭─[a.yaml:7:9]
      7 │   cron: */5 * * * *
        ·         ─

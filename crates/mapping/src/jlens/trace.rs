@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jlens_core::ast::Stage;
 use jlens_core::{Node, NodeKind, Span};
 
-use crate::analysis::{Analysis, Key, Object, Origin, Read, Shape};
+use crate::analysis::{Analysis, Call, Key, Object, Origin, Read, Shape};
 
 /// What nests deeper is not looked at: following it takes stack.
 const DEPTH: usize = 200;
@@ -20,10 +20,10 @@ pub(super) fn analyse(root: &Node) -> Analysis {
     if !names(root, DEPTH, &mut set) {
         return Analysis::default();
     }
-    let mut tracer = Tracer { set, known: vec![], reads: vec![] };
+    let mut tracer = Tracer { set, known: vec![], reads: vec![], unknown: vec![] };
     let input = Place { from: Origin::Input, path: vec![] };
     let result = tracer.value(root, Some(&input)).shape;
-    Analysis { reads: tracer.reads, result }
+    Analysis { reads: tracer.reads, result, unknown: tracer.unknown }
 }
 
 /// Counts how often each variable is set; a parameter or a binding of a path, which may have a
@@ -83,6 +83,7 @@ struct Tracer<'a> {
     /// The variables that are set here, innermost block last.
     known: Vec<(&'a str, Known)>,
     reads: Vec<Read>,
+    unknown: Vec<Call>,
 }
 
 impl<'a> Tracer<'a> {
@@ -180,6 +181,7 @@ impl<'a> Tracer<'a> {
             }
             NodeKind::Partial { procedure, args } => {
                 self.value(procedure, context);
+                self.called(procedure);
                 for arg in args {
                     self.value(arg, context);
                 }
@@ -238,8 +240,20 @@ impl<'a> Tracer<'a> {
         Known::of(Shape::Object(object))
     }
 
+    /// Notes a function that there is not.
+    fn called(&mut self, procedure: &Node) {
+        let NodeKind::Variable { name } = &procedure.kind else { return };
+        let built_in = || super::functions().contains(&name.as_str());
+        // The context may be a function.
+        if !name.is_empty() && name != "$" && !self.set.contains_key(name.as_str()) && !built_in() {
+            let span = procedure.span.start..procedure.span.end;
+            self.unknown.push(Call { name: name.clone(), span });
+        }
+    }
+
     fn call(&mut self, procedure: &'a Node, args: &'a [Node], context: Option<&Place>) -> Known {
         self.value(procedure, context);
+        self.called(procedure);
         let mut args: Vec<Known> = args.iter().map(|arg| self.value(arg, context)).collect();
         let name = match &procedure.kind {
             NodeKind::Variable { name } if !self.set.contains_key(name.as_str()) => name.as_str(),
