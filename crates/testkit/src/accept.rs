@@ -58,6 +58,7 @@ async fn play(
             continue;
         }
         let stage = Stage::set(connector, system, story).await?;
+        ledger.secrets.clone_from(&stage.secrets);
         let names = (story.trigger.as_deref(), story.action.as_deref());
         if let Some(descriptor) = names.0.and_then(|name| connector.find_trigger(name)) {
             let shown = trigger::Play::new(&stage, descriptor).check(&mut ledger).await;

@@ -202,3 +202,6 @@ fn shape(expect: &Expect) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
