@@ -40,9 +40,11 @@ const TWICE_IS_AN_ERROR: u8 = 25;
 const KIND_IS_LOST: u8 = 26;
 const BROKEN_MAPPING: u8 = 27;
 
+type Plant = fn() -> Connector;
+
 /// What is planted, and the promise that must be found broken.
 #[rustfmt::skip]
-const TABLE: &[(&str, fn() -> Connector, Promise)] = &[
+const TABLE: &[(&str, Plant, Promise)] = &[
     ("the place moves before its page has come",     connector::<EARLY_CURSOR>, Promise::Cursor),
     ("the second page is never asked for",           connector::<SKIPPED_PAGE>, Promise::Requests),
     ("an empty page ends the scan",                  connector::<EMPTY_PAGE_ENDS>, Promise::ShortPage),
@@ -267,7 +269,7 @@ impl<const FAULT: u8> Action for UpsertContact<FAULT> {
         self.sent.fetch_add(1, Ordering::SeqCst);
         let contacts: Vec<_> = batch.items.iter().map(|item| &*item.input).collect();
         let mut body = serde_json::to_string(&json!({ "contacts": contacts })).unwrap();
-        if FAULT == OTHER_BYTES && SENT.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if FAULT == OTHER_BYTES && SENT.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             body.insert(1, ' ');
         }
         let body = RawValue::from_string(body).unwrap();

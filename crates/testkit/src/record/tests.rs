@@ -13,7 +13,7 @@ const SECRET: &str = "real-client-secret";
 /// What must not be in the files.
 #[rustfmt::skip]
 const REAL: &[&str] = &[
-    SECRET, "real-client-id", "real-access-token", "real-refresh-token", "cmVhbC1jbGllbnQ",
+    SECRET, "real-client-id", "issued-token-4711", "renewing-token-4712", "cmVhbC1jbGllbnQ",
     "erika.muster@mail.invalid", "Erika", "Muster", "+49 170 1234567", "00491701234567",
     "198.51.100.23", "fe80::1ff:fe23:4567:890a", "Ahornweg", "26122", "1971-08-12", "allergic",
     "a customer since", "52.5200", "4915112345678", "secret-of-hers", "pages.invalid/erika",
@@ -26,7 +26,7 @@ struct System;
 impl Answers for System {
     async fn answer(&self, asked: Asked) -> Answer {
         let body = if asked.path().ends_with("/token") {
-            json!({ "access_token": "real-access-token", "refresh_token": "real-refresh-token",
+            json!({ "access_token": "issued-token-4711", "refresh_token": "renewing-token-4712",
                 "token_type": "bearer", "expires_in": 3600 })
         } else if asked.query().contains_key("cursor") {
             json!({ "people": [person("12")], "next": null, "said": "erika.muster@mail.invalid asked" })
