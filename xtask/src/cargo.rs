@@ -36,8 +36,16 @@ pub(crate) fn root() -> PathBuf {
 
 /// A cargo command in the root, of the toolchain that runs this program.
 pub(crate) fn cargo<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    cargo_in(&root(), args)
+}
+
+/// A cargo command in another workspace's root.
+pub(crate) fn cargo_in<S: AsRef<std::ffi::OsStr>>(
+    root: &Path,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(root());
+    command.args(args).current_dir(root);
     command
 }
 
@@ -72,7 +80,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Asks cargo for the workspace's own packages; needs no network.
 pub(crate) fn metadata() -> Result<Metadata> {
-    let text = output(&mut cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
+    metadata_of(&root())
+}
+
+/// The same of another workspace.
+pub(crate) fn metadata_of(root: &Path) -> Result<Metadata> {
+    let text = output(&mut cargo_in(root, ["metadata", "--no-deps", "--format-version", "1"]))?;
     serde_json::from_str(&text).context("could not read `cargo metadata`")
 }
 

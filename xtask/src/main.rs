@@ -1,4 +1,4 @@
-//! `cargo xtask`: what developers run, in five verbs.
+//! `cargo xtask`: what developers run, in a few verbs.
 //!
 //! One verb a file; `cargo.rs` starts the tools. Nothing has to be installed but the Rust
 //! toolchain. It knows nothing of the crates' insides: it looks at files, at `cargo metadata` and
@@ -11,6 +11,8 @@ mod bench;
 mod cargo;
 mod check;
 mod crash;
+mod new_connector;
+mod record;
 mod schema;
 mod test;
 
@@ -38,6 +40,10 @@ enum Verb {
     Bench(bench::Args),
     /// Kills the binary at named points and random moments; nothing may be lost.
     Crash(crash::Args),
+    /// Records a connector's stories against its sandbox or a real account.
+    Record(record::Args),
+    /// Writes a new connector, its acceptance test and its line in the registry.
+    NewConnector(new_connector::Args),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
         Verb::Schema(args) => schema::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Crash(args) => crash::run(&args),
+        Verb::Record(args) => record::run(&args),
+        Verb::NewConnector(args) => new_connector::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,6 +58,7 @@ async fn play(
             continue;
         }
         let stage = Stage::set(connector, system, story).await?;
+        ledger.secrets.clone_from(&stage.secrets);
         let names = (story.trigger.as_deref(), story.action.as_deref());
         if let Some(descriptor) = names.0.and_then(|name| connector.find_trigger(name)) {
             let shown = trigger::Play::new(&stage, descriptor).check(&mut ledger).await;
@@ -65,7 +66,9 @@ async fn play(
             seen.stories += 1;
             seen.most_pages = seen.most_pages.max(shown.pages);
             seen.at_the_moment |= shown.at_the_moment;
-            seen.volatile = shown.volatile;
+            if !shown.volatile.is_empty() {
+                seen.volatile = shown.volatile;
+            }
             maps(descriptor, story, &shown.records, &mut ledger);
             seen.records.extend(shown.records);
         } else if let Some(descriptor) = names.1.and_then(|name| connector.find_action(name)) {
@@ -90,7 +93,7 @@ async fn play(
         let fields = stories.iter().find(|it| it.trigger.as_deref() == Some(descriptor.name));
         closed(fields, |fields| (descriptor.configure)(fields).map(drop), &mut ledger);
         let seen = seen.remove(descriptor.name).unwrap_or_default();
-        trigger_shown(descriptor, &seen, &mut ledger);
+        trigger_shown(descriptor, system, &seen, &mut ledger);
     }
     for descriptor in connector.actions() {
         descriptor.name.clone_into(&mut ledger.story);
@@ -185,7 +188,12 @@ fn closed(
     }
 }
 
-fn trigger_shown(descriptor: &TriggerDescriptor, seen: &Seen, ledger: &mut Ledger) {
+fn trigger_shown(
+    descriptor: &TriggerDescriptor,
+    system: &System,
+    seen: &Seen,
+    ledger: &mut Ledger,
+) {
     if seen.stories == 0 {
         ledger.breaks(Promise::Stories, "a story of this trigger", "none");
         return;
@@ -203,7 +211,8 @@ fn trigger_shown(descriptor: &TriggerDescriptor, seen: &Seen, ledger: &mut Ledge
         let expected = "a story whose `since` is the version of a record that it finds";
         ledger.breaks(Promise::Since, expected, "none");
     }
-    for pointer in seen.volatile {
+    let shown = seen.volatile.iter().filter(|it| system.unseen.iter().all(|unseen| unseen != *it));
+    for pointer in shown {
         let has = |record: &Record| {
             let data: Value = serde_json::from_str(record.data.get()).unwrap_or_default();
             data.pointer(pointer).is_some()

@@ -194,7 +194,7 @@ impl<'a> Play<'a> {
             }
         }
         // An answer that quotes credentials in everything that it says.
-        ledger.mutate(format!("{named} is answered with the credentials in every text"));
+        ledger.mutate(format!("{named} is answered with the credentials in every sentence"));
         let mut quoting = exchange.response.clone();
         if let (Some(body), Some(secret)) = (&mut quoting.body, self.stage.secrets.first()) {
             quote(body, secret);
@@ -240,12 +240,10 @@ impl<'a> Play<'a> {
     }
 }
 
+/// Puts a secret around every sentence; single words may mean something to the connector.
 fn quote(value: &mut Value, secret: &str) {
     match value {
-        Value::String(text) => {
-            text.push(' ');
-            text.push_str(secret);
-        }
+        Value::String(text) if text.contains(' ') => *text = format!("{secret} {text} {secret}"),
         Value::Array(list) => list.iter_mut().for_each(|it| quote(it, secret)),
         Value::Object(object) => object.values_mut().for_each(|it| quote(it, secret)),
         _ => {}

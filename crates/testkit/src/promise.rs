@@ -151,6 +151,9 @@ impl fmt::Debug for Rejected {
     }
 }
 
+/// How often one promise is shown broken.
+const SHOWN: usize = 8;
+
 fn report(connector: &str, broken: &[Broken]) -> String {
     let mut by_promise = BTreeMap::<Promise, Vec<&Broken>>::new();
     for it in broken {
@@ -160,11 +163,14 @@ fn report(connector: &str, broken: &[Broken]) -> String {
     let mut text = format!("connector {connector} is not accepted; {count} promises are broken\n");
     for (promise, broken) in by_promise {
         text.push_str(&format!("\n{:?}: {}\n", promise, promise.text()));
-        for it in broken {
+        for it in broken.iter().take(SHOWN) {
             text.push_str(&format!(
                 "  story {}, {}\n    expected  {}\n    got       {}\n",
                 it.story, it.mutation, it.expected, it.got
             ));
+        }
+        if broken.len() > SHOWN {
+            text.push_str(&format!("  and {} times more\n", broken.len() - SHOWN));
         }
         text.push_str(&format!("  change    {}\n", promise.hint()));
     }
@@ -176,6 +182,8 @@ fn report(connector: &str, broken: &[Broken]) -> String {
 pub(crate) struct Ledger {
     pub(crate) story: String,
     pub(crate) mutation: String,
+    /// Made-up as they are, they are shown nowhere: a report is looked through for them.
+    pub(crate) secrets: Vec<String>,
     pub(crate) played: Accepted,
     pub(crate) broken: Vec<Broken>,
 }
@@ -193,12 +201,11 @@ impl Ledger {
         expected: impl Into<String>,
         got: impl Into<String>,
     ) {
-        self.broken.push(Broken {
-            promise,
-            story: self.story.clone(),
-            mutation: self.mutation.clone(),
-            expected: expected.into(),
-            got: got.into(),
-        });
+        let hide = |text: String| {
+            self.secrets.iter().fold(text, |text, secret| text.replace(secret, "<the secret>"))
+        };
+        let (expected, got) = (hide(expected.into()), hide(got.into()));
+        let (story, mutation) = (self.story.clone(), self.mutation.clone());
+        self.broken.push(Broken { promise, story, mutation, expected, got });
     }
 }

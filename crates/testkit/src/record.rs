@@ -149,7 +149,11 @@ async fn one(
     let stage = Stage::set(connector, system, &recorded).await?;
     let (played, _) = outcome(&stage).await.map_err(failed)?;
     if shape(&live) != shape(&played) {
-        let (story, live, played) = (story.name.clone(), shape(&live), shape(&played));
+        let heard = stage.tape.heard();
+        let stray = heard.iter().find(|heard| heard.exchange.is_none());
+        let stray = stray.map(|heard| format!(", since it asks {}", heard.shown()));
+        let played = shape(&played) + &stray.unwrap_or_default();
+        let (story, live) = (story.name.clone(), shape(&live));
         return Err(Unrecorded::Changed { story, live, played });
     }
     drop(stage);
@@ -198,3 +202,6 @@ fn shape(expect: &Expect) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,8 +40,11 @@ pub(crate) struct System {
     /// Bodies with which the system reports a failure under the status 200.
     #[serde(default)]
     pub(crate) failures_inside_200: Vec<FailureInside>,
+    /// Volatile parts that the system may send, though it does not where it was recorded.
+    #[serde(default)]
+    pub(crate) unseen: Vec<String>,
     /// The keys in answers whose values are words of the system, not data of people: recording
-    /// keeps them.
+    /// keeps them. `attributes:name` is the key `name` where the request's path has `attributes`.
     #[serde(default)]
     pub(crate) keep: Vec<String>,
 }

@@ -175,6 +175,14 @@ impl<'a> Play<'a> {
         }
         for (expected, found) in expected.iter().zip(found) {
             if expected.pages != found.pages {
+                let since = self.stage.story.since;
+                let found_keys: Vec<_> = found.pages.iter().flatten().map(|it| &it.key).collect();
+                let mut lost =
+                    expected.pages.iter().flatten().filter(|it| !found_keys.contains(&&it.key));
+                if lost.any(|it| it.version.is_some() && it.version == since) {
+                    let got = "records of that very moment are left out";
+                    ledger.breaks(Promise::Since, "the moment asked for included", got);
+                }
                 ledger.breaks(Promise::Records, pages(&expected.pages), pages(&found.pages));
             }
         }

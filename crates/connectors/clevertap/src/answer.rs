@@ -44,7 +44,9 @@ pub(crate) fn settle(answer: &Response, sent: &[Sent<'_>], outcomes: &mut Outcom
     for refusal in &read.unprocessed {
         let found = attribute(refusal, sent).filter(|found| outcomes.is_unset(found.index));
         match found {
-            Some(found) => outcomes.set(found.index, refusal.outcome()),
+            Some(found) => {
+                outcomes.set(found.index, refusal.outcome(|text| answer.redact(text)));
+            }
             None => certain = false,
         }
     }
@@ -96,7 +98,7 @@ impl Refusal {
     }
 
     /// The outcome, without the record's number: it means nothing outside of the call.
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self, redact: impl Fn(&str) -> String) -> Outcome {
         let code = match &self.code {
             Some(Value::String(code)) => code.clone(),
             Some(Value::Number(code)) => code.to_string(),
@@ -105,7 +107,7 @@ impl Refusal {
         let reason = self.text().rsplit_once(SKIPPED).map_or(self.text(), |(reason, _)| reason);
         match reason.trim() {
             "" => Outcome::rejected(code, "CleverTap refuses the record and does not say why"),
-            reason => Outcome::rejected(code, reason),
+            reason => Outcome::rejected(code, redact(reason)),
         }
     }
 }
@@ -184,7 +186,7 @@ mod tests {
         let text =
             "Timestamp should be present in the Unix Epoch format. Skipped record number : 1";
         assert_eq!(
-            refusal(text, json!(null)).outcome(),
+            refusal(text, json!(null)).outcome(str::to_owned),
             Outcome::rejected("515", "Timestamp should be present in the Unix Epoch format.")
         );
     }

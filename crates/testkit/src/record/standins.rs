@@ -75,6 +75,8 @@ pub(super) struct Standins {
     /// What the story says itself: somebody wrote it for others to read.
     told: BTreeSet<String>,
     keep: Vec<String>,
+    /// The path whose answer is at hand.
+    path: String,
     /// Real values of the account's settings and what stands for them.
     settings: Vec<(String, String, String)>,
     /// Tokens that were issued.
@@ -101,7 +103,7 @@ impl Standins {
         settings.sort_by_key(|(_, real, _)| std::cmp::Reverse(real.len()));
         let keep = system.keep.clone();
         let (tokens, known, counts) = Default::default();
-        Self { told, keep, settings, tokens, known, counts }
+        Self { told, keep, path: String::new(), settings, tokens, known, counts }
     }
 
     /// The exchanges as they may be written.
@@ -113,12 +115,13 @@ impl Standins {
                 .flat_map(|body| ["access_token", "refresh_token"].map(|it| body.get(it)));
             self.tokens.extend(issued.flatten().filter_map(Value::as_str).map(str::to_owned));
         }
-        // Answers first: what they hold is then known where requests repeat it.
-        let responses: Vec<Response> = taken.iter().map(|it| self.response(it)).collect();
         let mut exchanges: Vec<Exchange> = vec![];
-        for (taken, response) in taken.iter().zip(responses) {
-            let token = response.token().is_some();
-            let exchange = Exchange { request: self.request(taken, token), response };
+        // In the order of time: a text that no answer had before is the story's or the connector's.
+        for taken in taken {
+            let token = serde_json::from_slice::<Value>(&taken.body)
+                .is_ok_and(|body| body.get("access_token").is_some());
+            let request = self.request(taken, token);
+            let exchange = Exchange { request, response: self.response(taken) };
             if !(token && exchanges.iter().any(|it| it.request == exchange.request)) {
                 exchanges.push(exchange);
             }
@@ -127,6 +130,7 @@ impl Standins {
     }
 
     fn response(&mut self, taken: &Taken) -> Response {
+        taken.asked.path().clone_into(&mut self.path);
         let headers = taken.headers.iter().cloned().collect();
         let status = taken.status;
         if taken.body.is_empty() {
@@ -181,7 +185,11 @@ impl Standins {
         if text.trim().is_empty() || self.told.contains(text) {
             return text.to_owned();
         }
-        if self.keep.iter().any(|kept| kept == key) {
+        let kept = |kept: &String| match kept.split_once(':') {
+            Some((path, kept)) => self.path.contains(path) && kept == key,
+            None => kept == key,
+        };
+        if self.keep.iter().any(kept) {
             return self.scrub(text);
         }
         let stand_in = match shapes::of(text) {
@@ -312,7 +320,16 @@ impl Standins {
 
     fn sent(&mut self, value: &mut Value) {
         match value {
-            Value::String(text) => *text = self.scrub(text),
+            Value::String(text) => {
+                let scrubbed = self.scrub(text);
+                let lower = text.to_lowercase();
+                let derived =
+                    |known: &String| known.len() >= 4 && lower.contains(&known.to_lowercase());
+                if scrubbed == *text && !self.known.keys().any(derived) {
+                    self.told.insert(scrubbed.clone());
+                }
+                *text = scrubbed;
+            }
             Value::Array(list) => list.iter_mut().for_each(|it| self.sent(it)),
             Value::Object(object) => {
                 for (key, mut value) in std::mem::take(object) {
@@ -361,12 +378,18 @@ impl Standins {
         if self.tokens.iter().any(|token| text.contains(token.as_str())) {
             return Some("a token".to_owned());
         }
-        let long = |it: &&String| it.len() >= 4 && !harmless(it);
-        let found = self.known.keys().filter(long).find(|it| {
-            text.contains(&format!("\"{it}\""))
-                || (shapes::is_personal(it) && text.contains(it.as_str()))
-        });
-        found.map(|_| "a value that was replaced elsewhere".to_owned())
+        // Exact values, since words of two letters are in everything; by their shape anywhere.
+        let mut values = BTreeSet::new();
+        texts(&serde_json::from_str(text).unwrap_or_default(), &mut values);
+        let found = |real: &String| {
+            values.contains(real) || (shapes::is_personal(real) && text.contains(real.as_str()))
+        };
+        let told = "a value that is replaced elsewhere: a key of `keep` holds data of people";
+        self.known
+            .keys()
+            .filter(|real| !harmless(real))
+            .find(|it| found(it))
+            .map(|_| told.to_owned())
     }
 }
 
