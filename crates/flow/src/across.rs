@@ -169,7 +169,9 @@ fn reads(source: &mut Source<'_>, written: &Written<'_>, scope: &Scope<'_>) {
     }
     for call in &written.mapping.analysis().unknown {
         let message = format!("there is no function `${}`", call.name);
-        let hint = suggest::nearest(&call.name, Mapping::functions());
+        let known = Mapping::functions();
+        let hint = suggest::meant(&call.name, known);
+        let hint = hint.or_else(|| suggest::nearest(&call.name, known));
         let hint = hint.map(|near| format!("did you mean `${near}`?"));
         source.warning(code::FUNCTION, written.place(source, &call.span), message, hint);
     }

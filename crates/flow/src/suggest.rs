@@ -33,6 +33,21 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("transform", "customMapping"),
     ("tz", "timezone"),
     ("type", "use"),
+    // Functions.
+    ("concat", "join"),
+    ("date", "fromMillis"),
+    ("formatDate", "fromMillis"),
+    ("includes", "contains"),
+    ("indexOf", "contains"),
+    ("isEmpty", "exists"),
+    ("len", "length"),
+    ("parseDate", "toMillis"),
+    ("parseInt", "number"),
+    ("size", "count"),
+    ("startsWith", "contains"),
+    ("substr", "substring"),
+    ("toNumber", "number"),
+    ("toString", "string"),
 ];
 
 /// The name here of what has this name elsewhere.
