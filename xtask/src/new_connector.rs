@@ -59,9 +59,11 @@ fn write(root: &Path, name: &str, title: &str) -> Result<Vec<PathBuf>> {
     for path in files_below(&root.join(EXAMPLE))? {
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("could not read {}", path.display()))?;
+        // The example's own package is called otherwise: its name stays free for the guide's.
         let text = text
             .replace(TITLE, title)
-            .replace(&NAME.replace('-', "_"), &module)
+            .replace("testkit-example-crm", &format!("towpath-{name}"))
+            .replace("testkit_example_crm", &format!("towpath_{module}"))
             .replace(NAME, name);
         files.push((folder.join(path.strip_prefix(root.join(EXAMPLE))?), text));
     }

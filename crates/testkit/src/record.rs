@@ -4,6 +4,7 @@
 //! what they say of outcomes comes from playing them back.
 
 mod account;
+mod meaning;
 mod proxy;
 mod shapes;
 mod standins;

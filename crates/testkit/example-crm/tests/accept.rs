@@ -1,7 +1,7 @@
 //! The acceptance test: the recorded exchanges, and all that may go wrong with them.
 
 use testkit::{Rejected, Unrecorded};
-use towpath_example_crm::connector;
+use testkit_example_crm::connector;
 
 const EXCHANGES: &str = "tests/exchanges";
 
