@@ -3,19 +3,20 @@
 mod args;
 mod commands;
 mod engines;
+mod examples;
 mod exit;
 mod folder;
 mod hold;
 mod keys;
 mod progress;
 mod project;
+mod reference;
 mod registry;
 mod serve;
 mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
@@ -31,7 +32,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const STACK: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = examples::parse();
     log();
     engines::quiet_caught_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -62,6 +63,8 @@ async fn run(cli: Cli) -> Result {
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
+        Command::Connectors { name } => commands::connectors::run(name.as_deref(), json),
+        Command::Reference => commands::reference::run(json),
         Command::Schema { of } => commands::schema::run(of),
     }
 }

@@ -38,4 +38,5 @@ pub use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};
 pub use render::{line, render};
 pub use same_name::same_name;
 pub use schedule::{Cron, Schedule};
+pub use suggest::hint as did_you_mean;
 pub use test::{Expectation, Given, Test, TestFailure, TestResult};

@@ -1,8 +1,10 @@
 //! One file a command.
 
 pub(crate) mod check;
+pub(crate) mod connectors;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
+pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod schedule;
