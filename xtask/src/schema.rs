@@ -12,6 +12,9 @@ const GENERATED: &[(&[&str], &str)] = &[
     (&["schema", "config"], "docs/reference/towpath.schema.json"),
 ];
 
+/// What prints the pages of the reference, `{ name, text }` a line, and where they are kept.
+const PAGES: (&[&str], &str) = (&["reference", "--json"], "docs/reference");
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only compares, and fails where a file is not what would be written.
@@ -43,7 +46,7 @@ pub(crate) fn compare() -> Result<Vec<String>> {
     let mut stale = vec![];
     for (path, text) in generate()? {
         // A checkout may have other line ends than what is printed.
-        match std::fs::read_to_string(root().join(path)) {
+        match std::fs::read_to_string(root().join(&path)) {
             Ok(kept) if kept.replace("\r\n", "\n") == text => {}
             Ok(_) => stale.push(format!("{path} is not up to date: run `cargo xtask schema`")),
             Err(error) => stale.push(format!("{path}: {error}: run `cargo xtask schema`")),
@@ -52,14 +55,25 @@ pub(crate) fn compare() -> Result<Vec<String>> {
     Ok(stale)
 }
 
-fn generate() -> Result<Vec<(&'static str, String)>> {
+fn generate() -> Result<Vec<(String, String)>> {
     // The same features as the tests had, so that nothing is compiled a second time.
     succeed(&mut cargo(["build", "--quiet", "--workspace", "--all-targets"]))?;
     let binary = metadata()?.target_directory.join("debug").join("towpath");
     let mut files = vec![];
     for (command, path) in GENERATED {
         let text = output(std::process::Command::new(&binary).args(*command).current_dir(root()))?;
-        files.push((*path, text.replace("\r\n", "\n")));
+        files.push(((*path).to_owned(), text.replace("\r\n", "\n")));
+    }
+    let (command, folder) = PAGES;
+    let pages = output(std::process::Command::new(&binary).args(command).current_dir(root()))?;
+    for page in pages.lines() {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            name: String,
+            text: String,
+        }
+        let Page { name, text } = serde_json::from_str(page)?;
+        files.push((format!("{folder}/{name}"), text));
     }
     Ok(files)
 }

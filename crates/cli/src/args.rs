@@ -98,6 +98,15 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Shows which systems there are, and what each offers. Reads nothing.
+    Connectors {
+        /// A connector, or one of its triggers and actions: `cleverreach.upsertReceiver`.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Prints the pages of the reference.
+    #[command(hide = true)]
+    Reference,
     /// Prints the JSON Schema of a file, for editors.
     Schema {
         /// Which file.

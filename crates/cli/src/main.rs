@@ -5,12 +5,14 @@ mod again;
 mod args;
 mod commands;
 mod engines;
+mod examples;
 mod exit;
 mod folder;
 mod hold;
 mod keys;
 mod progress;
 mod project;
+mod reference;
 mod registry;
 mod scaffold;
 mod serve;
@@ -20,7 +22,6 @@ mod vault;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
@@ -36,7 +37,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const STACK: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = examples::parse();
     log();
     engines::quiet_caught_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,6 +73,8 @@ async fn run(cli: Cli) -> Result {
         Command::Secret(command) => commands::secret::run(config, command, json).await,
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Schema { of, write } => commands::schema::run(config, of, write),
+        Command::Connectors { name } => commands::connectors::run(name.as_deref(), json),
+        Command::Reference => commands::reference::run(json),
     }
 }
 

@@ -67,14 +67,17 @@ pub fn is_secret_name(name: &str) -> bool {
 #[schemars(rename = "Config", rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct ConfigFile {
-    /// Named credentials, by the names that flow files use.
+    /// Named credentials, by the names that flow files use: each with its `connector` and that
+    /// connector's settings.
     accounts: Option<BTreeMap<String, Map<String, Value>>>,
-    /// Values that every expression sees as `$flow.vars`.
+    /// Values that every expression sees as `$flow.vars`: what differs between test and production
+    /// and is no secret.
     vars: Option<Map<String, Value>>,
-    /// How many requests may be under way at once, by connector or account, then by limit class.
+    /// How many requests may be under way at once, by connector or account, then by limit class:
+    /// `clevertap: { upload: 5 }`. Each connector has its own numbers for what is left out.
     #[schemars(with = "Option<BTreeMap<String, BTreeMap<String, std::num::NonZeroU32>>>")]
     limits: Option<()>,
-    /// What evaluates the expressions of flow files.
+    /// What evaluates the expressions of flow files that do not choose themselves.
     mapping: Option<MappingFile>,
     /// Where the state is kept.
     store: Option<StoreFile>,
@@ -85,7 +88,7 @@ pub(crate) struct ConfigFile {
 #[schemars(rename = "Store", rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code, reason = "only its schema is used")]
 struct StoreFile {
-    /// The folder of the database.
+    /// The folder of the database, from where this file is; `.towpath/store` unless given.
     path: Option<String>,
 }
 

@@ -39,12 +39,13 @@ impl<T: JsonSchema> JsonSchema for Spanned<T> {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Flow", rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct FlowFile {
-    /// The flow's name: small letters, digits and hyphens. Its state belongs to this name.
+    /// The flow's name: small letters, digits and hyphens, at most 100. Its state belongs to this
+    /// name: a flow that is renamed begins anew.
     #[schemars(required, regex(pattern = "^[a-z0-9][a-z0-9-]*$"), example = &"newsletter-to-clevertap")]
     pub(crate) flow: Option<Spanned<String>>,
-    /// What the flow is for.
+    /// What the flow is for, in a sentence.
     pub(crate) about: Option<Spanned<String>>,
-    /// What finds the records.
+    /// What finds the records, and when.
     #[schemars(required)]
     pub(crate) trigger: Option<TriggerFile>,
     /// What is done with each message: each step behind those that its `after` names, by default
@@ -56,10 +57,12 @@ pub(crate) struct FlowFile {
     /// How many messages of a page may be refused before the flow stops instead: a broken mapping
     /// must not turn everything into dead letters.
     pub(crate) max_rejects: Option<MaxRejectsFile>,
-    /// How many pages are fetched, mapped and delivered at once.
+    /// How many pages are fetched, mapped and delivered at once. Pages are committed in their
+    /// order all the same; after a crash at most so many are sent again.
     #[schemars(range(min = 1, max = 64), extend("default" = 4))]
     pub(crate) window: Option<Spanned<u64>>,
-    /// Examples that `towpath test` runs without a network.
+    /// Examples that `towpath test` runs without a network: what is given, and what each step would
+    /// send.
     pub(crate) tests: Option<Vec<TestFile>>,
 }
 
@@ -68,7 +71,7 @@ pub(crate) struct FlowFile {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Mapping", rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MappingFile {
-    /// What evaluates them.
+    /// Which engine evaluates them.
     #[schemars(with = "Option<EngineFile>", extend("default" = "jlens"))]
     pub(crate) engine: Option<Spanned<Engine>>,
 }
@@ -93,20 +96,21 @@ impl MappingFile {
     }
 }
 
-/// What finds the records.
+/// What finds the records, and when.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Trigger", rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("dependentRequired" = { "timezone": ["cron"] }))]
 #[schemars(extend("dependentSchemas" = { "cron": { "properties": { "every": false } } }))]
 pub(crate) struct TriggerFile {
-    /// The connector and its trigger: `connector.trigger`.
+    /// The connector and its trigger: `connector.trigger`. `towpath connectors` lists them.
     #[schemars(required, rename = "use")]
     pub(crate) uses: Option<Spanned<String>>,
     /// The name of an account in `towpath.yaml`.
     #[schemars(required)]
     pub(crate) account: Option<Spanned<String>>,
-    /// How often to poll: so long after a run began the next one does. Without `every` and `cron`
-    /// the flow runs only when asked to, by `towpath run --once`.
+    /// How often to poll, a whole number and `s`, `m`, `h` or `d`: so long after a run began the
+    /// next one does. Without `every` and `cron` the flow runs only when asked to, by
+    /// `towpath run --once`.
     #[schemars(regex(pattern = duration::PATTERN), example = &"5m")]
     pub(crate) every: Option<Spanned<String>>,
     /// When to poll, instead of `every`: minute, hour, day, month and weekday, in quotes. At a
@@ -117,14 +121,18 @@ pub(crate) struct TriggerFile {
     /// The time zone of `cron`, by its IANA name.
     #[schemars(example = &"Europe/Berlin", extend("default" = "UTC"))]
     pub(crate) timezone: Option<Spanned<String>>,
-    /// How far before the last known change a poll looks, for changes that became visible late.
-    #[schemars(regex(pattern = duration::PATTERN), extend("default" = "60s"))]
+    /// How far before the last known change a poll looks, for changes that became visible late: a
+    /// whole number and `s`, `m`, `h` or `d`, `0s` for not at all. What is found again unchanged is
+    /// not sent again.
+    #[schemars(example = &"5m", regex(pattern = duration::PATTERN), extend("default" = "60s"))]
     pub(crate) overlap: Option<Spanned<String>>,
     /// How often everything is read again and compared, for changes that the system dates with no
-    /// timestamp; `off` for never. Only for triggers whose system hides some changes.
-    #[schemars(regex(pattern = r"^(off|[0-9]+ *[smhd])$"), extend("default" = "1h"))]
+    /// timestamp: a whole number and `s`, `m`, `h` or `d`, or `off` for never. Only for triggers
+    /// whose system hides some changes.
+    #[schemars(example = &"6h", example = &"off", regex(pattern = r"^(off|[0-9]+ *[smhd])$"), extend("default" = "1h"))]
     pub(crate) sweep: Option<Spanned<String>>,
-    /// The trigger's own settings, and how its records become messages.
+    /// The trigger's own settings, and how its records become messages: by default by the
+    /// connector's mapping, otherwise by `customMapping`, or not at all with `skipTransformation`.
     #[schemars(with = "Option<Map<String, Value>>")]
     pub(crate) fields: Option<Node>,
     #[schemars(skip)]
@@ -148,18 +156,22 @@ pub(crate) struct StepFile {
     /// several, a message comes here when all of them are done with it. Behind a step that filtered
     /// it out or refused it, nothing runs.
     pub(crate) after: Option<After>,
-    /// A JSONata condition on the message; where it is not true, the message is filtered out.
+    /// A JSONata condition on the message; where it is not true, the message is filtered out: it is
+    /// settled, and no step behind this one gets it.
+    #[schemars(example = &"data.contactData[type = \"email\"]")]
     pub(crate) when: Option<Spanned<String>>,
-    /// The action's own settings, and how messages become its input.
+    /// The action's own settings, and how messages become its input: by default by the connector's
+    /// mapping, otherwise by `customMapping`, or not at all with `skipTransformation`.
     #[schemars(with = "Option<Map<String, Value>>")]
     pub(crate) fields: Option<Node>,
-    /// The largest batch of one call, at most what the action takes, which is the default.
+    /// The largest batch of one call, in messages; at most what the action takes, which is the
+    /// default.
     #[schemars(range(min = 1))]
     pub(crate) batch: Option<Spanned<u64>>,
     /// How many batches of a page are under way at once. By default the account's limits decide.
     #[schemars(range(min = 1))]
     pub(crate) concurrency: Option<Spanned<u64>>,
-    /// How failed calls are tried again.
+    /// How calls that failed are tried again: no answer, 429, 5xx. What the system refuses is not.
     pub(crate) retry: Option<RetryFile>,
     #[schemars(skip)]
     pub(crate) span: Range<usize>,
@@ -183,10 +195,11 @@ pub(crate) struct RetryFile {
     /// How often a call is made, the first time included, before its page stops.
     #[schemars(range(min = 1, max = 100), extend("default" = 5))]
     pub(crate) attempts: Option<Spanned<u64>>,
-    /// The wait after the first failure; it doubles from there.
+    /// The wait after the first failure; it doubles from there. A longer one that the system asks for
+    /// goes before it.
     #[schemars(regex(pattern = duration::PATTERN), extend("default" = "1s"))]
     pub(crate) first: Option<Spanned<String>>,
-    /// The longest wait.
+    /// The longest wait between two tries.
     #[schemars(regex(pattern = duration::PATTERN), extend("default" = "60s"))]
     pub(crate) longest: Option<Spanned<String>>,
 }
@@ -195,10 +208,10 @@ pub(crate) struct RetryFile {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "MaxRejects", rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MaxRejectsFile {
-    /// The share of the page's messages, from 0 to 1.
+    /// The share of the page's messages, from 0 to 1: 0.2 is a fifth.
     #[schemars(range(min = 0, max = 1), extend("default" = 0.2))]
     pub(crate) share: Option<Spanned<f64>>,
-    /// So many are always let pass.
+    /// So many of a page may always be refused, however small the page is.
     #[schemars(extend("default" = 20))]
     pub(crate) at_least: Option<Spanned<u64>>,
 }
@@ -207,7 +220,7 @@ pub(crate) struct MaxRejectsFile {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Test", rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TestFile {
-    /// What the example shows.
+    /// What the example shows; without a name it is called by its line.
     pub(crate) name: Option<Spanned<String>>,
     /// The trigger's message, or its raw record, which the trigger's mapping is tried on first.
     #[schemars(required, with = "Given")]

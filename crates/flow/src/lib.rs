@@ -46,4 +46,5 @@ pub use render::{line, render};
 pub use same_name::same_name;
 pub use sarif::sarif;
 pub use schedule::{Cron, Schedule};
+pub use suggest::hint as did_you_mean;
 pub use test::{EXAMPLES_AT, Expectation, Given, Test, TestFailure, TestResult};

@@ -1,7 +1,7 @@
 //! "Did you mean": the known name that is nearest to the one written.
 
 /// A hint that names the nearest of `known`, or all of them if none is near.
-pub(crate) fn hint<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn hint<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     if let Some(near) = nearest(written, &known) {
         return Some(format!("did you mean `{near}`?"));

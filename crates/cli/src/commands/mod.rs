@@ -2,10 +2,12 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod connectors;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod map;
 pub(crate) mod new;
+pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod schedule;

@@ -45,7 +45,7 @@ pub(crate) struct UpsertReceiver {
 }
 
 /// What becomes of the state of a receiver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Activation {
     /// New receivers are created inactive and, with a `formId`, asked to confirm by mail; the
@@ -68,26 +68,29 @@ pub(crate) enum Activation {
     "tags": ["vip"]
 }]))]
 pub(crate) struct Receiver {
-    /// The e-mail address, by which CleverReach knows a receiver of a group.
+    /// The e-mail address, by which CleverReach knows a receiver of a group. Without one the
+    /// message is refused.
     #[serde(default)]
     pub(crate) email: String,
-    /// Values by attribute, written to the group's attribute of that name and to the account's,
-    /// whichever there are. What neither has is left out and named in the result.
+    /// Texts and numbers by attribute, written to the group's attribute of that name and to the
+    /// account's, whichever there are. What neither has is left out and named in the result; true
+    /// and false are refused.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) attributes: Map<String, Value>,
     /// Values for the account's attributes alone; they go before `attributes`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) global_attributes: Map<String, Value>,
-    /// Tags to add.
+    /// Tags to add. A hyphen in front is left out and `*` becomes `_`: both would take tags away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tags: Vec<String>,
-    /// Where a new receiver comes from; `Towpath` if it is left out.
+    /// Where a new receiver comes from; `Towpath` if it is left out. Not written for known ones,
+    /// except with `activation: keep`, which does not look up who is known and sends what is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
     /// With `groupFromCategories`: the names to find the group by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) categories: Vec<String>,
-    /// What is known of the sign-up; it goes with the confirmation mail.
+    /// What is known of the sign-up; it goes with the confirmation mail, empty if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) doidata: Option<SignUp>,
 }

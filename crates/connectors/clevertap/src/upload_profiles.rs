@@ -19,7 +19,7 @@ pub(crate) struct UploadProfiles {
 }
 
 /// What identifies a profile.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Identity {
     /// The record's id in the system that it comes from.
@@ -37,7 +37,7 @@ enum Identity {
     "profileData": { "Name": "Ada Lovelace", "Customer Type": "Platinum" }
 }]))]
 pub(crate) struct Profile {
-    /// Your own id of the person.
+    /// Your own id of the person, a text or a whole number.
     #[serde(default, deserialize_with = "id", skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<String>,
     /// The person's id at Facebook.

@@ -30,6 +30,11 @@ fn each_use_brings_its_fields() {
             .contains("recordUid")
     );
     assert_eq!(fields.pointer("/properties/pageSize/default"), Some(&100.into()));
+    // Editors show a line's end as the end of a paragraph; code keeps its lines.
+    let about = text("/properties/trigger/properties/every/description").unwrap();
+    assert!(about.len() > 100 && !about.contains('\n'), "{about}");
+    let mapping = fields.pointer("/properties/customMapping/description").unwrap();
+    assert!(mapping.as_str().unwrap().contains("```jsonata\n"), "{mapping}");
     assert_eq!(fields.get("additionalProperties"), Some(&false.into()));
     // Every reference leads somewhere.
     let mut open = vec![&schema];

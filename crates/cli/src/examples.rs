@@ -1,0 +1,115 @@
+//! The command line with examples: what `--help` and the reference show below each command.
+
+use clap::{Command, CommandFactory, FromArgMatches};
+
+use crate::args::Cli;
+
+/// A command line, and what it does.
+pub(crate) type Example = (&'static str, &'static str);
+
+/// By command, as it is typed. Every command has at least one.
+pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
+    ("demo", &[("towpath demo --receivers 1000", "a small one")]),
+    (
+        "check",
+        &[
+            ("towpath check", "all flow files of the folder `flows`, and towpath.yaml"),
+            ("towpath check flows/newsletter.yaml", "one file"),
+            ("towpath check --config production.yaml", "against other accounts"),
+        ],
+    ),
+    (
+        "test",
+        &[
+            ("towpath test", "the tests of all flow files"),
+            ("towpath test flows/newsletter.yaml --json", "of one file, for machines"),
+        ],
+    ),
+    (
+        "schedule",
+        &[
+            ("towpath schedule", "the next three ticks of every flow"),
+            (
+                "towpath schedule newsletter --next 5 --from 2026-03-28T12:00:00Z",
+                "five of one flow, around a change of clocks",
+            ),
+        ],
+    ),
+    (
+        "run",
+        &[
+            ("towpath run newsletter --dry-run", "what would be sent; sends nothing"),
+            ("towpath run newsletter --once", "once, now"),
+            ("towpath run newsletter", "on its schedule, until a signal"),
+        ],
+    ),
+    (
+        "serve",
+        &[
+            ("towpath serve", "all flows of the folder `flows`"),
+            ("towpath serve production --max-runs 16", "those of another folder"),
+        ],
+    ),
+    ("sandbox", &[("towpath sandbox --receivers 5000", "on the usual ports, with more to read")]),
+    (
+        "state show",
+        &[
+            ("towpath state show", "which flows have state"),
+            ("towpath state show newsletter", "what one remembers"),
+        ],
+    ),
+    ("state keep", &[("towpath state keep newsletter", "the new source goes on where it was")]),
+    ("state reset", &[("towpath state reset newsletter", "everything is read and sent again")]),
+    (
+        "dead-letters list",
+        &[
+            ("towpath dead-letters list", "of all flows"),
+            ("towpath dead-letters list newsletter --json", "of one, for machines"),
+        ],
+    ),
+    ("dead-letters show", &[("towpath dead-letters show 3f9a", "the one whose id begins so")]),
+    (
+        "connectors",
+        &[
+            ("towpath connectors", "which there are, and what they offer"),
+            ("towpath connectors cleverreach", "one: account, triggers, actions, limits"),
+            ("towpath connectors clevertap.uploadProfiles", "one action: its fields and input"),
+        ],
+    ),
+    ("schema", &[("towpath schema config > towpath.schema.json", "for an editor")]),
+];
+
+/// Reads the command line; ends the process where it cannot be read.
+pub(crate) fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The command line, with the examples of each command below its help.
+pub(crate) fn command() -> Command {
+    with_examples(Cli::command(), "")
+}
+
+/// The examples of a command, by its words behind `towpath`.
+pub(crate) fn of(path: &str) -> &'static [Example] {
+    EXAMPLES.iter().find(|(known, _)| *known == path).map_or(&[], |(_, examples)| *examples)
+}
+
+fn with_examples(mut command: Command, path: &str) -> Command {
+    let names: Vec<String> = command.get_subcommands().map(|it| it.get_name().to_owned()).collect();
+    for name in names {
+        let path = format!("{path} {name}").trim_start().to_owned();
+        command = command.mut_subcommand(name, |inner| with_examples(inner, &path));
+    }
+    let examples = of(path);
+    if examples.is_empty() {
+        return command;
+    }
+    let lines = examples.iter().map(|(line, what)| format!("\n  {line}\n      {what}"));
+    let text = format!("Examples:{}", lines.collect::<String>());
+    let after = match command.get_after_help() {
+        Some(before) => format!("{text}\n\n{before}"),
+        None => text,
+    };
+    command.after_help(after)
+}

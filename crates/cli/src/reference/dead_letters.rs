@@ -1,0 +1,103 @@
+//! The page of dead letters: the refusals that every trigger and action may meet.
+
+use connector::Rejection;
+
+use super::markdown::{page, quoted, table};
+
+const INTRO: &str = "\
+A message that is refused, by a mapping or by the system that it goes to, becomes a dead letter: it is
+kept with its code, its reason and the whole message, sealed. The others of its page go on. A dead
+letter is settled: an unchanged record is not sent again because of it; its next change is.
+
+```console
+towpath dead-letters list               # what was refused
+towpath dead-letters show 3f9a          # why, and the whole message
+```
+
+When too many messages of a page are refused ([`maxRejects`](flow-file.md#maxrejects)), the flow
+stops instead and the page is not committed.
+
+Codes of one action's own are on its connector's page. These may come from every one:";
+
+/// In the order of a message's way.
+pub(super) const EVERYWHERE: &[Rejection] = &[
+    Rejection::new(
+        "input.unreadable",
+        "the message is not JSON that can be read",
+        "this is a mistake in the trigger or in towpath; please report it",
+    ),
+    Rejection::new(
+        "T<number>",
+        "an expression met a value of the wrong type (JSONata's own code)",
+        "the reason has line and column of the expression; try it by a test of the flow file",
+    ),
+    Rejection::new(
+        "D<number>",
+        "an expression could not be evaluated (JSONata's own code), nests too deeply (`D1011`) or \
+         takes too long (`D1012`)",
+        "as above",
+    ),
+    Rejection::new(
+        "S<number>",
+        "what an expression evaluates by `$eval` is no JSONata",
+        "as above",
+    ),
+    Rejection::new(
+        "U<number>",
+        "a size limit was met (`U1001`), a value cannot be read (`U1004`), there were too many \
+         steps (`U1006`), or the engine failed (`U1007`)",
+        "as above",
+    ),
+    Rejection::new(
+        "mapping.nothing",
+        "the mapping gave nothing",
+        "filter such messages out by `when`, or give something in every case",
+    ),
+    Rejection::new(
+        "mapping.array",
+        "the mapping gave an array where one message is meant",
+        "take one of its items: `[0]`; one record is one message",
+    ),
+    Rejection::new(
+        "mapping.metadata",
+        "the mapping gave `metadata` that is not an object",
+        "give an object, or leave `metadata` out: then it stays as it is",
+    ),
+    Rejection::new(
+        "input.shape",
+        "what the mapping gave is not what the action takes",
+        "the reason names the key; the action's page lists what it takes",
+    ),
+    Rejection::new(
+        "path",
+        "an id cannot stand in the address of a request",
+        "correct the id where the record comes from",
+    ),
+    Rejection::new(
+        "unwritable",
+        "the input cannot be written as JSON",
+        "this is a mistake in the connector; please report it",
+    ),
+    Rejection::new(
+        "tooLarge",
+        "one message alone is too large for the system",
+        "send less of it by a `customMapping`",
+    ),
+    Rejection::new(
+        "http<status>",
+        "the system refuses the request by this HTTP status and gives no code of its own",
+        "the system's words are in the reason",
+    ),
+];
+
+/// The page, in Markdown.
+pub(super) fn render() -> String {
+    let rows =
+        EVERYWHERE.iter().map(|it| [quoted(it.code), it.meaning.to_owned(), it.way_out.to_owned()]);
+    page([
+        "# Dead letters".to_owned(),
+        super::GENERATED.to_owned(),
+        INTRO.to_owned(),
+        table(["code", "meaning", "way out"], rows),
+    ])
+}

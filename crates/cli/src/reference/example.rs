@@ -1,0 +1,80 @@
+//! Examples in YAML that `towpath check` accepts: an account, a trigger, a step.
+
+use connector::{ActionDescriptor, Connector, Setting, TriggerDescriptor};
+use serde_json::Value;
+
+use super::fields::Shape;
+
+/// An account of the connector, called like it, for below `accounts:`.
+pub(crate) fn account(connector: &Connector) -> String {
+    let mut lines = vec![format!("  {}:", connector.name())];
+    lines.push(format!("    connector: {}", connector.name()));
+    for setting in connector.settings() {
+        let value = match setting.default {
+            Some(default) if !setting.secret => default.to_owned(),
+            _ => format!("{{ env: {} }}", variable(connector, setting)),
+        };
+        lines.push(format!("    {}: {value}", setting.name));
+    }
+    lines.join("\n")
+}
+
+/// The environment variable that examples take a setting from: `CLEVERTAP_PROJECT_ID`.
+fn variable(connector: &Connector, setting: &Setting) -> String {
+    let mut name = format!("{}_", connector.name().replace(['-', '.'], "_").to_uppercase());
+    for letter in setting.name.chars() {
+        if letter.is_uppercase() {
+            name.push('_');
+        }
+        name.extend(letter.to_uppercase());
+    }
+    name
+}
+
+/// A flow file's `trigger:`.
+pub(crate) fn trigger(connector: &Connector, trigger: &TriggerDescriptor) -> String {
+    let fields = (trigger.fields)().to_value();
+    format!(
+        "trigger:\n  use: {0}.{1}\n  account: {0}\n  every: 5m\n{2}",
+        connector.name(),
+        trigger.name,
+        written(&fields, "  ")
+    )
+}
+
+/// A flow file's `steps:` with one step.
+pub(crate) fn step(connector: &Connector, action: &ActionDescriptor) -> String {
+    let fields = (action.fields)().to_value();
+    format!(
+        "steps:\n  - id: {0}\n    use: {1}.{0}\n    account: {1}\n{2}",
+        action.name,
+        connector.name(),
+        written(&fields, "    ")
+    )
+}
+
+/// The fields of the first example that the type gives; nothing if it gives none.
+pub(crate) fn fields(schema: &Value) -> Value {
+    Shape::of(schema).example().cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+}
+
+fn written(schema: &Value, indent: &str) -> String {
+    let Value::Object(fields) = fields(schema) else { return String::new() };
+    let lines = fields.iter().map(|(name, value)| format!("{indent}  {name}: {}\n", scalar(value)));
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("{indent}fields:\n{lines}") }
+}
+
+/// A value in one line; what YAML could take for something else stays in quotes.
+fn scalar(value: &Value) -> String {
+    let plain = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !["true", "false", "null", "yes", "no", "on", "off"]
+                .contains(&text.to_lowercase().as_str())
+    };
+    match value {
+        Value::String(text) if plain(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
