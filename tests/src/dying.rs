@@ -107,6 +107,14 @@ impl Store for Dying {
         self.alive()?.vault_put(name, value).await
     }
 
+    async fn vault_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.alive()?.vault_names(prefix).await
+    }
+
+    async fn vault_remove(&self, name: &str) -> Result<bool> {
+        self.alive()?.vault_remove(name).await
+    }
+
     fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
         self.store.keyed_hash(domain, parts)
     }

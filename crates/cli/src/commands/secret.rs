@@ -57,7 +57,8 @@ async fn set(project: &Project, name: &str, json: bool) -> Result {
 /// The secret itself, and whether a person was asked for it.
 fn value(name: &str) -> anyhow::Result<(connector::Secret, bool)> {
     if std::io::stdin().is_terminal() {
-        let typed = rpassword::prompt_password(format!("{name} (not shown): ")).context("could not ask")?;
+        let typed =
+            rpassword::prompt_password(format!("{name} (not shown): ")).context("could not ask")?;
         return Ok((checked(typed.into_bytes())?, true));
     }
     // One more than fits: a longer value is an error, never a cut one.
