@@ -168,7 +168,7 @@ impl<'a> Checker<'_, '_, 'a> {
         let span = id.span.clone();
         if !good {
             let message = "a step's id has letters, digits and underscores, a small letter first";
-            let better = camel_case(&id.value);
+            let better = suggest::camel_case(&id.value);
             let hint = (!better.is_empty()).then(|| format!("for example `{better}`"));
             self.source.error(code::STEP_ID, span, message, hint);
         } else if id.value == graph::TRIGGER {
@@ -376,23 +376,6 @@ impl<'a> Checker<'_, '_, 'a> {
         self.source.error(code::ACTION, uses.span.clone(), message, hint);
         None
     }
-}
-
-/// The nearest id to a text: `upload-profiles` becomes `uploadProfiles`.
-fn camel_case(text: &str) -> String {
-    let mut id = String::new();
-    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-        let mut letters = word.chars();
-        let first = letters.next().into_iter();
-        if id.is_empty() {
-            id.extend(first.map(|c| c.to_ascii_lowercase()));
-        } else {
-            id.extend(first.map(|c| c.to_ascii_uppercase()));
-        }
-        id.extend(letters);
-    }
-    let digits = id.chars().take_while(char::is_ascii_digit).count();
-    id.split_off(digits)
 }
 
 fn at(uses: Option<&Spanned<String>>, span: &Range<usize>) -> Range<usize> {

@@ -69,6 +69,23 @@ pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= (length.max(3) / 3).max(1)).then_some(name)
 }
 
+/// The nearest id to a text: `upload-profiles` becomes `uploadProfiles`.
+pub(crate) fn camel_case(text: &str) -> String {
+    let mut id = String::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        let mut letters = word.chars();
+        let first = letters.next().into_iter();
+        if id.is_empty() {
+            id.extend(first.map(|c| c.to_ascii_lowercase()));
+        } else {
+            id.extend(first.map(|c| c.to_ascii_uppercase()));
+        }
+        id.extend(letters);
+    }
+    let digits = id.chars().take_while(char::is_ascii_digit).count();
+    id.split_off(digits)
+}
+
 /// How many letters must be put in, left out, replaced or swapped with their neighbour.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
