@@ -1,6 +1,6 @@
 //! Plays all stories of a connector, and looks at what it declares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use connector::{ActionDescriptor, Changes, Connector, Record, TriggerDescriptor};
@@ -49,7 +49,10 @@ async fn play(
     let mut seen = BTreeMap::<&str, Seen>::new();
     let mut became = BTreeMap::<&str, Vec<Vec<Became>>>::new();
     settings(connector, system, &mut ledger);
+    // What is wrong as recorded leaves nothing to say of what the stories show together.
+    let mut wrong = BTreeSet::new();
     for story in stories {
+        let before = ledger.broken.len();
         ledger.story.clone_from(&story.name);
         ledger.mutation = "as recorded".to_owned();
         ledger.played.stories += 1;
@@ -86,6 +89,9 @@ async fn play(
             ledger.breaks(Promise::Stories, "the name of a trigger or an action", got);
         }
         classes(&stage, &mut ledger);
+        if ledger.broken.len() > before {
+            wrong.extend(names.0.or(names.1));
+        }
     }
     ledger.mutation = "as declared".to_owned();
     for descriptor in connector.triggers() {
@@ -93,14 +99,18 @@ async fn play(
         let fields = stories.iter().find(|it| it.trigger.as_deref() == Some(descriptor.name));
         closed(fields, |fields| (descriptor.configure)(fields).map(drop), &mut ledger);
         let seen = seen.remove(descriptor.name).unwrap_or_default();
-        trigger_shown(descriptor, system, &seen, &mut ledger);
+        if !wrong.contains(descriptor.name) {
+            trigger_shown(descriptor, system, &seen, &mut ledger);
+        }
     }
     for descriptor in connector.actions() {
         descriptor.name.clone_into(&mut ledger.story);
         let fields = stories.iter().find(|it| it.action.as_deref() == Some(descriptor.name));
         closed(fields, |fields| (descriptor.configure)(fields).map(drop), &mut ledger);
         let became = became.remove(descriptor.name).unwrap_or_default();
-        action_shown(descriptor, &became, &mut ledger);
+        if !wrong.contains(descriptor.name) {
+            action_shown(descriptor, &became, &mut ledger);
+        }
     }
     Ok(ledger)
 }

@@ -80,3 +80,33 @@ fn account(connector: &Connector, name: &str, path: &Path) -> Result<Origin, Str
     let made = made.map_err(|error| error.to_string())?;
     Ok(Origin { base_url: made.base_url().to_string(), account })
 }
+
+#[cfg(test)]
+mod tests {
+    use connector::Auth;
+
+    use super::*;
+
+    #[test]
+    fn an_account_of_a_file_is_read_with_its_secrets() {
+        let folder = std::env::temp_dir().join(format!("towpath-account-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("towpath.yaml");
+        let written = "vars: { a: 1 }\naccounts:\n  sales: { connector: crm, baseUrl: \"http://127.0.0.1:1/v1\", \
+                       apiKey: { file: key } }\n  mail: { connector: other }\n  late: { connector: crm, \
+                       apiKey: { secret: KEY } }\n";
+        std::fs::write(&path, written).unwrap();
+        std::fs::write(folder.join("key"), "not-a-real-key\n").unwrap();
+        let crm = Connector::new("crm", "https://crm.test", Auth::api_key("X-Api-Key"));
+        let origin = account(&crm, "sales", &path).unwrap();
+        assert_eq!(origin.base_url, "http://127.0.0.1:1/v1");
+        assert_eq!(origin.account.get("apiKey").unwrap(), "not-a-real-key");
+        for (name, problem) in
+            [("none", "no account none"), ("mail", "not one of crm"), ("late", "`{ env: NAME }`")]
+        {
+            let said = account(&crm, name, &path).map(drop).unwrap_err();
+            assert!(said.contains(problem), "{said}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
