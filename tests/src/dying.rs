@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use store::{
-    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Head, Lease, Result, RunLine, Seen, Store,
+    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, Lease, Result, RunLine, Seen,
+    Store,
 };
 
 /// On which side of a commit the store dies.
@@ -22,12 +23,21 @@ pub struct Dying {
     store: Arc<dyn Store>,
     moment: Moment,
     left: AtomicUsize,
+    tables: AtomicUsize,
+    look_ups: AtomicUsize,
 }
 
 impl Dying {
     /// Dies at the commit number `at`, counted from 1.
     pub fn new(store: Arc<dyn Store>, at: usize, moment: Moment) -> Self {
-        Self { store, moment, left: AtomicUsize::new(at) }
+        let left = AtomicUsize::new(at);
+        Self {
+            store,
+            moment,
+            left,
+            tables: AtomicUsize::default(),
+            look_ups: AtomicUsize::default(),
+        }
     }
 
     /// Never dies, and counts.
@@ -38,6 +48,12 @@ impl Dying {
     /// How often something was committed, for a store that never dies.
     pub fn commits(&self) -> usize {
         usize::MAX - self.left.load(Ordering::SeqCst)
+    }
+
+    /// How often a table of what was seen was read as a whole, and how many keys were looked up,
+    /// since the last time that this was asked.
+    pub fn take_reads(&self) -> (usize, usize) {
+        (self.tables.swap(0, Ordering::SeqCst), self.look_ups.swap(0, Ordering::SeqCst))
     }
 
     /// Whether it died.
@@ -76,7 +92,13 @@ impl Store for Dying {
         flow: &str,
         each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
     ) -> Result<()> {
+        self.tables.fetch_add(1, Ordering::SeqCst);
         self.alive()?.seen(flow, each).await
+    }
+
+    async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {
+        self.look_ups.fetch_add(keys.len(), Ordering::SeqCst);
+        self.alive()?.look_up(flow, keys).await
     }
 
     async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {
