@@ -8,6 +8,7 @@ use store::{
     Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, Lease, Result, RunLine, Seen,
     Store,
 };
+use tokio::sync::Semaphore;
 
 /// On which side of a commit the store dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct Dying {
     left: AtomicUsize,
     tables: AtomicUsize,
     look_ups: AtomicUsize,
+    /// A commit waits for a permit and keeps it.
+    commits: Semaphore,
+    begun: AtomicUsize,
 }
 
 impl Dying {
@@ -37,12 +41,29 @@ impl Dying {
             left,
             tables: AtomicUsize::default(),
             look_ups: AtomicUsize::default(),
+            commits: Semaphore::new(Semaphore::MAX_PERMITS),
+            begun: AtomicUsize::default(),
         }
     }
 
     /// Never dies, and counts.
     pub fn never(store: Arc<dyn Store>) -> Self {
         Self::new(store, usize::MAX, Moment::Before)
+    }
+
+    /// Never dies, and holds every commit back until it is let through.
+    pub fn held(store: Arc<dyn Store>) -> Self {
+        Self { commits: Semaphore::new(0), ..Self::never(store) }
+    }
+
+    /// How many commits were begun.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// Lets so many more commits through.
+    pub fn let_through(&self, commits: usize) {
+        self.commits.add_permits(commits);
     }
 
     /// How often something was committed, for a store that never dies.
@@ -74,6 +95,8 @@ impl Store for Dying {
 
     async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
         self.alive()?;
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.commits.acquire().await.map_err(|_| Error::Crashed)?.forget();
         if self.left.fetch_sub(1, Ordering::SeqCst) > 1 {
             return self.store.commit(fence, sequence, commit).await;
         }

@@ -193,8 +193,10 @@ impl Run {
         let sweeps = want == Want::All && self.snapshot.was_read_whole(partition);
         let window = context.flow.window.get();
         let id: Arc<str> = partition.into();
+        // On a task of its own, so that a page goes on arriving while another one is committed.
         let fetch = |ahead: &ScanState| {
-            Box::pin(fetch::page(context.clone(), id.clone(), want, ahead.cursor.clone()))
+            let page = fetch::page(context.clone(), id.clone(), want, ahead.cursor.clone());
+            Task::of(page, context.trigger_place.clone(), "a fetch")
         };
         let mut pages: VecDeque<InFlight> = VecDeque::new();
         let mut deliveries = FuturesOrdered::new();
@@ -327,10 +329,9 @@ impl Run {
         (InFlight { detected, scan: ahead.clone() }, waiting)
     }
 
-    fn deliver(&self, Waiting { emitted, unmapped }: Waiting) -> Delivery {
-        let place = self.context.trigger_place.clone();
+    fn deliver(&self, Waiting { emitted, unmapped }: Waiting) -> Task<Settled> {
         let page = deliver::page(self.context.clone(), emitted, unmapped);
-        Delivery { task: tokio::spawn(page), place }
+        Task::of(page, self.context.trigger_place.clone(), "delivery")
     }
 
     fn lost(&self) -> Error {
@@ -339,26 +340,37 @@ impl Run {
     }
 }
 
-/// A page being delivered on a task of its own; dropping it stops the task.
-struct Delivery {
-    task: JoinHandle<Result<Settled>>,
+/// A page being fetched or delivered on a task of its own; dropping it stops the task.
+struct Task<T> {
+    task: JoinHandle<Result<T>>,
     place: Place,
+    what: &'static str,
 }
 
-impl Future for Delivery {
-    type Output = Result<Settled>;
+impl<T: Send + 'static> Task<T> {
+    fn of(
+        work: impl Future<Output = Result<T>> + Send + 'static,
+        place: Place,
+        what: &'static str,
+    ) -> Self {
+        Self { task: tokio::spawn(work), place, what }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.task).poll(cx).map(|joined| {
             joined.unwrap_or_else(|error| {
-                let problem = format!("delivery stopped: {error}");
+                let problem = format!("{} stopped: {error}", self.what);
                 Err(Error::Internal { place: self.place.clone(), problem })
             })
         })
     }
 }
 
-impl Drop for Delivery {
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
