@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use store::{
-    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Head, Lease, Result, RunLine, Seen, Store,
+    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, Lease, Result, RunLine, Seen,
+    Store,
 };
+use tokio::sync::Semaphore;
 
 /// On which side of a commit the store dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +24,26 @@ pub struct Dying {
     store: Arc<dyn Store>,
     moment: Moment,
     left: AtomicUsize,
+    tables: AtomicUsize,
+    look_ups: AtomicUsize,
+    /// A commit waits for a permit and keeps it.
+    commits: Semaphore,
+    begun: AtomicUsize,
 }
 
 impl Dying {
     /// Dies at the commit number `at`, counted from 1.
     pub fn new(store: Arc<dyn Store>, at: usize, moment: Moment) -> Self {
-        Self { store, moment, left: AtomicUsize::new(at) }
+        let left = AtomicUsize::new(at);
+        Self {
+            store,
+            moment,
+            left,
+            tables: AtomicUsize::default(),
+            look_ups: AtomicUsize::default(),
+            commits: Semaphore::new(Semaphore::MAX_PERMITS),
+            begun: AtomicUsize::default(),
+        }
     }
 
     /// Never dies, and counts.
@@ -35,9 +51,30 @@ impl Dying {
         Self::new(store, usize::MAX, Moment::Before)
     }
 
+    /// Never dies, and holds every commit back until it is let through.
+    pub fn held(store: Arc<dyn Store>) -> Self {
+        Self { commits: Semaphore::new(0), ..Self::never(store) }
+    }
+
+    /// How many commits were begun.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// Lets so many more commits through.
+    pub fn let_through(&self, commits: usize) {
+        self.commits.add_permits(commits);
+    }
+
     /// How often something was committed, for a store that never dies.
     pub fn commits(&self) -> usize {
         usize::MAX - self.left.load(Ordering::SeqCst)
+    }
+
+    /// How often a table of what was seen was read as a whole, and how many keys were looked up,
+    /// since the last time that this was asked.
+    pub fn take_reads(&self) -> (usize, usize) {
+        (self.tables.swap(0, Ordering::SeqCst), self.look_ups.swap(0, Ordering::SeqCst))
     }
 
     /// Whether it died.
@@ -58,6 +95,8 @@ impl Store for Dying {
 
     async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
         self.alive()?;
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.commits.acquire().await.map_err(|_| Error::Crashed)?.forget();
         if self.left.fetch_sub(1, Ordering::SeqCst) > 1 {
             return self.store.commit(fence, sequence, commit).await;
         }
@@ -76,7 +115,13 @@ impl Store for Dying {
         flow: &str,
         each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
     ) -> Result<()> {
+        self.tables.fetch_add(1, Ordering::SeqCst);
         self.alive()?.seen(flow, each).await
+    }
+
+    async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {
+        self.look_ups.fetch_add(keys.len(), Ordering::SeqCst);
+        self.alive()?.look_up(flow, keys).await
     }
 
     async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {

@@ -11,7 +11,7 @@ use connector::{ManualClock, Timestamp};
 use engine::{Engine, Report, Silent, Stop};
 use flow::Flow;
 use store::{MasterKey, MemoryStore};
-use towpath_tests::{Board, World, flow_of, record, step_to};
+use towpath_tests::{Board, Dying, World, flow_of, record, step_to};
 
 struct Failing {
     board: Arc<Board>,
@@ -113,4 +113,25 @@ async fn an_empty_group_is_committed_once() {
         world.clock.advance(Duration::from_secs(7200));
     }
     assert_eq!(sequences, [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_page_arrives_while_one_is_committed() {
+    let board = Board::new();
+    let store = Arc::new(Dying::held(Arc::new(MemoryStore::new(MasterKey::generate()))));
+    let held = store.clone();
+    board.on_poll(move |scan| {
+        if scan.cursor.is_some() {
+            while held.begun() == 0 {
+                std::thread::yield_now();
+            }
+            // The first commit ends only now.
+            held.let_through(2);
+            return Ok(Page { records: vec![record("b", 100, 1)], next: None });
+        }
+        Ok(Page { records: vec![record("a", 100, 1)], next: Some(1) })
+    });
+    let flow = Arc::new(flow_of(&board));
+    let report = board.run(store.clone(), &flow).await;
+    assert_eq!((report.errors.len(), report.counts.delivered, store.begun()), (0, 2, 2));
 }

@@ -198,6 +198,7 @@ impl Engine {
             snapshot,
             sequence,
             seen: self.tables.take(&flow.name, sequence),
+            rewritten: None,
             appended: 0,
             stored,
             stop,

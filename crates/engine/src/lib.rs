@@ -18,6 +18,7 @@ mod fetch;
 mod handle;
 mod limits;
 mod points;
+mod recall;
 mod report;
 mod retry;
 mod run;

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::deliver::{self, Settled};
 use crate::detect::{Candidates, Detected, Emitted, Identity};
 use crate::fetch::{self, Fetched};
-use crate::seen::{Loading, SeenTable};
+use crate::seen::SeenTable;
 use crate::snapshot::{ScanState, Snapshot};
 use crate::workers::{Unmapped, Workers};
 use crate::{Error, Event, Place, Report, Result, Stop, Watch};
@@ -48,8 +48,10 @@ pub(crate) struct Run {
     pub(crate) snapshot: Snapshot,
     /// The sequence of the last commit.
     pub(crate) sequence: u64,
-    /// Read from the store when the first record comes: most polls find none.
+    /// Read from the store when the first record comes; of few records only what is theirs.
     pub(crate) seen: Option<SeenTable>,
+    /// How many entries the table had when it was last written as a whole, where a look-up told.
+    pub(crate) rewritten: Option<u64>,
     /// How many seen entries lie in the store, those included that are superseded.
     pub(crate) stored: u64,
     /// How many of them this run added since the table was written as a whole.
@@ -58,7 +60,7 @@ pub(crate) struct Run {
     pub(crate) report: Report,
 }
 
-/// A run that ended: the seen table stands at its last commit.
+/// A run that ended: the seen table, if it was read as a whole, stands at its last commit.
 pub(crate) struct Ended {
     pub(crate) report: Report,
     pub(crate) sequence: u64,
@@ -90,7 +92,8 @@ impl Run {
     /// fail there too.
     pub(crate) async fn all(mut self) -> Ended {
         self.scan_all().await;
-        Ended { report: self.report, sequence: self.sequence, seen: self.seen }
+        let seen = self.seen.filter(SeenTable::is_whole);
+        Ended { report: self.report, sequence: self.sequence, seen }
     }
 
     async fn scan_all(&mut self) {
@@ -190,8 +193,10 @@ impl Run {
         let sweeps = want == Want::All && self.snapshot.was_read_whole(partition);
         let window = context.flow.window.get();
         let id: Arc<str> = partition.into();
+        // On a task of its own, so that a page goes on arriving while another one is committed.
         let fetch = |ahead: &ScanState| {
-            Box::pin(fetch::page(context.clone(), id.clone(), want, ahead.cursor.clone()))
+            let page = fetch::page(context.clone(), id.clone(), want, ahead.cursor.clone());
+            Task::of(page, context.trigger_place.clone(), "a fetch")
         };
         let mut pages: VecDeque<InFlight> = VecDeque::new();
         let mut deliveries = FuturesOrdered::new();
@@ -247,7 +252,7 @@ impl Run {
                                 context.watch.at("engine.sweep.fetched");
                             }
                             if !fetched.records.is_empty()
-                                && let Err(error) = self.load_seen().await
+                                && let Err(error) = self.recall(&fetched, &pages).await
                             {
                                 break Err(error);
                             }
@@ -288,20 +293,6 @@ impl Run {
         end
     }
 
-    /// Reads what was settled before, unless that was done.
-    async fn load_seen(&mut self) -> Result<()> {
-        if self.seen.is_some() {
-            return Ok(());
-        }
-        let (flow, store) = (&self.context.flow.name, &self.context.store);
-        let mut seen = Loading::of(self.stored);
-        let loaded = store.seen(flow, &mut |entries| seen.add(entries)).await;
-        loaded.map_err(|error| Error::store(flow, &error))?;
-        self.seen = Some(seen.table());
-        self.context.watch.at("engine.seen.loaded");
-        Ok(())
-    }
-
     /// Holds a page against what was settled, and moves the scan behind it.
     fn detect(
         &mut self,
@@ -338,10 +329,9 @@ impl Run {
         (InFlight { detected, scan: ahead.clone() }, waiting)
     }
 
-    fn deliver(&self, Waiting { emitted, unmapped }: Waiting) -> Delivery {
-        let place = self.context.trigger_place.clone();
+    fn deliver(&self, Waiting { emitted, unmapped }: Waiting) -> Task<Settled> {
         let page = deliver::page(self.context.clone(), emitted, unmapped);
-        Delivery { task: tokio::spawn(page), place }
+        Task::of(page, self.context.trigger_place.clone(), "delivery")
     }
 
     fn lost(&self) -> Error {
@@ -350,26 +340,37 @@ impl Run {
     }
 }
 
-/// A page being delivered on a task of its own; dropping it stops the task.
-struct Delivery {
-    task: JoinHandle<Result<Settled>>,
+/// A page being fetched or delivered on a task of its own; dropping it stops the task.
+struct Task<T> {
+    task: JoinHandle<Result<T>>,
     place: Place,
+    what: &'static str,
 }
 
-impl Future for Delivery {
-    type Output = Result<Settled>;
+impl<T: Send + 'static> Task<T> {
+    fn of(
+        work: impl Future<Output = Result<T>> + Send + 'static,
+        place: Place,
+        what: &'static str,
+    ) -> Self {
+        Self { task: tokio::spawn(work), place, what }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.task).poll(cx).map(|joined| {
             joined.unwrap_or_else(|error| {
-                let problem = format!("delivery stopped: {error}");
+                let problem = format!("{} stopped: {error}", self.what);
                 Err(Error::Internal { place: self.place.clone(), problem })
             })
         })
     }
 }
 
-impl Drop for Delivery {
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -1,6 +1,6 @@
 //! What was settled, key by key: sorted shards of 40 bytes an entry, and this run's changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ const CHANGES: usize = 28_000;
 const MERGED_AT_ONCE: usize = SHARDS / 8;
 
 /// What lies on disk may be this many entries more than twice what counts.
-const SLACK: u64 = 4_096;
+pub(crate) const SLACK: u64 = 4_096;
 
 /// Room is made beforehand for so many entries at most.
 const ROOM_AT_MOST: usize = 16 * 1024 * 1024;
@@ -50,6 +50,8 @@ pub(crate) struct SeenTable {
     /// The first of the shards that are merged into next.
     turn: usize,
     len: usize,
+    /// The keys that were looked up, where the table is not whole: nothing is known of others.
+    looked_up: Option<HashSet<Key>>,
 }
 
 /// Entries with ascending keys, shared with a commit that writes them.
@@ -64,7 +66,37 @@ impl Default for SeenTable {
 impl SeenTable {
     fn new(shards: Vec<Shard>) -> Self {
         let len = shards.iter().map(|shard| shard.len()).sum();
-        Self { shards, changes: HashMap::new(), turn: 0, len }
+        Self { shards, changes: HashMap::new(), turn: 0, len, looked_up: None }
+    }
+
+    /// A table of a few keys, none of which was looked up yet.
+    pub(crate) fn partial() -> Self {
+        Self { looked_up: Some(HashSet::new()), ..Self::default() }
+    }
+
+    /// Whether the table has every entry that there is.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.looked_up.is_none()
+    }
+
+    /// How many keys were looked up.
+    pub(crate) fn looked_up(&self) -> usize {
+        self.looked_up.as_ref().map_or(0, HashSet::len)
+    }
+
+    /// Those of the keys, each once, of which the table does not know whether they have an entry.
+    pub(crate) fn unknown(&self, keys: impl Iterator<Item = Key>) -> Vec<Key> {
+        let Some(known) = &self.looked_up else { return vec![] };
+        let unknown: HashSet<Key> = keys.filter(|key| !known.contains(key)).collect();
+        unknown.into_iter().collect()
+    }
+
+    /// Adds keys that were looked up, and the entries that they have.
+    pub(crate) fn learn(&mut self, keys: Vec<Key>, entries: &[Seen]) {
+        for seen in entries {
+            self.set(seen.key, Some((*seen).into()));
+        }
+        self.looked_up.get_or_insert_default().extend(keys);
     }
 
     /// How many keys have an entry.

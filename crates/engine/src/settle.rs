@@ -31,7 +31,20 @@ impl Run {
             dead_lettered: settled.dead_letters.len() as u64,
         };
         let snapshot = self.behind(partition, listed, &page);
+        let added = page.detected.seen.len() as u64;
+        let is_partial = self.seen.as_ref().is_some_and(|seen| !seen.is_whole());
+        let ends_scan = page.scan.cursor.is_none();
+        // Where nothing is written anyway, nothing is rewritten either.
+        if is_partial
+            && ends_scan
+            && added > 0
+            && self.has_outgrown(self.stored + added)
+            && let Err(error) = self.recall_all([&page]).await
+        {
+            return Err((error, page));
+        }
         let (seen, stored, appended) = self.kept(listed, &page, &snapshot);
+        let rewritten = matches!(seen, SeenChange::Replace(_)).then_some(stored);
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
         let news = !nothing_seen || !settled.dead_letters.is_empty() || snapshot != self.snapshot;
         if news {
@@ -56,6 +69,7 @@ impl Run {
             self.snapshot = snapshot;
             self.stored = stored;
             self.appended = appended;
+            self.rewritten = rewritten.or(self.rewritten);
         }
         tracing::debug!(
             flow = flow.name,
@@ -92,7 +106,8 @@ impl Run {
     /// What becomes of the seen entries behind a page; how many the store holds then, and how many
     /// of them this run added.
     ///
-    /// At the end of a scan the table is written anew if entries were pruned, or if that pays.
+    /// At the end of a scan the table, if it is whole, is written anew if entries were pruned, or
+    /// if that pays.
     fn kept(
         &mut self,
         listed: &[String],
@@ -105,10 +120,14 @@ impl Run {
         let horizon = self.prunable(listed, page, snapshot);
         let unchanged =
             |page: &InFlight| (SeenChange::Append(page.detected.seen.clone()), stored, appended);
-        let Some(seen) = &mut self.seen else { return unchanged(page) };
+        let outgrown = self.has_outgrown(stored);
+        let Some(seen) = self.seen.as_mut().filter(|seen| seen.is_whole()) else {
+            return unchanged(page);
+        };
         let rewritten = horizon.and_then(|horizon| seen.prune(horizon)).or_else(|| {
             let live = seen.len() as u64;
-            (complete && is_worth_writing_anew(stored, appended, live)).then(|| seen.compact())
+            let anew = outgrown || is_worth_writing_anew(stored, appended, live);
+            (complete && anew).then(|| seen.compact())
         });
         match rewritten {
             Some(table) => (SeenChange::Replace(table), seen.len() as u64, 0),

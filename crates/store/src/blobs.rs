@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::Generate;
@@ -42,9 +43,9 @@ impl Blobs {
         Ok(names)
     }
 
-    /// Reads a value; `None` if its file is gone.
-    pub(crate) fn read(&self, name: &BlobName) -> Result<Option<Vec<u8>>> {
-        files::read(&self.path(name))
+    /// Reads the bytes of a value that lie in a range; `None` if its file is gone.
+    pub(crate) fn read(&self, name: &BlobName, range: Range<usize>) -> Result<Option<Vec<u8>>> {
+        files::read_part(&self.path(name), range)
     }
 
     /// Removes a file that no entry names. One that stays behind is swept up at the next opening.

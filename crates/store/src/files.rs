@@ -1,7 +1,8 @@
 //! Files that are there wholly or not at all, readable by their owner alone.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -56,9 +57,24 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 
 /// Reads a file; `None` if it is not there.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    read_part(path, 0..usize::MAX)
+}
+
+/// Reads the bytes of a file that lie in a range; `None` if it is not there.
+pub(crate) fn read_part(path: &Path, range: Range<usize>) -> Result<Option<Vec<u8>>> {
+    let read = |mut file: File| {
+        let wanted = range.end.saturating_sub(range.start) as u64;
+        // Room for all of it at once: growing step by step copies and leaves holes.
+        let there = file.metadata()?.len().saturating_sub(range.start as u64).min(wanted);
+        let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or_default());
+        if range.start > 0 {
+            file.seek(SeekFrom::Start(range.start as u64))?;
+        }
+        file.take(wanted).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    match File::open(path).and_then(read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, error)),
+        read => read.map_err(|error| Error::io("read", path, error)),
     }
 }

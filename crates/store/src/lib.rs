@@ -18,8 +18,10 @@ mod disk;
 mod error;
 mod files;
 mod format;
+mod indexed;
 mod kept;
 mod layout;
+mod look_up;
 mod memory;
 mod pieces;
 mod points;
@@ -37,7 +39,7 @@ pub use memory::MemoryStore;
 pub use points::{At, POINTS};
 pub use sled::{Durability, SledOptions, SledStore};
 pub use store::{
-    Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Head, Lease, NewDeadLetter, RunLine,
-    Seen, SeenChange, Store,
+    Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Found, Head, Lease, NewDeadLetter,
+    RunLine, Seen, SeenChange, Store,
 };
 pub use vault::{KeyFile, KeyId, MasterKey};

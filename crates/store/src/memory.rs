@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format;
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
-use crate::trees::{Entry, Tree, Trees, Wait, Write};
+use crate::trees::{Entry, Part, Tree, Trees, Wait, Write};
 use crate::vault::MasterKey;
 
 /// A store that lasts as long as its process.
@@ -103,6 +103,16 @@ impl Trees for MemoryTrees {
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.lock().entries.get(&(tree, key.to_vec())).cloned())
+    }
+
+    async fn parts(&self, tree: Tree, wanted: Vec<Part>) -> Result<Vec<Option<Vec<u8>>>> {
+        let entries = self.lock();
+        let part = |(key, range): Part| {
+            let value = entries.entries.get(&(tree, key))?;
+            let until = range.end.min(value.len());
+            Some(value.get(range.start.min(until)..until).unwrap_or_default().to_vec())
+        };
+        Ok(wanted.into_iter().map(part).collect())
     }
 
     async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {

@@ -17,8 +17,8 @@ use crate::pieces::Pieces;
 use crate::seal::Sealer;
 use crate::seen::{Blocks, Change, Kept};
 use crate::store::{
-    Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Head, Lease, NewDeadLetter, RunLine, Seen,
-    Store,
+    Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Found, Head, Lease, NewDeadLetter,
+    RunLine, Seen, Store,
 };
 use crate::trees::{Tree, Trees, Wait, Write};
 
@@ -294,6 +294,10 @@ impl<H: Home> Store for H {
         each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
     ) -> Result<()> {
         self.core().seen(flow, each).await
+    }
+
+    async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {
+        self.core().look_up(flow, keys).await
     }
 
     async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {

@@ -4,13 +4,14 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::indexed::{self, Index};
 use crate::layout;
 use crate::seal::Sealer;
 use crate::store::Seen;
 use crate::trees::{Tree, Write};
 
-const ENTRY_LEN: usize = 40;
-const CHECK_LEN: usize = 16;
+pub(crate) const ENTRY_LEN: usize = 40;
+pub(crate) const CHECK_LEN: usize = 16;
 const FORMAT: u8 = 1;
 
 /// How entries are laid out.
@@ -129,7 +130,12 @@ impl Iterator for Blocks<'_> {
         }
         let key = layout::seen_key(self.flow, self.sequence, self.block);
         self.block += 1;
-        let value = checked(self.sealer, &key, &packed);
+        let is_segment = matches!(self.form, Form::Segment(_));
+        let value = if is_segment && indexed::is_ascending(&packed) {
+            indexed::segment(self.sealer, &key, &packed)
+        } else {
+            checked(self.sealer, &key, &packed)
+        };
         Some(Write::Put(Tree::Seen, key, value))
     }
 }
@@ -161,8 +167,13 @@ pub(crate) fn unpack(
 ) -> Result<()> {
     let (format, rest) =
         value.split_first().ok_or_else(|| Error::corrupt(Tree::Seen, key, "the block is empty"))?;
-    if *format > FORMAT {
-        return Err(Error::NewerFormat { found: u32::from(*format), known: u32::from(FORMAT) });
+    if *format == indexed::FORMAT {
+        entries.extend(self::entries(Index::all(sealer, key, value)?));
+        return Ok(());
+    }
+    if *format > indexed::FORMAT {
+        let (found, known) = (u32::from(*format), u32::from(indexed::FORMAT));
+        return Err(Error::NewerFormat { found, known });
     }
     let (found, packed) = rest
         .split_first_chunk::<CHECK_LEN>()
@@ -171,8 +182,13 @@ pub(crate) fn unpack(
     if *found != check(sealer, key, packed) {
         return Err(Error::corrupt(Tree::Seen, key, "the block is not the one that was written"));
     }
-    entries.extend(packed.chunks_exact(ENTRY_LEN).filter_map(entry));
+    entries.extend(self::entries(packed));
     Ok(())
+}
+
+/// The entries that are packed.
+pub(crate) fn entries(packed: &[u8]) -> impl Iterator<Item = Seen> {
+    packed.chunks_exact(ENTRY_LEN).filter_map(entry)
 }
 
 fn entry(bytes: &[u8]) -> Option<Seen> {
@@ -229,17 +245,20 @@ mod tests {
         let key = layout::seen_key("letters", 12, 0);
         let mut packed = Vec::new();
         pack(&[entry], &mut packed);
-        let good = checked(&sealer, &key, &packed);
-        let mut flipped = good.clone();
-        flipped[30] ^= 1;
-        let short = &good[..good.len() - 1];
         let elsewhere = layout::seen_key("letters", 13, 0);
-        for (key, value) in [(&key, &flipped[..]), (&key, short), (&key, &[]), (&elsewhere, &good)]
-        {
-            let error = unpack(&sealer, key, value, &mut Vec::new()).unwrap_err().to_string();
-            assert!(error.contains("damaged at seen, flow `letters`, page 1"), "{error}");
+        for good in [checked(&sealer, &key, &packed), indexed::segment(&sealer, &key, &packed)] {
+            let flipped = (1..good.len()).map(|at| {
+                let mut flipped = good.clone();
+                flipped[at] ^= 1;
+                (&key, flipped)
+            });
+            let short = (0..good.len()).map(|len| (&key, good[..len].to_vec()));
+            for (key, value) in flipped.chain(short).chain([(&elsewhere, good.clone())]) {
+                let error = unpack(&sealer, key, &value, &mut Vec::new()).unwrap_err().to_string();
+                assert!(error.contains("damaged at seen, flow `letters`, page 1"), "{error}");
+            }
         }
         let newer = unpack(&sealer, &key, &[9], &mut Vec::new()).unwrap_err();
-        assert!(matches!(newer, Error::NewerFormat { found: 9, known: 1 }), "{newer}");
+        assert!(matches!(newer, Error::NewerFormat { found: 9, known: 2 }), "{newer}");
     }
 }

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::points::At;
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
-use crate::trees::{Entry, Tree, Trees, Wait, Write};
+use crate::trees::{Entry, Part, Tree, Trees, Wait, Write};
 use crate::vault::{KeyFile, MasterKey};
 use crate::{files, format, layout};
 
@@ -133,6 +133,12 @@ impl Trees for SledTrees {
         blocking("read", move || ordered.disk.get(tree, &key)).await
     }
 
+    async fn parts(&self, tree: Tree, wanted: Vec<Part>) -> Result<Vec<Option<Vec<u8>>>> {
+        let ordered = Arc::clone(&self.0);
+        let part = move |(key, range): Part| ordered.disk.part(tree, &key, range);
+        blocking("read", move || wanted.into_iter().map(part).collect()).await
+    }
+
     async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
         let (ordered, prefix) = (Arc::clone(&self.0), prefix.to_vec());
         let keys = move || {
@@ -228,16 +234,25 @@ impl SledDisk {
     }
 
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.part(tree, key, 0..usize::MAX)
+    }
+
+    /// Returns the bytes of a value that lie in a range.
+    fn part(&self, tree: Tree, key: &[u8], range: Range<usize>) -> Result<Option<Vec<u8>>> {
         let mut gone = None;
         loop {
             let value = self.tree(tree).get(key).map_err(|error| failed("read", &error))?;
             let Some(value) = value else { return Ok(None) };
             let name = match Value::decode(tree, key, &value)? {
-                Value::Inline(value) => return Ok(Some(value.to_vec())),
+                Value::Inline(value) => {
+                    let until = range.end.min(value.len());
+                    let part = value.get(range.start.min(until)..until).unwrap_or_default();
+                    return Ok(Some(part.to_vec()));
+                }
                 Value::Blob(name) => name,
             };
-            if let Some(value) = self.blobs.read(&name)? {
-                return Ok(Some(value));
+            if let Some(part) = self.blobs.read(&name, range.clone())? {
+                return Ok(Some(part));
             }
             // A newer value took this one's place meanwhile, unless the entry still names it.
             if gone.replace(name) == Some(name) {

@@ -41,6 +41,12 @@ pub trait Store: Send + Sync + 'static {
         each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
     ) -> Result<()>;
 
+    /// Gives what is kept of some keys, without reading much else.
+    ///
+    /// Commits of the flow wait meanwhile. Meant for as few keys as a poll finds: for many,
+    /// [`seen`](Self::seen) is faster.
+    async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found>;
+
     /// Adds a run's line and keeps the newest 100 of the flow, by start; not synced to disk.
     ///
     /// The same run and start again overwrites its line.
@@ -172,6 +178,16 @@ pub struct Seen {
     pub version: i64,
     /// The sequence of the commit that settled it.
     pub sequence: u64,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The newest entry of each key that has one, by ascending key.
+    pub entries: Vec<Seen>,
+    /// How many entries were kept when they were last [replaced](SeenChange::Replace); 0 if they
+    /// never were.
+    pub rewritten: u64,
 }
 
 /// What became of a flow's records, summed over its commits.

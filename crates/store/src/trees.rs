@@ -1,5 +1,7 @@
 //! What a home of the store must be able to do: ordered trees of keys and values.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 
 use crate::Result;
@@ -68,6 +70,9 @@ pub(crate) enum Wait {
 /// A key and its value.
 pub(crate) type Entry = (Vec<u8>, Vec<u8>);
 
+/// A key, and which bytes of its value.
+pub(crate) type Part = (Vec<u8>, Range<usize>);
+
 /// The trees of one home.
 ///
 /// The protocol above asks for no atomicity: writes are applied one by one, in order, and what
@@ -86,6 +91,10 @@ pub(crate) trait Trees: Send + Sync + 'static {
 
     /// Returns the value of a key.
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Returns the bytes of values that lie in these ranges, as far as the values go; `None` for
+    /// a key that is not there.
+    async fn parts(&self, tree: Tree, wanted: Vec<Part>) -> Result<Vec<Option<Vec<u8>>>>;
 
     /// Returns the keys that begin with a prefix, in ascending order.
     async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>>;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use towpath_store::conformance::seen_of;
 use towpath_store::{
@@ -135,4 +136,33 @@ async fn pages_of_a_thousand_are_in_synced_files() {
     assert!(megabytes < 20, "4 MB of entries take {megabytes} MB");
     let store = open(folder.path(), &key).await.unwrap();
     assert_eq!(seen_of(&store, "f").await.unwrap().len(), 100_000);
+}
+
+/// A poll shows a few records: what is kept of the others is not read for them.
+#[tokio::test]
+async fn a_look_up_reads_only_the_part_that_can_hold_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = open(folder.path(), &key).await.unwrap();
+    let fence = store.lease("f").await.unwrap().fence;
+    let mut commit = page(1, 30_000, b"{}".to_vec());
+    let SeenChange::Append(mut table) = commit.seen else { unreachable!() };
+    table.sort_by_key(|seen| seen.key);
+    commit.seen = SeenChange::Replace(vec![Arc::new(table.clone())]);
+    store.commit(&fence, 1, commit).await.unwrap();
+    // The last bytes of each of the three files belong to their highest keys.
+    for file in files(&folder.path().join("blobs")) {
+        let mut bytes = fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&file, bytes).unwrap();
+    }
+    assert!(matches!(seen_of(&store, "f").await, Err(Error::Corrupt { .. })));
+    for seen in [table[0], table[399], table[12_800], table[25_600]] {
+        let found = store.look_up("f", &[seen.key]).await.unwrap();
+        assert_eq!((found.entries, found.rewritten), (vec![seen], 30_000));
+    }
+    for damaged in [table[12_799], table[12_799 - 300], table[29_999]] {
+        let error = store.look_up("f", &[damaged.key]).await.unwrap_err().to_string();
+        assert!(error.contains("damaged at seen, flow `f`, page 1: a part"), "{error}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The part of the suite about seen entries: order, replacement in pieces, reading in pieces.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{commit, entries};
@@ -23,7 +24,18 @@ pub async fn seen_of(store: &dyn Store, flow: &str) -> Result<Vec<Seen>> {
     };
     store.seen(flow, &mut each).await?;
     assert!(largest <= AT_ONCE, "{largest} entries came at once");
+    looked_up(store, flow, &all).await?;
     Ok(all)
+}
+
+/// Looks up every seventh key, and one that nobody has.
+async fn looked_up(store: &dyn Store, flow: &str, all: &[Seen]) -> Result<()> {
+    let newest: BTreeMap<_, _> = all.iter().map(|seen| (seen.key, *seen)).collect();
+    let expected: Vec<Seen> = newest.into_values().step_by(7).collect();
+    let keys: Vec<_> = expected.iter().map(|seen| seen.key).chain([[0xff; 16]]).rev().collect();
+    let found = store.look_up(flow, &keys).await?;
+    assert!(found.entries == expected, "{} found of {}", found.entries.len(), expected.len());
+    Ok(())
 }
 
 pub(super) async fn in_order(store: &dyn Store) -> Result<()> {
@@ -61,6 +73,7 @@ pub(super) async fn in_pieces(store: &dyn Store) -> Result<()> {
         store.commit(&fence, sequence, commit(b"{}").seen(replace(&table))).await?;
         assert!(seen_of(store, flow).await? == table.concat(), "the table number {sequence}");
         assert_eq!(kept(store, flow).await?, table.concat().len() as u64);
+        assert_eq!(store.look_up(flow, &[]).await?.rewritten, table.concat().len() as u64);
     }
     let more = entries(42, 1_000);
     store.commit(&fence, 3, commit(b"{}").seen(SeenChange::Append(more.clone()))).await?;
