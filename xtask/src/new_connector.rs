@@ -192,9 +192,9 @@ mod tests {
         );
     }
 
-    /// In a copy of this workspace, whose third-party crates are compiled already.
+    /// In a copy of this workspace. That it compiles and is accepted is shown by the guide's test.
     #[test]
-    fn slow_what_is_written_compiles_is_accepted_and_lints_clean() {
+    fn what_is_written_has_its_form_and_a_name_is_taken_once() {
         let copy = tempfile::tempdir().unwrap();
         let listed = Command::new("git")
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -212,29 +212,7 @@ mod tests {
         );
         let again = write(copy.path(), "hill-side", "Hill & Side").unwrap_err();
         assert!(again.to_string().contains("taken"), "{again}");
-        let target = crate::cargo::metadata().unwrap().target_directory;
-        for args in [
-            &["fmt", "--all", "--check"][..],
-            &["test", "--quiet", "--offline", "--locked", "-p", "towpath-hill-side"],
-            // The command line is only looked at: a program would take the place of this one's.
-            &[
-                "clippy",
-                "--quiet",
-                "--offline",
-                "--locked",
-                "-p",
-                "towpath-hill-side",
-                "-p",
-                "towpath",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-        ] {
-            let mut command = cargo_in(copy.path(), args);
-            succeed(command.env("CARGO_TARGET_DIR", &target)).unwrap();
-        }
+        succeed(&mut cargo_in(copy.path(), ["fmt", "--all", "--check"])).unwrap();
         let metadata = crate::cargo::metadata_of(copy.path()).unwrap();
         assert_eq!(crate::check::arrows::check(&metadata), Vec::<String>::new());
     }

@@ -14,8 +14,19 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         "check",
         &[
             ("towpath check", "all flow files of the folder `flows`, and towpath.yaml"),
-            ("towpath check flows/newsletter.yaml", "one file"),
+            ("towpath check flows/newsletter.yaml --watch", "one file, again when it changes"),
             ("towpath check --config production.yaml", "against other accounts"),
+        ],
+    ),
+    (
+        "new",
+        &[
+            ("towpath new newsletter --sandbox", "runs on this machine, without any account"),
+            (
+                "towpath new --trigger cleverreach.getReceiversPolling --name all-receivers",
+                "begins with another trigger, in this folder",
+            ),
+            ("towpath new copy --action cleverreach.upsertReceiver", "with another action"),
         ],
     ),
     (
@@ -23,6 +34,18 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("towpath test", "the tests of all flow files"),
             ("towpath test flows/newsletter.yaml --json", "of one file, for machines"),
+        ],
+    ),
+    (
+        "map",
+        &[
+            ("towpath map newsletter --sandbox", "made-up records; nobody is asked"),
+            ("towpath map newsletter --poll --count 3", "what the next run would find"),
+            ("towpath map newsletter --record ada.json", "a record of your own"),
+            (
+                "towpath map newsletter --record ada.json --step profiles --mapping new.jsonata",
+                "with another mapping for one step",
+            ),
         ],
     ),
     (
@@ -68,6 +91,16 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("dead-letters show", &[("towpath dead-letters show 3f9a", "the one whose id begins so")]),
+    ("secret set", &[("towpath secret set newsletter-client-secret", "asks for the value")]),
+    ("secret list", &[("towpath secret list", "when each was set, and who uses it")]),
+    ("secret rm", &[("towpath secret rm newsletter-client-secret", "forgets it")]),
+    (
+        "completions",
+        &[(
+            "towpath completions bash > ~/.local/share/bash-completion/completions/towpath",
+            "for bash; a new shell knows it",
+        )],
+    ),
     (
         "connectors",
         &[
@@ -76,7 +109,16 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
             ("towpath connectors clevertap.uploadProfiles", "one action: its fields and input"),
         ],
     ),
-    ("schema", &[("towpath schema config > towpath.schema.json", "for an editor")]),
+    (
+        "schema",
+        &[
+            (
+                "towpath schema --write",
+                "both schemas, where the files of `towpath new` expect them",
+            ),
+            ("towpath schema config > towpath.schema.json", "one, to keep elsewhere"),
+        ],
+    ),
 ];
 
 /// Reads the command line; ends the process where it cannot be read.

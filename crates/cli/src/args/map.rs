@@ -5,13 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 pub(crate) const HELP: &str = "\
-Examples:
-  towpath map newsletter --sandbox                    made-up records, nothing is asked
-  towpath map newsletter --poll --count 3             what the next run would find
-  towpath map newsletter --record ada.json            a record of one's own
-  towpath map newsletter --record ada.json --step profiles --mapping profile.jsonata
+A message that was refused is tried like this:
   towpath dead-letters show ID --json | jq .payload.message |
-    towpath map newsletter --record - --message       a message that was refused";
+    towpath map newsletter --record - --message";
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("from").required(true).args(["record", "poll", "sandbox"]))]

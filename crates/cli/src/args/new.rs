@@ -5,13 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 pub(crate) const HELP: &str = "\
-Examples:
-  towpath new newsletter --sandbox      runs on this machine, without any account
-  towpath new --trigger cleverreach.getReceiversPolling --name all-receivers
-  towpath new crm-copy --action cleverreach.upsertReceiver
-
-What a connector offers is in docs/reference; `towpath check` and `towpath test` find nothing wrong
-with the new files.";
+`towpath connectors` shows what there is to choose from. `towpath check` and `towpath test` find
+nothing wrong with the new files.";
 
 #[derive(Debug, Args)]
 pub(crate) struct New {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod clone;
 mod follow;
 mod like;
 mod page;
@@ -10,6 +11,23 @@ mod page;
 use std::path::Path;
 
 use follow::Reader;
+
+/// What the guide does under another name, and what `cargo xtask check` would say of it.
+const ANOTHER: &str = r#"
+```console
+$ cargo xtask new-connector hill-side --title "Hill & Side"
+…
+$ cargo fmt --all --check
+$ cargo test --quiet -p towpath-hill-side --test accept
+…
+$ cargo clippy --quiet -p towpath-hill-side -p towpath --all-targets -- -D warnings
+…
+```
+```console fails
+$ cargo xtask new-connector hill-side
+[…]taken[…]
+```
+"#;
 
 fn guide(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide");
@@ -22,4 +40,20 @@ fn the_first_flow() {
     let home = tempfile::tempdir().unwrap();
     let mut reader = Reader::new(folder.path(), home.path());
     reader.follow("first-flow.md", &guide("first-flow.md"));
+}
+
+#[test]
+fn slow_a_connector() {
+    let home = tempfile::tempdir().unwrap();
+    let (clone, target) = clone::make();
+    let mut reader = Reader::new(&clone, home.path()).with("CARGO_TARGET_DIR", target);
+    for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        let usual = || std::env::home_dir().unwrap().join(folder).into_os_string();
+        let path = std::env::var_os(name).unwrap_or_else(usual);
+        reader = reader.with(name, path.into_string().unwrap());
+    }
+    // Everything that is needed was fetched when this test was built.
+    reader = reader.with("CARGO_NET_OFFLINE", "true");
+    reader.follow("add-a-connector.md", &guide("add-a-connector.md"));
+    reader.follow("another", ANOTHER);
 }
