@@ -213,33 +213,6 @@ fn rebased(mut schema: Value, base: &str) -> Value {
 
 fn title(schema: &mut Value, title: &str) {
     put(schema, "title", json!(title));
-    unwrap(schema);
-}
-
-/// Takes the line ends out of paragraphs of descriptions: editors show each as a paragraph's end.
-fn unwrap(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            for (key, value) in object.iter_mut() {
-                match value {
-                    Value::String(text) if key == "description" => *text = paragraphs(text),
-                    other => unwrap(other),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(unwrap),
-        _ => {}
-    }
-}
-
-fn paragraphs(text: &str) -> String {
-    // Code keeps its lines.
-    let (prose, code) = match text.find("```") {
-        Some(at) => text.split_at(at),
-        None => (text, ""),
-    };
-    let lines = prose.split("\n\n").map(|it| it.replace('\n', " "));
-    format!("{}{code}", lines.collect::<Vec<_>>().join("\n\n"))
 }
 
 fn put(schema: &mut Value, key: &str, value: Value) {
