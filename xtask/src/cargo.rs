@@ -28,10 +28,12 @@ pub(crate) struct Dependency {
     pub(crate) kind: Option<String>,
 }
 
-/// The folder that holds the workspace.
+/// The folder that holds the workspace, as cargo says when it runs this program: it takes a
+/// program that it compiled in another folder for one of this workspace.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR");
+    let here = here.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.parent().unwrap_or(&here).to_path_buf()
 }
 
 /// A cargo command in the root, of the toolchain that runs this program.

@@ -3,17 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Makes a clone with what the workspace holds now, committed or not. Gives its folder, and the
-/// target directory in which third-party crates are compiled already.
+/// Makes a clone with what the workspace holds now, committed or not, and gives its folder.
 ///
-/// The folder is the same each time, and files keep their times: what did not change since the
-/// last run is not compiled again.
-pub(crate) fn make() -> (PathBuf, String) {
+/// It has a target directory of its own: cargo takes a workspace that it finds elsewhere for the
+/// same one. The folder is the same each time, and files keep their times, so that a second run
+/// compiles only what changed.
+pub(crate) fn make() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let clone = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guide");
-    if clone.exists() {
-        std::fs::remove_dir_all(&clone).unwrap();
-    }
+    clear(&clone);
     let mut list = Command::new("git");
     list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let listed = list.current_dir(&root).output().unwrap();
@@ -26,6 +24,18 @@ pub(crate) fn make() -> (PathBuf, String) {
         let modified = std::fs::metadata(&from).unwrap().modified().unwrap();
         std::fs::File::options().append(true).open(&to).unwrap().set_modified(modified).unwrap();
     }
-    let target = Path::new(env!("CARGO_BIN_EXE_towpath")).ancestors().nth(2).unwrap();
-    (clone, target.to_str().unwrap().to_owned())
+    clone
+}
+
+/// Removes everything but what was compiled.
+fn clear(clone: &Path) {
+    for entry in std::fs::read_dir(clone).into_iter().flatten().map(Result::unwrap) {
+        if entry.file_name() == "target" {
+            continue;
+        } else if entry.file_type().unwrap().is_dir() {
+            std::fs::remove_dir_all(entry.path()).unwrap();
+        } else {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
 }

@@ -19,9 +19,14 @@ static DIFFERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 
 /// Tells whether `got` is what `shown` shows.
 pub(crate) fn alike(shown: &[String], got: &[String]) -> bool {
-    let shown: Vec<String> = shown.iter().map(|line| plain(line)).collect();
-    let got: Vec<String> = got.iter().map(|line| plain(line)).collect();
-    lines(&shown, &got)
+    lines(&all_plain(shown), &all_plain(got))
+}
+
+/// The lines without what differs, less empty ones at the end.
+fn all_plain(lines: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = lines.iter().map(|line| plain(line)).collect();
+    lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1));
+    lines
 }
 
 fn plain(line: &str) -> String {
@@ -62,6 +67,7 @@ fn only_what_differs_each_time_may_differ() {
         ("a\n…\nd", "a\nb\nc", false),
         ("in […]/x of […]", "in /tmp/1/x of it  ", true),
         ("in […]/x", "in /tmp/1/y", false),
+        ("a", "a\n\n", true),
         ("", "more", false),
     ] {
         assert_eq!(alike(&of(shown), &of(got)), expected, "{shown} / {got}");

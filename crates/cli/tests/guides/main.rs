@@ -20,7 +20,7 @@ $ cargo xtask new-connector hill-side --title "Hill & Side"
 $ cargo fmt --all --check
 $ cargo test --quiet -p towpath-hill-side --test accept
 …
-$ cargo clippy --quiet -p towpath-hill-side -p towpath --all-targets -- -D warnings
+$ cargo clippy --quiet -p towpath -- -D warnings
 …
 ```
 ```console fails
@@ -45,8 +45,7 @@ fn the_first_flow() {
 #[test]
 fn slow_a_connector() {
     let home = tempfile::tempdir().unwrap();
-    let (clone, target) = clone::make();
-    let mut reader = Reader::new(&clone, home.path()).with("CARGO_TARGET_DIR", target);
+    let mut reader = Reader::new(&clone::make(), home.path());
     for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
         let usual = || std::env::home_dir().unwrap().join(folder).into_os_string();
         let path = std::env::var_os(name).unwrap_or_else(usual);

@@ -211,6 +211,22 @@ fn fields() {
 }
 
 #[test]
+fn a_field_without_a_default_is_needed() {
+    insta::assert_snapshot!(shown(&wrong("    list: Newsletter\n", "")), @r#"
+    TP0131
+
+      × `example-crm.contactChanged` needs `list`
+        ╭─[a.yaml:10:5]
+      9 │   fields:
+     10 │     kind: active
+        ·     ────
+     11 │ 
+        ╰────
+      help: `list`: The list to read
+    "#);
+}
+
+#[test]
 fn fields_that_the_type_refuses() {
     insta::assert_snapshot!(shown(&wrong("kind: active", "pageSize: 501")), @r"
     TP0134
