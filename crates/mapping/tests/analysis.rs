@@ -63,7 +63,14 @@ fn ways_are_followed() {
         ("a{b: $sum(c)}", &["a", "a.b", "a.c"]),
         ("a.(b ? c : $$.d)", &["a", "a.b", "a.c", "d"]),
         ("$trigger.a & $.b", &["$trigger.a", "b"]),
-        ("$filter(a, function($v) { $v.b })[0].c", &["a", "a.c"]),
+        ("$filter(a, function($v) { $v.b })[0].c", &["a", "a.b", "a.c"]),
+        ("$map(a.b, function($v, $i) { $v.c & $i.d })", &["a", "a.b", "a.b.c"]),
+        ("$sort(a, function($l, $r) { $l.b > $r.c })", &["a", "a.b", "a.c"]),
+        ("$reduce(a, function($sum, $v) { $sum.x & $v.b }, {})", &["a", "a.b"]),
+        (
+            "$map(a, function($v) { $map($v.b, function($w) { $w.c & $v.d }) })",
+            &["a", "a.b", "a.b.c", "a.d"],
+        ),
         ("(a ? b).c", &["a", "b", "b.c"]),
         // A variable that is set once is followed.
         ("($x := a.b; $x.c)", &["a", "a.b", "a.b.c"]),
@@ -89,6 +96,12 @@ fn what_is_not_sure_is_left_out() {
         // Set twice, a parameter too, or in another block.
         ("($x := a; $x := b; $x.c)", &["a", "b"]),
         ("($x := a; $map(b, function($x) { $x.c }))", &["a", "b"]),
+        ("$map(a, function($v) { ($v := b; $v.c) })", &["a"]),
+        ("$map(a, function($v) { $f(function($v) { $v.c }) })", &["a"]),
+        ("($map := a; $map(b, function($v) { $v.c }))", &["a", "b"]),
+        ("a ~> $map(function($v) { $v.c })", &["a"]),
+        ("$map($f(a), function($v) { $v.c })", &["a"]),
+        ("$each(a, function($v) { $v.c })", &["a"]),
         ("(($x := a); $x.b)", &["a"]),
         ("($trigger := a; ($trigger.b))", &["a", "a.b"]),
         ("($trigger.b; $trigger := a)", &["a"]),
@@ -129,6 +142,8 @@ fn functions_that_there_are_not_are_told() {
         ("$toLowerCase(a) & $lowercase(b)", &["toLowerCase"][..]),
         ("($f := function($g) { $g(1) }; $f($sum) & $h(1))", &["h"]),
         ("a.$trim($bad(b))", &["bad"]),
+        ("a ~> $trim ~> $toUpper", &["toUpper"]),
+        ("($g := $f; a ~> $g)", &[]),
         ("$substring(?, 1) & $part(?, 1)", &["part"]),
     ] {
         let unknown: Vec<_> = analysis(source).unknown;

@@ -1,8 +1,8 @@
 //! Follows paths and results through a syntax tree, without running it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use jlens_core::ast::Stage;
+use jlens_core::ast::{LambdaDef, Stage};
 use jlens_core::{Node, NodeKind, Span};
 
 use crate::analysis::{Analysis, Call, Key, Object, Origin, Read, Shape};
@@ -14,31 +14,45 @@ const SIZE: usize = 1000;
 /// Functions that give members of their first argument as they are.
 const MEMBERS: [&str; 6] = ["distinct", "filter", "reverse", "shuffle", "single", "sort"];
 
+/// Functions that call their second argument with members of their first, and which of its
+/// parameters are members.
+const CALLBACKS: [(&str, usize, usize); 5] =
+    [("filter", 0, 1), ("map", 0, 1), ("reduce", 1, 2), ("single", 0, 1), ("sort", 0, 2)];
+
 /// What the expression with this syntax tree reads and gives.
 pub(super) fn analyse(root: &Node) -> Analysis {
     let mut set = HashMap::new();
-    if !names(root, DEPTH, &mut set) {
+    let mut bound = HashSet::new();
+    if !names(root, DEPTH, &mut set, &mut bound) {
         return Analysis::default();
     }
-    let mut tracer = Tracer { set, known: vec![], reads: vec![], unknown: vec![] };
+    let mut tracer = Tracer { set, bound, known: vec![], reads: vec![], unknown: vec![] };
     let input = Place { from: Origin::Input, path: vec![] };
     let result = tracer.value(root, Some(&input)).shape;
     Analysis { reads: tracer.reads, result, unknown: tracer.unknown }
 }
 
 /// Counts how often each variable is set; a parameter or a binding of a path, which may have a
-/// value for every item, counts twice. False if the tree is too deep.
-fn names<'a>(node: &'a Node, depth: usize, set: &mut HashMap<&'a str, usize>) -> bool {
+/// value for every item, counts twice. `bound` are those that are set otherwise than as a
+/// parameter. False if the tree is too deep.
+fn names<'a>(
+    node: &'a Node,
+    depth: usize,
+    set: &mut HashMap<&'a str, usize>,
+    bound: &mut HashSet<&'a str>,
+) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return false };
-    let mut add = |name: &'a str, times| *set.entry(name).or_default() += times;
-    match &node.kind {
-        NodeKind::Lambda(lambda) => lambda.params.iter().for_each(|name| add(name, 2)),
-        NodeKind::Bind { lhs, .. } => {
-            if let NodeKind::Variable { name } = &lhs.kind {
-                add(name, 1);
-            }
-        }
-        _ => {}
+    if let NodeKind::Lambda(lambda) = &node.kind {
+        lambda.params.iter().for_each(|name| *set.entry(name).or_default() += 2);
+    }
+    let mut add = |name: &'a str, times| {
+        *set.entry(name).or_default() += times;
+        bound.insert(name);
+    };
+    if let NodeKind::Bind { lhs, .. } = &node.kind
+        && let NodeKind::Variable { name } = &lhs.kind
+    {
+        add(name, 1);
     }
     let of_items = node.attrs.focus.iter().chain(&node.attrs.index);
     of_items.for_each(|name| add(name, 2));
@@ -48,7 +62,7 @@ fn names<'a>(node: &'a Node, depth: usize, set: &mut HashMap<&'a str, usize>) ->
         }
     }
     let mut fits = true;
-    node.for_each_child(|child| fits = fits && names(child, depth, set));
+    node.for_each_child(|child| fits = fits && names(child, depth, set, bound));
     fits
 }
 
@@ -80,6 +94,8 @@ impl Known {
 struct Tracer<'a> {
     /// How often each variable of the expression's own is set.
     set: HashMap<&'a str, usize>,
+    /// Those of them that are not parameters alone.
+    bound: HashSet<&'a str>,
     /// The variables that are set here, innermost block last.
     known: Vec<(&'a str, Known)>,
     reads: Vec<Read>,
@@ -156,10 +172,7 @@ impl<'a> Tracer<'a> {
             NodeKind::Function { procedure, args } => self.call(procedure, args, context),
             // What a function is called on is only known where it is called, and so is what it is
             // applied to.
-            NodeKind::Lambda(lambda) => {
-                self.value(&lambda.body, None);
-                Known::default()
-            }
+            NodeKind::Lambda(lambda) => self.lambda(lambda, |_| None),
             NodeKind::Transform(_) => {
                 node.for_each_child(|child| drop(self.value(child, None)));
                 Known::default()
@@ -170,9 +183,15 @@ impl<'a> Tracer<'a> {
                 }
                 Known::at(context.cloned())
             }
-            NodeKind::Binary { lhs, rhs, .. } | NodeKind::Apply { lhs, rhs } => {
+            NodeKind::Binary { lhs, rhs, .. } => {
                 self.value(lhs, context);
                 self.value(rhs, context);
+                Known::default()
+            }
+            NodeKind::Apply { lhs, rhs } => {
+                self.value(lhs, context);
+                self.value(rhs, context);
+                self.called(rhs);
                 Known::default()
             }
             NodeKind::Negate { expr } => {
@@ -251,14 +270,40 @@ impl<'a> Tracer<'a> {
         }
     }
 
+    /// Looks into a function whose parameters come from `places`, by their number.
+    fn lambda(&mut self, lambda: &'a LambdaDef, places: impl Fn(usize) -> Option<Place>) -> Known {
+        let outside = self.known.len();
+        for (at, name) in lambda.params.iter().enumerate() {
+            // It may be set anew anywhere in the body.
+            let place = places(at).filter(|_| !self.bound.contains(name.as_str()));
+            self.known.push((name, Known::at(place)));
+        }
+        self.value(&lambda.body, None);
+        self.known.truncate(outside);
+        Known::default()
+    }
+
     fn call(&mut self, procedure: &'a Node, args: &'a [Node], context: Option<&Place>) -> Known {
         self.value(procedure, context);
         self.called(procedure);
-        let mut args: Vec<Known> = args.iter().map(|arg| self.value(arg, context)).collect();
         let name = match &procedure.kind {
             NodeKind::Variable { name } if !self.set.contains_key(name.as_str()) => name.as_str(),
-            _ => return Known::default(),
+            _ => "",
         };
+        let callback = CALLBACKS.iter().find(|(known, ..)| *known == name);
+        let mut known: Vec<Known> = vec![];
+        for arg in args {
+            let of = match (callback, &arg.kind, &known[..]) {
+                (Some((_, from, to)), NodeKind::Lambda(lambda), [members]) => {
+                    let place = members.place.clone();
+                    let is_member = |at: usize| (*from..*to).contains(&at);
+                    self.lambda(lambda, |at| place.clone().filter(|_| is_member(at)))
+                }
+                _ => self.value(arg, context),
+            };
+            known.push(of);
+        }
+        let mut args = known;
         if args.is_empty() {
             return Known::default();
         }
