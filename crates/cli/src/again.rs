@@ -26,11 +26,13 @@ pub(crate) async fn whenever_changed(
     let mut signalled = tokio::spawn(signals::signal());
     let (project, _) = Project::load(config)?;
     let clock = Arc::new(SystemClock);
-    let folders = folders(&project, flows);
-    let paths: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    // The project's folder of flows may be made, or go and come back, meanwhile.
+    let made_later = flows.is_empty().then(|| project.root().join("flows"));
+    let watched: BTreeSet<PathBuf> =
+        folders(&project, flows).into_iter().chain(made_later).collect();
+    let paths: Vec<&Path> = watched.iter().map(PathBuf::as_path).collect();
     // What changes from here on is found, even while the files are read.
     let (mut looks, unwatched) = Looks::start(clock.clone(), &paths, project.config_path());
-    let waiting = waiting(&folders, project.config_path());
     if let Some(error) = unwatched {
         say(&format!("cannot watch the files: {error}; looking every 10 s instead"));
     }
@@ -42,6 +44,7 @@ pub(crate) async fn whenever_changed(
         if let Err(failed) = work() {
             say(&format!("error: {:#}", failed.error));
         }
+        let waiting = waiting(&folders(&project, flows), project.config_path());
         say(&format!("looked at {}; {waiting}", clock.now()));
         loop {
             let look = tokio::select! {

@@ -28,6 +28,8 @@ pub(crate) struct Look {
     pub(crate) named: BTreeSet<PathBuf>,
     /// Every file is read, whatever its time.
     pub(crate) all: bool,
+    /// A folder itself is new or gone.
+    folder: bool,
 }
 
 /// Tells when to look.
@@ -36,12 +38,14 @@ pub(crate) struct Looks {
     told: UnboundedReceiver<Look>,
     /// Watches as long as it lives.
     watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
     hang_up: HangUp,
 }
 
 impl Looks {
     /// Begins to watch folders of flows and the configuration. Where the system cannot, the
-    /// reason is given too, and looks come more often.
+    /// reason is given too, and looks come more often. A folder of flows that is not there yet, or
+    /// goes and comes back, is watched from then on.
     pub(crate) fn start(
         clock: Arc<dyn Clock>,
         flows: &[&Path],
@@ -63,21 +67,26 @@ impl Looks {
             let about_all = event.need_rescan()
                 || named.is_empty()
                 || named.iter().any(|name| name.to_string_lossy().starts_with(".."));
+            let about_folder = named.iter().any(|name| {
+                folders.iter().any(|folder| folder.file_name() == Some(name.as_os_str()))
+            });
             let about_config = named.iter().any(|name| Some(name) == config_name.as_ref());
             // The system may call a folder otherwise than we do, so that only the name tells.
             let files =
                 named.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
             let named: BTreeSet<_> = files.filter(|file| folder::is_flow_file(file)).collect();
-            if !read(event.kind) && (about_all || about_config || !named.is_empty()) {
+            let about_any = about_all || about_config || about_folder || !named.is_empty();
+            if !read(event.kind) && about_any {
                 // Nobody listens any more once the service has ended.
-                drop(sender.send(Look { named, all: false }));
+                drop(sender.send(Look { named, all: false, folder: about_folder }));
             }
         };
         let parent = config.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        let folders: BTreeSet<&Path> = flows.iter().copied().chain([parent]).collect();
+        let folders: BTreeSet<PathBuf> =
+            flows.iter().copied().chain([parent]).map(Path::to_owned).collect();
         let watcher = notify::recommended_watcher(hear).and_then(|mut watcher| {
-            for folder in folders {
+            for folder in folders.iter().filter(|folder| folder.is_dir()) {
                 watcher.watch(folder, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)
@@ -86,7 +95,7 @@ impl Looks {
             Ok(watcher) => (Some(watcher), None),
             Err(error) => (None, Some(error)),
         };
-        let looks = Self { clock, told, watcher, hang_up: listen() };
+        let looks = Self { clock, told, watcher, folders, hang_up: listen() };
         (looks, error)
     }
 
@@ -97,7 +106,10 @@ impl Looks {
         let mut look = tokio::select! {
             Some(look) = self.told.recv() => look,
             () = hang_up => return Look { all: true, ..Look::default() },
-            () = self.clock.sleep(slow) => return Look::default(),
+            () = self.clock.sleep(slow) => {
+                self.watch_again();
+                return Look::default();
+            }
         };
         for _ in 0..MOST_WAITS {
             self.clock.sleep(QUIET).await;
@@ -105,12 +117,26 @@ impl Looks {
             while let Ok(more) = self.told.try_recv() {
                 look.named.extend(more.named);
                 look.all |= more.all;
+                look.folder |= more.folder;
             }
             if before == 0 {
                 break;
             }
         }
+        if look.folder {
+            self.watch_again();
+        }
         look
+    }
+
+    /// Watches the folders that are there now: a watch ends with the folder that it began with,
+    /// also if another one takes its name.
+    fn watch_again(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for folder in self.folders.iter().filter(|folder| folder.is_dir()) {
+            // What fails here is tried again at the next slow look.
+            drop(watcher.watch(folder, RecursiveMode::NonRecursive));
+        }
     }
 }
 
