@@ -50,7 +50,6 @@ fn rule(code: &Code) -> Value {
         "id": code.code,
         "shortDescription": { "text": code.title },
         "help": { "text": code.page, "markdown": code.page },
-        "helpUri": format!("docs/errors/{}.md", code.code),
     })
 }
 
