@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Done = 0,
     /// Something that should not happen.
     Unexpected = 1,
+    /// Wrong use of the command line.
+    Usage = 2,
     /// A flow file or `towpath.yaml` has mistakes.
     Findings = 3,
     /// A setting has to change first: of the flow, the account or the system.

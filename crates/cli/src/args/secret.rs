@@ -25,6 +25,9 @@ pub(crate) enum Secret {
         /// What accounts call it: letters, digits, `-`, `_` and `.`, at most 100.
         #[arg(value_name = "NAME", value_parser = name)]
         name: String,
+        /// What should have been typed or piped in: taken, so that no message repeats it.
+        #[arg(hide = true)]
+        value: Vec<std::ffi::OsString>,
     },
     /// Lists secrets: when each was set, and which accounts of towpath.yaml use it.
     ///

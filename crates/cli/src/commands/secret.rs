@@ -20,18 +20,35 @@ use crate::vault;
 const LONGEST: usize = 64 * 1024;
 
 pub(crate) async fn run(config: Option<&Path>, command: Secret, json: bool) -> Result {
+    if let Secret::Set { name, value } = &command
+        && !value.is_empty()
+    {
+        return Err(Failed { exit: Exit::Usage, error: given_away(name) });
+    }
     let project = Project::read(config)?;
     match command {
-        Secret::Set { name } => set(&project, &name, json).await,
+        Secret::Set { name, .. } => set(&project, &name, json).await,
         Secret::List => list(&project, json).await,
         Secret::Rm { name } => rm(&project, &name, json).await,
     }
+}
+
+fn given_away(name: &str) -> anyhow::Error {
+    anyhow!(
+        "a value is never an argument: the shell's history keeps it, and every program of the \
+         machine can see it; run `towpath secret set {name}` and type it, or pipe it in"
+    )
 }
 
 async fn set(project: &Project, name: &str, json: bool) -> Result {
     // A store that cannot be used is said before anything is asked; a new one is made for a value
     // that is one.
     let known = project.existing_store().await?;
+    if known.is_none() && project.config().is_none() {
+        let file = file(project);
+        let error = anyhow!("there is no {file} here, and secrets are kept beside it");
+        return Err(Failed::config(error));
+    }
     let (secret, asked) = tokio::task::block_in_place(|| value(name)).map_err(Failed::config)?;
     let store = match known {
         Some(store) => store,
@@ -80,6 +97,11 @@ fn checked(bytes: Vec<u8>) -> anyhow::Result<connector::Secret> {
         bail!("the value is longer than {} KiB", LONGEST / 1024);
     }
     let text = String::from_utf8(bytes).map_err(|_| anyhow!("the value is not UTF-8 text"))?;
+    // Some shells pipe a mark of the byte order first.
+    let text = match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    };
     if text.trim().is_empty() {
         bail!("the value is empty: nothing was set");
     }
@@ -172,6 +194,7 @@ mod tests {
             let error = checked(bytes.to_vec()).unwrap_err().to_string();
             assert!(error.contains(problem) && !error.contains("hunter"), "{error}");
         }
+        assert_eq!(checked("\u{feff}hunter2".into()).unwrap().expose(), "hunter2");
         assert_eq!(checked("grüße".into()).unwrap().expose(), "grüße");
         assert_eq!(checked(vec![b'x'; LONGEST]).unwrap().expose().len(), LONGEST);
     }

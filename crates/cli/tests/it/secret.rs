@@ -70,6 +70,11 @@ fn secrets_are_listed_by_name_with_who_uses_them() {
 #[test]
 fn what_is_no_secret_is_refused_and_what_is_one_lies_sealed() {
     let folder = Folder::empty();
+    folder.run_with(&["secret", "set", "crm"], b"value").exits(4).says("no towpath.yaml here");
+    folder.write("towpath.yaml", "accounts: {}\n");
+    let argument = folder.run(&["secret", "set", "crm", "hunter2"]).exits(2);
+    let argument = argument.says("never an argument").says("`towpath secret set crm`");
+    assert!(!argument.all().contains("hunter2"), "{}", argument.all());
     folder.run_with(&["secret", "set", "crm"], b"\n").exits(4).says("empty");
     folder.run_with(&["secret", "set", "crm"], b"two\nlines\n").exits(4).says("line break");
     folder.run_with(&["secret", "set", "no name"], b"x").exits(2).says("at most 100");
