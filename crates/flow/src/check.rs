@@ -60,6 +60,18 @@ pub fn check(label: &str, text: &str, context: &Context<'_>) -> (Option<Flow>, V
     (flow, source.into_findings())
 }
 
+/// Whether a flow may be called so: small letters, digits and hyphens, at most 100, a letter or
+/// digit first.
+pub fn is_name(name: &str) -> bool {
+    name.starts_with(fits_name)
+        && name.chars().all(|c| fits_name(c) || c == '-')
+        && name.len() <= 100
+}
+
+const fn fits_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
+}
+
 struct Checker<'s, 't, 'a> {
     source: &'s mut Source<'t>,
     context: &'s Context<'a>,
@@ -91,14 +103,10 @@ impl<'a> Checker<'_, '_, 'a> {
     }
 
     fn name(&mut self, name: &Spanned<String>) {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let good = name.value.starts_with(fits)
-            && name.value.chars().all(|c| fits(c) || c == '-')
-            && name.value.len() <= 100;
-        if !good {
+        if !is_name(&name.value) {
             let message = "a flow's name has small letters, digits and hyphens, at most 100";
             let letters = name.value.to_lowercase();
-            let parts = letters.split(|c: char| !fits(c)).filter(|part| !part.is_empty());
+            let parts = letters.split(|c: char| !fits_name(c)).filter(|part| !part.is_empty());
             let better: String = parts.collect::<Vec<_>>().join("-").chars().take(100).collect();
             let hint = (!better.is_empty()).then(|| format!("for example `{better}`"));
             self.source.error(code::FLOW_NAME, name.span.clone(), message, hint);

@@ -38,7 +38,7 @@ mod test;
 pub mod trial;
 mod yaml;
 
-pub use check::{Context, check};
+pub use check::{Context, check, is_name};
 pub use config::Config;
 pub use finding::{CODES, Code, Finding, Place, Severity};
 pub use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use connector::Connector;
+use flow::config::{Account, Given};
 use serde_json::json;
 
 use crate::args::New;
@@ -42,8 +43,14 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
     let known = if config_path.exists() { Some(Project::read(Some(&config_path))?) } else { None };
     let name = args.name.clone();
     let name = name.unwrap_or_else(|| format!("{}-to-{}", trigger.0.name(), action.0.name()));
-    let source = account(known.as_ref(), trigger.0);
-    let target = account(known.as_ref(), action.0);
+    if !flow::is_name(&name) {
+        return Err(Failed::config(anyhow!(
+            "a flow cannot be called `{name}`: its name has small letters, digits and hyphens, \
+             begins with a letter or digit, and is at most 100 long"
+        )));
+    }
+    let source = account(known.as_ref(), trigger.0, args.sandbox);
+    let target = account(known.as_ref(), action.0, args.sandbox);
 
     let flows = flows(&args.folder);
     let flow_path = flows.join(format!("{name}.yaml"));
@@ -134,7 +141,7 @@ impl Next<'_> {
         }
         print("\nNext:");
         if self.args.folder != Path::new(".") {
-            print(&format!("  cd {}", self.args.folder.display()));
+            print(&format!("  cd {}", quoted(&self.args.folder.display().to_string())));
         }
         let step = |command: &str, what: &str| print(&format!("  {command:<44} # {what}"));
         if !self.to_edit.is_empty() {
@@ -186,22 +193,31 @@ fn action<'a>(
     })
 }
 
-/// The account to use of a connector, and whether it is there already.
-fn account(project: Option<&Project>, connector: &Connector) -> (String, bool) {
+/// The account to use of a connector, and whether it is there already; for the sandbox only one
+/// that leads there.
+fn account(project: Option<&Project>, connector: &Connector, sandbox: bool) -> (String, bool) {
     let own = connector.name();
+    let stand_in = if sandbox { scaffold::stand_in(own) } else { None };
+    let fits = |account: &Account| {
+        let url = stand_in.as_ref().map(|it| Given::Literal(it.base_url.clone()));
+        account.connector == own && (url.is_none() || account.base_url == url)
+    };
     let accounts = project.and_then(Project::config).map(|config| &config.accounts);
-    let mut fitting = accounts.into_iter().flatten().filter(|(_, it)| it.connector == own);
-    let first = fitting.next().map(|(name, _)| name);
-    let named = accounts.filter(|it| it.get(own).is_some_and(|it| it.connector == own));
-    match (named, first) {
-        (Some(_), _) => (own.to_owned(), true),
-        (None, Some(first)) => (first.clone(), true),
-        // The name may be that of an account of another system.
-        (None, None) if accounts.is_some_and(|it| it.contains_key(own)) => {
-            (format!("{own}-account"), false)
-        }
-        (None, None) => (own.to_owned(), false),
+    let Some(accounts) = accounts else { return (own.to_owned(), false) };
+    if accounts.get(own).is_some_and(fits) {
+        return (own.to_owned(), true);
     }
+    if let Some((name, _)) = accounts.iter().find(|(_, account)| fits(account)) {
+        return (name.clone(), true);
+    }
+    // The name may be that of an account of another system, or of the real one.
+    let other = if sandbox { "sandbox" } else { "account" };
+    let names = std::iter::once(own.to_owned());
+    let mut names = names.chain(std::iter::once(format!("{own}-{other}")));
+    let free = names.find(|name| !accounts.contains_key(name));
+    let mut numbered = (2_u32..).map(|number| format!("{own}-{other}-{number}"));
+    let free = free.or_else(|| numbered.find(|name| !accounts.contains_key(name)));
+    (free.unwrap_or_else(|| own.to_owned()), false)
 }
 
 /// Where flows are: beside towpath.yaml if some are there and no folder `flows` is.
@@ -226,6 +242,16 @@ fn refuse_existing(files: &[(PathBuf, String)]) -> Result<()> {
 /// A path as a person would write it.
 fn shown(path: &Path) -> String {
     path.strip_prefix(".").unwrap_or(path).display().to_string()
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%:,".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 fn create(path: &Path, text: &str) -> Result<()> {

@@ -53,12 +53,12 @@ pub(crate) fn flow(plan: &Plan<'_>) -> (String, Vec<String>) {
          trigger:\n  use: {}.{}\n  account: {}                 # accounts are in towpath.yaml\n  \
          every: 5m                            # or cron: \"*/15 6-22 * * *\", and timezone: Europe/Berlin\n",
         plan.schemas,
-        plan.name,
+        yaml::inline(&plan.name.into()),
         connector.name(),
         trigger.name,
         connector.name(),
         trigger.name,
-        plan.accounts.0,
+        yaml::inline(&plan.accounts.0.into()),
     );
     text.push_str(&fields(&trigger_fields, 2, None));
     let default = "The default mapping makes a contact of each record; customMapping, JSONata, \
@@ -66,7 +66,8 @@ pub(crate) fn flow(plan: &Plan<'_>) -> (String, Vec<String>) {
     text.push_str(&yaml::comment(default, 4));
     text.push_str(&format!(
         "\nsteps:\n  - id: {}\n    use: {uses}\n    account: {}\n",
-        action.name, plan.accounts.1
+        action.name,
+        yaml::inline(&plan.accounts.1.into())
     ));
     text.push_str(&yaml::comment("Only messages for which this is true go on:", 4));
     text.push_str("    #when: data.contactData[type = \"email\"]\n");

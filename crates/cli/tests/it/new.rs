@@ -46,7 +46,7 @@ fn nothing_that_is_there_is_overwritten() {
     assert_eq!(folder.read(".gitignore"), "target\n.towpath/\n");
     let before: Vec<_> = folder.files(".").iter().map(std::fs::read).map(Result::unwrap).collect();
     folder.run(&["new"]).exits(4).says(&format!("flows/{NAME}.yaml is there already"));
-    folder.run(&["new", "--name", "Not a name"]).exits(3).says("TP0110");
+    folder.run(&["new", "--name", "Not a name"]).exits(4).says("cannot be called `Not a name`");
     let after: Vec<_> = folder.files(".").iter().map(std::fs::read).map(Result::unwrap).collect();
     assert!(before == after, "something was written");
 
@@ -61,6 +61,30 @@ fn nothing_that_is_there_is_overwritten() {
     assert_eq!(folder.read("towpath.yaml"), config);
     assert!(folder.read("flows/second.yaml").contains("account: shop\n"));
     folder.run(&["check", "flows/second.yaml"]).exits(3).says("no account `cleverreach`");
+}
+
+#[test]
+fn names_that_yaml_reads_otherwise_and_folders_with_spaces_are_quoted() {
+    let folder = Folder::empty();
+    folder.run(&["new", "my folder", "--name", "123"]).exits(0).says("cd 'my folder'");
+    assert!(folder.read("my folder/flows/123.yaml").contains("\nflow: \"123\"\n"));
+    folder.run(&["check", "--config", "my folder/towpath.yaml"]).exits(0);
+}
+
+#[test]
+fn a_flow_for_the_sandbox_uses_no_account_of_the_real_system() {
+    let folder = Folder::empty();
+    folder.run(&["new"]).exits(0);
+    let second = folder.run(&["new", "--name", "second", "--sandbox"]).exits(0);
+    let second = second.says("Add to `accounts`").says("  cleverreach-sandbox:\n");
+    second.says("echo not-a-secret | towpath secret set cleverreach-sandbox-client-secret");
+    assert!(folder.read("flows/second.yaml").contains("account: cleverreach-sandbox "));
+
+    let folder = Folder::empty();
+    folder.run(&["new", "--sandbox"]).exits(0);
+    folder.run(&["new", "--name", "second", "--sandbox"]).exits(0);
+    assert!(folder.read("flows/second.yaml").contains("account: cleverreach "));
+    folder.run(&["check"]).exits(0);
 }
 
 #[test]
