@@ -24,6 +24,11 @@ pub(crate) async fn run(config: Option<&Path>, args: &Map, json: bool) -> Result
         let known = known.join(", ");
         return Err(Failed::config(anyhow!("{} has no step {id}; it has {known}", flow.name)));
     }
+    let stdin = Some(Path::new("-"));
+    if args.record.as_deref() == stdin && args.mapping.as_deref() == stdin {
+        let error = anyhow!("standard input is either the record or the mapping, not both");
+        return Err(Failed::config(error));
+    }
     let replacement = args.mapping.as_deref().map(read).transpose().map_err(Failed::config)?;
     let replaced = replacement.as_ref().map(|(label, text)| Text { label, text });
     let mut tried = flow.clone();
@@ -39,6 +44,9 @@ pub(crate) async fn run(config: Option<&Path>, args: &Map, json: bool) -> Result
             let (label, text) = read(file).map_err(Failed::config)?;
             let mut records = from_text(&label, &text, args.message).map_err(Failed::config)?;
             records.truncate(count);
+            if !args.message && records.iter().any(Record::looks_like_message) {
+                say("a record that is `{ metadata, data }`: is it a message? then add --message");
+            }
             records
         }
         None if args.poll => polled(&project, &tried, count).await?,
@@ -70,17 +78,24 @@ pub(crate) async fn run(config: Option<&Path>, args: &Map, json: bool) -> Result
     Ok(Exit::Tests)
 }
 
-/// Reads a file, or standard input as `-`.
+/// Reads a file, or standard input as `-`, less a mark of the byte order.
 fn read(path: &Path) -> anyhow::Result<(String, String)> {
     if path == Path::new("-") {
         let mut text = String::new();
         let read = std::io::stdin().lock().read_to_string(&mut text);
         read.context("could not read standard input")?;
-        return Ok(("standard input".to_owned(), text));
+        return Ok(("standard input".to_owned(), without_mark(text)));
     }
     let label = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| format!("could not read {label}"))?;
-    Ok((label, text))
+    Ok((label, without_mark(text)))
+}
+
+fn without_mark(text: String) -> String {
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
 }
 
 /// What evaluates the flow's own expressions.

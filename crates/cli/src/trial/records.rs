@@ -27,6 +27,14 @@ pub(crate) struct Record {
     pub(crate) moment: Moment,
 }
 
+impl Record {
+    /// Whether the record has the form of a message: `{ metadata, data }` and nothing else.
+    pub(crate) fn looks_like_message(&self) -> bool {
+        let Ok(Value::Object(fields)) = serde_json::from_str(&self.text) else { return false };
+        fields.len() == 2 && ["metadata", "data"].iter().all(|name| fields.contains_key(*name))
+    }
+}
+
 /// Reads records from the text of a file called `label`: a JSON value, several one after another,
 /// or an array of them.
 pub(crate) fn from_text(label: &str, text: &str, messages: bool) -> anyhow::Result<Vec<Record>> {

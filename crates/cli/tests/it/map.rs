@@ -29,6 +29,13 @@ fn records_of_a_file_show_what_would_be_sent() {
     let shown = folder.run_with(&["map", NAME, "--record", "-", "--message"], message).exits(0);
     shown.says("Name: Hopper");
     folder.run_with(&["map", NAME, "--record", "-"], b"{ no").exits(4).says("standard input:1:3");
+    let marked = format!("\u{feff}{RECORD}");
+    folder.run_with(&["map", NAME, "--record", "-"], marked.as_bytes()).exits(0).says("── 279");
+    let one = br#"{"metadata":{"recordUid":"9"},"data":{"lastName":"Hopper"}}"#;
+    let shown = folder.run_with(&["map", NAME, "--record", "-"], one).exits(0);
+    shown.says("is it a message? then add --message");
+    let both = ["map", NAME, "--record", "-", "--mapping", "-"];
+    folder.run_with(&both, one).exits(4).says("not both");
     folder.run(&["map", NAME]).exits(2).says("--sandbox");
     folder.run(&["map", NAME, "--sandbox", "--step", "nosuch"]).exits(4).says("it has profiles");
 }
