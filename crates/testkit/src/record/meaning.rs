@@ -11,16 +11,27 @@ pub(super) enum Meaning {
     Other,
 }
 
-const SECRET: &[&str] =
-    &["token", "secret", "password", "passcode", "passwd", "apikey", "authorization", "signature"];
-const BORN: &[&str] = &["birth", "birthday", "birthdate", "dob", "geburtsdatum", "anniversary"];
+#[rustfmt::skip]
+const SECRET: &[&str] = &[
+    "token", "secret", "password", "passcode", "passwd", "pwd", "passphrase", "pin", "otp", "jwt",
+    "apikey", "authorization", "credential", "credentials", "signature", "cookie", "session",
+    "sessionid",
+];
+/// What makes a key one that opens something.
+const OPENS: &[&str] =
+    &["api", "access", "private", "auth", "signing", "client", "master", "license", "webhook"];
+const BORN: &[&str] = &["dob", "bday", "born", "geboren", "anniversary"];
+/// Parts of words that are written as one, in whatever language they go on.
+const BORN_PARTS: &[&str] = &["birth", "geburt"];
 #[rustfmt::skip]
 const PERSONAL: &[&str] = &[
-    "phone", "mobile", "mobil", "handy", "telefon", "fax", "zip", "plz", "postleitzahl", "postcode",
-    "street", "strasse", "house", "city", "ort", "stadt", "lat", "latitude", "lon", "lng",
-    "longitude", "ip", "gender", "geschlecht", "age", "salary", "iban", "card", "attributes",
-    "properties", "profile",
+    "mobile", "mobil", "handy", "cell", "whatsapp", "msisdn", "fax", "zip", "plz", "street",
+    "strasse", "house", "city", "ort", "stadt", "lat", "latitude", "lon", "lng", "longitude", "geo",
+    "coordinates", "coords", "ip", "gender", "geschlecht", "age", "salary",
+    "income", "iban", "bic", "card", "ssn", "tax", "passport", "attributes", "properties", "profile",
+    "traits",
 ];
+const PERSONAL_PARTS: &[&str] = &["phone", "telefon", "zipcode", "postcode", "postal", "postleit"];
 const ID: &[&str] = &["id", "ids", "uid", "uuid", "key"];
 
 /// What the words of a key say.
@@ -40,11 +51,13 @@ pub(super) fn meaning(key: &str) -> Meaning {
     let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
     // A place in a list is called a token, too.
     let place = has(&["next", "page", "cursor", "previous", "prev"]);
-    if (has(SECRET) || whole.contains("apikey")) && !place {
+    let part = |known: &[&str]| known.iter().any(|part| whole.contains(part));
+    let opens = has(&["key"]) && has(OPENS);
+    if (has(SECRET) || opens || whole.contains("apikey")) && !place {
         Meaning::Secret
-    } else if has(BORN) {
+    } else if has(BORN) || part(BORN_PARTS) {
         Meaning::Born
-    } else if has(PERSONAL) {
+    } else if has(PERSONAL) || part(PERSONAL_PARTS) {
         Meaning::Personal
     } else if has(ID) {
         Meaning::Id

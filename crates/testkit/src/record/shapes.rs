@@ -3,6 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use connector::Timestamp;
+use serde_json::Number;
+
+use super::meaning::{Meaning, meaning};
 
 /// What a text looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +73,80 @@ fn is_mail(text: &str) -> bool {
     let Some((name, host)) = text.rsplit_once('@') else { return false };
     !name.is_empty()
         && host.contains('.')
-        && !text.contains(|c: char| c.is_whitespace() || ",;<>\"'".contains(c))
+        && !text.contains(|c: char| c.is_whitespace() || ",;<>\"'/".contains(c))
 }
 
-/// The parts of a longer text that are about a person by their shape.
+/// Whether a time tells a day alone: no clock, or midnight.
+pub(super) fn is_day(text: &str) -> bool {
+    let rest = text.get(10..).unwrap_or_default();
+    of(text) == Some(Shape::Time) && rest.chars().all(|c| !c.is_ascii_digit() || c == '0')
+}
+
+/// Whether a number may be one to call: it is too large for a time in seconds, and none in
+/// milliseconds.
+pub(super) fn may_be_called(number: &Number) -> bool {
+    let millis = 1_000_000_000_000..2_200_000_000_000;
+    number.as_u64().is_some_and(|it| it > 2_200_000_000 && !millis.contains(&it))
+}
+
+/// The values in a link's query whose names say that they open something.
+pub(super) fn opens(text: &str) -> Vec<String> {
+    let pairs = text.split(|c: char| c.is_whitespace() || "?&#;,<>\"'".contains(c));
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    let secret = pairs.filter(|(name, value)| meaning(name) == Meaning::Secret && value.len() >= 4);
+    secret.map(|(_, value)| value.to_owned()).collect()
+}
+
+/// The parts of a longer text that are about a person by their shape, escaped as they may be.
 pub(super) fn parts(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| c.is_whitespace() || ",;<>\"'()[]{}=&".contains(c));
+    let words = text.split(|c: char| c.is_whitespace() || ",;<>\"'()[]{}=&?#".contains(c));
+    let words = words.flat_map(|word| {
+        // A link is no address, but its parts may be; and some have a scheme or a port.
+        let linked = word.contains("://") || word.contains('@') || word.starts_with('/');
+        let pieces = if linked { word.split('/').collect() } else { vec![word] };
+        pieces.into_iter().flat_map(|piece| match piece.split_once(':') {
+            Some((before, after)) if !after.contains(':') => vec![before, after],
+            _ => vec![piece],
+        })
+    });
     let words = words.map(|word| word.trim_matches(['.', ':', '!', '?']));
-    let mut parts: Vec<String> =
-        words.filter(|word| is_personal(word)).map(str::to_owned).collect();
-    if is_personal(text) && !parts.iter().any(|part| part == text) {
-        parts.insert(0, text.to_owned());
+    let words = words.filter(|word| is_personal(&unescaped(word))).map(str::to_owned);
+    let mut parts: Vec<String> = vec![];
+    for part in words.chain(numbers(text)).chain(is_personal(text).then(|| text.to_owned())) {
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
     }
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
     parts
+}
+
+/// The numbers to call that are written with spaces between their digits.
+fn numbers(text: &str) -> Vec<String> {
+    let is_part = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || "+-/().".contains(c))
+    };
+    let mut numbers = vec![];
+    for part in text.split(|c: char| c.is_control() || ",;<>\"'[]{}=&?#".contains(c)) {
+        let words: Vec<&str> = part.split(' ').collect();
+        for run in words.split(|word| !is_part(word)) {
+            let start = run.iter().position(|word| word.starts_with(['+', '0', '(']));
+            let run = run.get(start.unwrap_or(run.len())..).unwrap_or_default().join(" ");
+            let run = run.trim_end_matches(['.', '-', '/']);
+            if of(run) == Some(Shape::Phone) {
+                numbers.push(run.to_owned());
+            }
+        }
+    }
+    numbers
+}
+
+/// A text without the escapes of URLs.
+pub(super) fn unescaped(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    let form = format!("a={}", text.replace('+', "%2B"));
+    let mut pairs = url::form_urlencoded::parse(form.as_bytes());
+    pairs.next().map_or_else(String::new, |(_, text)| text.into_owned())
 }

@@ -1,12 +1,13 @@
 //! Replaces secrets and personal data in what was recorded: the same value by the same stand-in,
 //! so that keys and cursors keep their relations.
 //!
-//! Of answers every text is replaced, except: numbers and opaque ids under the name of an id, times
-//! (not birthdays), `true` and `false`, what the story itself says, and what stands under a key of
-//! `keep` (there only what has the shape of an address, a number to call or a known value is
-//! replaced). Of requests, which hold only what the story, the answers or the connector say, known
-//! values and those shapes are replaced. Numbers stay but under personal names; JSON keys stay
-//! unless they are addresses.
+//! Of answers every text is replaced, except: digits under the name of an id, times (not birthdays,
+//! nor days among a person's own fields), `true` and `false`, what the story itself says, and what
+//! stands under a key of `keep` (there only what has the shape of an address, a number to call or a
+//! known value is replaced, and in links what opens them). Of requests, which hold only what the
+//! story, the answers or the connector say, known values and those shapes are replaced. Numbers stay
+//! but under personal names, and where they are too large for a time; JSON keys stay unless they are
+//! addresses. An opaque id gets one of its own form: it may be a hash of an address.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,7 +104,7 @@ impl Standins {
         let meaning =
             if own == Meaning::Other || around == Meaning::Personal { around } else { own };
         match value {
-            Value::String(text) => *text = self.text(key, own, text),
+            Value::String(text) => *text = self.text(key, own, around, text),
             Value::Array(list) => list.iter_mut().for_each(|it| self.value(it, key, meaning)),
             Value::Object(object) => {
                 // Only what holds a person's own fields tells of all that is in it.
@@ -115,7 +116,8 @@ impl Standins {
                 }
             }
             Value::Number(number)
-                if matches!(meaning, Meaning::Personal | Meaning::Born | Meaning::Secret) =>
+                if matches!(meaning, Meaning::Personal | Meaning::Born | Meaning::Secret)
+                    || (meaning == Meaning::Other && shapes::may_be_called(number)) =>
             {
                 let stand_in = self.number(&number.to_string());
                 *number = Number::from(stand_in);
@@ -124,7 +126,7 @@ impl Standins {
         }
     }
 
-    fn text(&mut self, key: &str, meaning: Meaning, text: &str) -> String {
+    fn text(&mut self, key: &str, meaning: Meaning, around: Meaning, text: &str) -> String {
         if let Some(known) = self.known.get(text) {
             return known.clone();
         }
@@ -141,12 +143,13 @@ impl Standins {
         if self.keep.iter().any(kept) {
             return self.scrub(text);
         }
+        // Whoever names a person's field may mean a birthday by any name.
+        let born = meaning == Meaning::Born || around == Meaning::Personal && shapes::is_day(text);
         let stand_in = match shapes::of(text) {
-            Some(Shape::Time) if meaning != Meaning::Born => return text.to_owned(),
+            Some(Shape::Time) if !born => return text.to_owned(),
             Some(Shape::Truth) => return text.to_owned(),
-            Some(Shape::Digits | Shape::Opaque) if meaning == Meaning::Id => {
-                return text.to_owned();
-            }
+            Some(Shape::Digits) if meaning == Meaning::Id => return text.to_owned(),
+            Some(Shape::Opaque) => self.opaque(text),
             Some(Shape::Time) => format!("1970-01-{:02}", self.next("day") % 28 + 1),
             Some(Shape::Digits) => self.number(text).to_string(),
             Some(shape) => self.shaped(shape),
@@ -179,9 +182,21 @@ impl Standins {
             Shape::Address6 => format!("2001:db8::{:x}", self.next("address")),
             Shape::Phone => format!("+49155500{:04}", self.next("phone")),
             Shape::Link => format!("https://example.com/{}", self.next("link")),
-            Shape::Opaque => format!("opaque-{}", self.next("opaque")),
-            Shape::Digits | Shape::Time | Shape::Truth => format!("text {}", self.next("text")),
+            Shape::Digits | Shape::Time | Shape::Truth | Shape::Opaque => {
+                format!("text {}", self.next("text"))
+            }
         }
+    }
+
+    /// An id of the same form, with a number at its end.
+    fn opaque(&mut self, text: &str) -> String {
+        let number = format!("{:x}", self.next("opaque"));
+        let mut digits = number.chars().rev();
+        let stand_in = text.chars().rev().map(|c| match c {
+            '-' => c,
+            _ => digits.next().unwrap_or('0'),
+        });
+        stand_in.collect::<Vec<_>>().into_iter().rev().collect()
     }
 
     /// Replaces what is known and what has a person's shape, and leaves the words between.
@@ -192,6 +207,9 @@ impl Standins {
         if let Some(known) = self.known.get(text) {
             return known.clone();
         }
+        if let Some(recased) = self.recased(text) {
+            return recased;
+        }
         let mut text = text.to_owned();
         for (_, real, made_up) in &self.settings {
             text = text.replace(real, made_up);
@@ -199,17 +217,26 @@ impl Standins {
         for token in &self.tokens {
             text = text.replace(token.as_str(), "not-a-real-token");
         }
+        for value in shapes::opens(&text) {
+            text = text.replace(&value, "not-a-real-secret");
+        }
         for part in shapes::parts(&text) {
-            if self.told.contains(&part) || self.known.values().any(|it| *it == part) {
+            let real = shapes::unescaped(&part);
+            if self.told.contains(&real) || self.known.values().any(|it| *it == real) {
                 continue;
             }
-            let stand_in = match (self.known.get(&part), shapes::of(&part)) {
+            let stand_in = match (self.known.get(&real), shapes::of(&real)) {
                 (Some(known), _) => known.clone(),
                 (None, Some(shape)) => self.shaped(shape),
                 (None, None) => continue,
             };
-            text = text.replace(&part, &stand_in);
-            self.known.insert(part, stand_in);
+            let written = if part == real {
+                stand_in.clone()
+            } else {
+                url::form_urlencoded::byte_serialize(stand_in.as_bytes()).collect()
+            };
+            text = text.replace(&part, &written);
+            self.known.insert(real, stand_in);
         }
         let mut known: Vec<_> = self.known.iter().filter(|(it, _)| it.len() >= 4).collect();
         known.sort_by_key(|(it, _)| std::cmp::Reverse(it.len()));
@@ -219,6 +246,14 @@ impl Standins {
             }
         }
         text
+    }
+
+    /// What stands for a known value that comes in small or in capital letters.
+    fn recased(&self, text: &str) -> Option<String> {
+        let lower = text.to_lowercase();
+        let (_, stand_in) = self.known.iter().find(|(real, _)| real.to_lowercase() == lower)?;
+        let capital = text == text.to_uppercase();
+        Some(if capital { stand_in.to_uppercase() } else { stand_in.to_lowercase() })
     }
 
     fn request(&mut self, taken: &Taken, token: bool) -> Request {
@@ -272,8 +307,11 @@ impl Standins {
             Value::String(text) => {
                 let scrubbed = self.scrub(text);
                 let lower = text.to_lowercase();
-                let derived =
-                    |known: &String| known.len() >= 4 && lower.contains(&known.to_lowercase());
+                let derived = |known: &String| {
+                    let known = known.to_lowercase();
+                    known.len() >= 4
+                        && (lower.contains(&known) || known.split(' ').any(|word| word == lower))
+                };
                 if scrubbed == *text && !self.known.keys().any(derived) {
                     self.told.insert(scrubbed.clone());
                 }
