@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use connector::{ActionDescriptor, Changes, Connector, Record, TriggerDescriptor};
+use connector::{ActionDescriptor, Auth, Changes, Connector, Record, TriggerDescriptor};
 use serde_json::{Map, Value};
 
 use crate::promise::{Accepted, Ledger, Promise, Rejected};
 use crate::stage::Stage;
-use crate::story::{self, Became, Story, System};
+use crate::story::{self, Became, Exchange, Story, System};
 use crate::tape::Heard;
 use crate::{action, mapped, trigger};
 
@@ -62,6 +62,7 @@ async fn play(
         }
         let stage = Stage::set(connector, system, story).await?;
         ledger.secrets.clone_from(&stage.secrets);
+        proven(connector, &stage, &mut ledger);
         let names = (story.trigger.as_deref(), story.action.as_deref());
         if let Some(descriptor) = names.0.and_then(|name| connector.find_trigger(name)) {
             let shown = trigger::Play::new(&stage, descriptor).check(&mut ledger).await;
@@ -129,6 +130,17 @@ fn settings(connector: &Connector, system: &System, ledger: &mut Ledger) {
     if connector.finds_failures_inside_200() && system.failures_inside_200.is_empty() {
         let expected = "bodies in `failuresInside200`, since the connector recognises some";
         ledger.breaks(Promise::Inside200, expected, "none");
+    }
+}
+
+/// Looks whether every recorded request says how it proves who asks, so that it can be held to it.
+fn proven(connector: &Connector, stage: &Stage<'_>, ledger: &mut Ledger) {
+    let proves = !matches!(connector.auth(), Auth::None);
+    let bare = |it: &&Exchange| it.request.headers.is_empty() && it.response.token().is_none();
+    if proves && let Some(exchange) = stage.story.exchanges.iter().find(bare) {
+        let expected = "the headers of every request, such as \"x-api-key\": \"{apiKey}\"";
+        let got = format!("none of {} {}", exchange.request.method, exchange.request.path);
+        ledger.breaks(Promise::Stories, expected, got);
     }
 }
 
@@ -238,6 +250,15 @@ fn action_shown(descriptor: &ActionDescriptor, became: &[Vec<Became>], ledger: &
     if became.is_empty() {
         ledger.breaks(Promise::Stories, "a story of this action", "none");
         return;
+    }
+    for outcome in became.iter().flatten() {
+        if let Became::Rejected { code, .. } = outcome
+            && !descriptor.rejections.is_empty()
+            && !descriptor.rejections.iter().any(|known| known.covers(code))
+        {
+            let got = format!("{code:?}, which `REJECTIONS` does not have");
+            ledger.breaks(Promise::Outcomes, "a code that the page explains", got);
+        }
     }
     let partly = |outcomes: &Vec<Became>| {
         let done = outcomes.iter().any(|it| matches!(it, Became::Done { .. }));

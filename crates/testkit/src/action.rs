@@ -69,6 +69,9 @@ impl<'a> Play<'a> {
         let before = ledger.broken.len();
         let played = self.stage.play(None, ledger, self.run()).await;
         crate::accept::requests(self.stage, &played.heard, ledger);
+        if let Ended::Gave(outcomes) = &played.ended {
+            self.talk(outcomes, ledger);
+        }
         let expected = self.stage.story.expect.clone().unwrap_or(Expect::Outcomes(vec![]));
         let outcomes = match (&played.ended, &expected) {
             (Ended::Failed(error), Expect::Error(kind)) if Kind::of(error) == *kind => {
@@ -126,6 +129,11 @@ impl<'a> Play<'a> {
                 // Where a status may be one message's own, its refusal is an outcome like others.
                 let refusal = matches!(outage.fault.spoil, Spoil::Status(400 | 403));
                 self.open(outage.promise, outcomes, before, refusal, ledger);
+                if let Some(got) = untold(outcomes).filter(|it| !outage.may_be(*it)) {
+                    let expected = format!("an error that is one of {:?}", outage.order);
+                    let got = format!("{got:?} of every message");
+                    ledger.breaks(outage.promise, expected, got);
+                }
                 let told = outage.after.flatten();
                 let waits = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Retry { after, .. }) if *after != told);
                 if outage.after.is_some() && outcomes.iter().any(waits) {
@@ -161,8 +169,14 @@ impl<'a> Play<'a> {
     /// Looks for secrets in what outcomes tell people.
     fn talk(&self, outcomes: &Outcomes, ledger: &mut Ledger) {
         for outcome in outcomes.iter().flatten() {
-            if let Outcome::Rejected { reason, .. } | Outcome::Retry { reason, .. } = outcome {
-                self.stage.leaks(reason, ledger);
+            match outcome {
+                Outcome::Rejected { code, reason } => {
+                    self.stage.leaks(&format!("{code}: {reason}"), ledger);
+                }
+                Outcome::Retry { reason, .. } => self.stage.leaks(reason, ledger),
+                Outcome::Done { value, target_key } => {
+                    self.stage.leaks(&format!("{value} {target_key:?}"), ledger);
+                }
             }
         }
     }
@@ -187,7 +201,8 @@ impl<'a> Play<'a> {
             ledger.mutate(format!("{named} is answered by 413"));
             let fault = Fault::at(at, Spoil::Status(413));
             let played = self.stage.play(Some(fault), ledger, self.run()).await;
-            let open = matches!(&played.ended, Ended::Gave(it) if it.iter().any(Option::is_none));
+            // What went before it may be settled; if nothing is, the batch is what was too large.
+            let open = matches!(&played.ended, Ended::Gave(it) if untold(it).is_none() && it.iter().any(Option::is_none));
             let right = matches!(&played.ended, Ended::Failed(Error::TooLarge { .. })) || open;
             if !right {
                 ledger.breaks(Promise::TooLarge, "Error::TooLarge", shown(&played.ended));
@@ -247,6 +262,17 @@ fn quote(value: &mut Value, secret: &str) {
         Value::Array(list) => list.iter_mut().for_each(|it| quote(it, secret)),
         Value::Object(object) => object.values_mut().for_each(|it| quote(it, secret)),
         _ => {}
+    }
+}
+
+/// What is said of the whole call, where it is said of every message alike and settles none.
+fn untold(outcomes: &Outcomes) -> Option<Kind> {
+    if outcomes.iter().all(Option::is_none) {
+        Some(Kind::Unknown)
+    } else if outcomes.iter().all(|it| matches!(it, Some(Outcome::Retry { .. }))) {
+        Some(Kind::Retry)
+    } else {
+        None
     }
 }
 

@@ -110,6 +110,11 @@ pub(crate) fn is_question(exchange: &Exchange) -> bool {
 }
 
 impl Outage {
+    /// Whether an order's error may be of this kind.
+    pub(crate) fn may_be(&self, kind: Kind) -> bool {
+        self.order.is_empty() || self.order.contains(&kind)
+    }
+
     /// Judges the error of a call.
     pub(crate) fn judge(&self, error: &Error, question: bool, ledger: &mut Ledger) {
         let kind = Kind::of(error);

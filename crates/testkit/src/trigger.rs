@@ -1,6 +1,6 @@
 //! Plays a trigger's story as recorded, and then in every way in which a system may behave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +146,7 @@ impl<'a> Play<'a> {
             (Ok(found), _) => found,
         };
         self.compare(expected, scans, ledger);
+        self.own(&calls, ledger);
         if ledger.broken.len() > before {
             // What is wrong as recorded is wrong in every mutation too; once is enough.
             return Shown::default();
@@ -155,6 +156,7 @@ impl<'a> Play<'a> {
             self.resume(call, ledger).await;
         }
         self.since(&calls, ledger).await;
+        self.elsewhere(&calls, ledger).await;
         pages::check(self, &calls, ledger).await;
         self.shown(calls, ledger)
     }
@@ -184,6 +186,32 @@ impl<'a> Play<'a> {
                     ledger.breaks(Promise::Since, "the moment asked for included", got);
                 }
                 ledger.breaks(Promise::Records, pages(&expected.pages), pages(&found.pages));
+            }
+        }
+    }
+
+    /// Every record is one of its own, and says nothing that opens the account.
+    fn own(&self, calls: &[Call], ledger: &mut Ledger) {
+        let mut known = BTreeMap::<(&str, &str), &str>::new();
+        let mut alike = BTreeMap::<(&str, &str), &str>::new();
+        for call in calls {
+            if let Some(next) = &call.page.next {
+                self.stage.leaks(&format!("the cursor {next}"), ledger);
+            }
+            for record in &call.page.records {
+                let (key, data) = (record.key.as_str(), record.data.get());
+                self.stage.leaks(&format!("the key {key}"), ledger);
+                let partition = call.partition.as_str();
+                let other = known.insert((partition, key), data).filter(|other| *other != data);
+                if other.is_some() {
+                    let got = format!("two records with the key {key}");
+                    ledger.breaks(Promise::Records, "a key for each record", got);
+                }
+                let other = alike.insert((partition, data), key).filter(|other| *other != key);
+                if let Some(other) = other {
+                    let got = format!("the same data under the keys {other} and {key}");
+                    ledger.breaks(Promise::Records, "each record's own data", got);
+                }
             }
         }
     }
@@ -294,6 +322,21 @@ impl<'a> Play<'a> {
                 "another request",
                 format!("the same: {}", asked.join(", ")),
             );
+        }
+    }
+
+    /// Another partition makes another question, or other records are taken from the answer.
+    async fn elsewhere(&self, calls: &[Call], ledger: &mut Ledger) {
+        let first = calls.iter().find(|it| it.cursor.is_none() && !it.page.records.is_empty());
+        let Some(first) = first.filter(|it| !it.partition.is_empty()) else { return };
+        let other = format!("{}9", first.partition);
+        ledger.mutate(format!("the partition {other} is read"));
+        let played = self.stage.play(None, ledger, self.poll(&other, None)).await;
+        let same = matches!(&played.ended, Ended::Gave(page) if is_same(page, &first.page));
+        if same && !played.strayed() {
+            let expected = "another request, or other records";
+            let got = format!("the same as of the partition {}", first.partition);
+            ledger.breaks(Promise::Partitions, expected, got);
         }
     }
 

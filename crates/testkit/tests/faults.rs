@@ -1,6 +1,7 @@
 //! Faults planted in a copy of the example connector: each is caught, and by its name.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,6 +40,19 @@ const NOT_VOLATILE: u8 = 24;
 const TWICE_IS_AN_ERROR: u8 = 25;
 const KIND_IS_LOST: u8 = 26;
 const BROKEN_MAPPING: u8 = 27;
+const SECRET_IN_CURSOR: u8 = 28;
+const SECRET_IN_RESULT: u8 = 29;
+const SAME_DATA: u8 = 30;
+const SAME_KEY: u8 = 31;
+const WRONG_VERSION: u8 = 32;
+const FIRST_RECORD_ALONE: u8 = 33;
+const REFUSED_LOGIN_IS_UNKNOWN: u8 = 34;
+const TOO_MANY_IS_UNKNOWN: u8 = 35;
+const TOO_LARGE_IS_UNKNOWN: u8 = 36;
+const ORDERS_BY_ITSELF: u8 = 37;
+const STRANGE_CODE: u8 = 38;
+/// The system has a part, and it makes no difference which is asked for.
+const PARTITION_IGNORED: u8 = 39;
 
 type Plant = fn() -> Connector;
 
@@ -72,6 +86,17 @@ const TABLE: &[(&str, Plant, Promise)] = &[
     ("a record that comes twice is an error",        connector::<TWICE_IS_AN_ERROR>, Promise::Twice),
     ("an outage is said to be a wrong setting",      connector::<KIND_IS_LOST>, Promise::Kind),
     ("the default mapping fails on records",         connector::<BROKEN_MAPPING>, Promise::Mapping),
+    ("the cursor tells the API key",                 connector::<SECRET_IN_CURSOR>, Promise::Secrets),
+    ("a result tells the API key",                   connector::<SECRET_IN_RESULT>, Promise::Secrets),
+    ("every record has the first one's data",        connector::<SAME_DATA>, Promise::Records),
+    ("a key is not a record's own",                  connector::<SAME_KEY>, Promise::Records),
+    ("the version is read from another field",       connector::<WRONG_VERSION>, Promise::Records),
+    ("only the first record of a page is read",      connector::<FIRST_RECORD_ALONE>, Promise::Records),
+    ("an order with a refused API key is unknown",   connector::<REFUSED_LOGIN_IS_UNKNOWN>, Promise::Unauthorized),
+    ("an order that is answered by 429 is unknown",  connector::<TOO_MANY_IS_UNKNOWN>, Promise::Outage),
+    ("a batch that is too large is unknown",         connector::<TOO_LARGE_IS_UNKNOWN>, Promise::TooLarge),
+    ("an order is sent again at once",               connector::<ORDERS_BY_ITSELF>, Promise::OneTry),
+    ("a refusal has a code that the page lacks",     connector::<STRANGE_CODE>, Promise::Outcomes),
 ];
 
 #[test]
@@ -94,6 +119,32 @@ fn every_planted_fault_is_caught_by_its_name() {
 #[test]
 fn the_copy_without_a_fault_is_accepted() {
     testkit::accept(connector::<NONE>(), EXCHANGES).unwrap();
+}
+
+/// A copy of the stories with something replaced.
+fn changed(name: &str, from: &str, to: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("towpath-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(EXCHANGES).unwrap() {
+        let entry = entry.unwrap();
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        std::fs::write(folder.join(entry.file_name()), text.replace(from, to)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn faults_are_caught_that_need_other_stories() {
+    let bare = changed("bare", r#""headers": { "x-api-key": "{apiKey}" }"#, r#""headers": {}"#);
+    let alone = changed("alone", r#""partition": """#, r#""partition": "eu""#);
+    for (folder, connector, promise) in [
+        (bare, connector::<NONE> as Plant, Promise::Stories),
+        (alone, connector::<PARTITION_IGNORED>, Promise::Partitions),
+    ] {
+        let rejected = testkit::accept(connector(), &folder).unwrap_err();
+        assert!(rejected.broken().iter().all(|it| it.promise == promise), "{rejected}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
 
 fn connector<const FAULT: u8>() -> Connector {
@@ -123,6 +174,9 @@ impl<const FAULT: u8> ContactChanged<FAULT> {
         let cursor = match FAULT {
             EARLY_CURSOR => self.remembered().or_else(|| scan.cursor.clone()),
             NO_RESUME => self.remembered(),
+            SECRET_IN_CURSOR => {
+                scan.cursor.as_ref().and_then(|it| Some(it.split_once('#')?.0.to_owned()))
+            }
             REPEATED_PAGE_ENDS => {
                 scan.cursor.as_ref().and_then(|it| Some(it.split_once('|')?.0.to_owned()))
             }
@@ -155,6 +209,7 @@ struct Listed {
 struct Known {
     id: String,
     updated_at: Timestamp,
+    last_seen_at: Option<Timestamp>,
 }
 
 const EMPTY: Page<String> = Page { records: vec![], next: None };
@@ -165,6 +220,10 @@ impl<const FAULT: u8> PollingTrigger for ContactChanged<FAULT> {
     const CHANGES: Changes = Changes::Timestamps;
     const VOLATILE: &'static [&'static str] =
         if FAULT == NOT_VOLATILE { &["/last_sen_at"] } else { &["/last_seen_at"] };
+
+    async fn partitions(&self, _api: &Api) -> Result<Vec<String>> {
+        Ok(if FAULT == PARTITION_IGNORED { vec!["eu".to_owned()] } else { vec![] })
+    }
 
     async fn poll(&self, api: &Api, scan: &Scan<String>) -> Result<Page<String>> {
         let mut asked = self.ask(api, scan).await;
@@ -200,12 +259,26 @@ impl<const FAULT: u8> PollingTrigger for ContactChanged<FAULT> {
             if FAULT == TWICE_IS_AN_ERROR && records.iter().any(|it| it.key == known.id) {
                 return Err(Error::config("a contact came twice"));
             }
-            records.push(Record { key: known.id, version: Some(known.updated_at), data });
+            let version = match FAULT {
+                WRONG_VERSION => known.last_seen_at,
+                _ => Some(known.updated_at),
+            };
+            let key = if FAULT == SAME_KEY { self.list.clone() } else { known.id };
+            let data = match records.first() {
+                Some(first) if FAULT == SAME_DATA => first.data.clone(),
+                _ => data,
+            };
+            records.push(Record { key, version, data });
         }
         let first = records.first().map(|it| it.key.clone()).unwrap_or_default();
         let mut next = listed.next;
         match FAULT {
             SKIPPED_PAGE => next = None,
+            FIRST_RECORD_ALONE => records.truncate(1),
+            SECRET_IN_CURSOR => {
+                let key = api.account().values().get("apiKey");
+                next = next.map(|next| format!("{next}#{key}"));
+            }
             EMPTY_PAGE_ENDS if records.is_empty() => next = None,
             SINCE_EXCLUSIVE => records.retain(|it| it.version > scan.want.since()),
             ENDLESS => {
@@ -260,6 +333,12 @@ static SENT: AtomicUsize = AtomicUsize::new(0);
 impl<const FAULT: u8> Action for UpsertContact<FAULT> {
     type Input = Contact;
     const MAX_BATCH: usize = 100;
+    const REJECTIONS: &'static [Rejection] = match FAULT {
+        STRANGE_CODE => {
+            &[Rejection::new("tooYoung", "The contact is a child.", "Ask its parents.")]
+        }
+        _ => &[],
+    };
 
     fn idempotent(&self) -> bool {
         true
@@ -280,6 +359,15 @@ impl<const FAULT: u8> Action for UpsertContact<FAULT> {
                 outcomes.fill(&Outcome::rejected("tooLarge", reason));
                 return Ok(outcomes);
             }
+            Err(Error::TooLarge { .. }) if FAULT == TOO_LARGE_IS_UNKNOWN => return Ok(outcomes),
+            Err(Error::Unauthorized { .. }) if FAULT == REFUSED_LOGIN_IS_UNKNOWN => {
+                return Ok(outcomes);
+            }
+            Err(Error::Retry { .. }) if FAULT == TOO_MANY_IS_UNKNOWN => return Ok(outcomes),
+            Err(Error::Retry { .. }) if FAULT == ORDERS_BY_ITSELF => {
+                let again = api.post(["contacts", "batch"]).class("write").json(&body);
+                again.send().await?
+            }
             answer => answer?,
         };
         let written: Vec<Written> = answer.json()?;
@@ -290,6 +378,10 @@ impl<const FAULT: u8> Action for UpsertContact<FAULT> {
             }
             let index = if FAULT == WRONG_ORDER { (index + 1) % sent } else { index };
             let outcome = match written {
+                Written::Id(_) if FAULT == SECRET_IN_RESULT => {
+                    let key = api.account().values().get("apiKey");
+                    Outcome::done(json!({ "by": key }))
+                }
                 Written::Id(id) => Outcome::done(json!({ "id": id })),
                 Written::Refused { .. } if FAULT == REFUSED_IS_DONE => Outcome::done(json!({})),
                 Written::Refused { code, text } if FAULT == SECRET_IN_REASON => {
