@@ -21,7 +21,18 @@ const KEYWORDS: &[&str] = &[
     "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
     "return", "self", "static", "struct", "super", "test", "trait", "true", "try", "type", "typeof",
     "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "core", "std",
-    "alloc", "cli", "connectors", "testkit", "xtask",
+    "alloc",
+];
+/// Types of the language: a crate by such a name hides them.
+const TYPES: &[&str] = &[
+    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16",
+    "u32", "u64", "u128", "usize",
+];
+/// Tools that have attributes, crates of ours, and what has a meaning in flow files.
+#[rustfmt::skip]
+const OURS: &[&str] = &[
+    "clippy", "diagnostic", "miri", "rustdoc", "rustfmt", "benches", "cli", "connectors",
+    "manifest", "server", "testkit", "tests", "towpath", "trigger", "xtask",
 ];
 
 #[derive(clap::Args)]
@@ -103,12 +114,17 @@ fn refuse(name: &str, title: &str, workspace: &str) -> Result<()> {
             "`{name}` is no name of a connector: small letters, digits and single hyphens, such as `example-crm`"
         );
     }
-    let known = |line: &str| line.split([' ', '.', '=']).next() == Some(name);
-    if KEYWORDS.contains(&name) || workspace.lines().any(known) {
+    // A hyphen and an underscore are the same in a crate's name.
+    let module = name.replace('-', "_");
+    let known = |line: &str| {
+        line.split([' ', '.', '=']).next().is_some_and(|it| it.replace('-', "_") == module)
+    };
+    let reserved = [KEYWORDS, TYPES, OURS].iter().any(|words| words.contains(&name));
+    if reserved || workspace.lines().any(known) {
         bail!("`{name}` is taken by a crate or a word of the language; `{name}-api` may do");
     }
-    if title.trim().is_empty() || title.contains(['"', '\\', '\n', '\r']) {
-        bail!("the title is empty, or holds a quotation mark, a backslash or a line break");
+    if title.trim().is_empty() || title.contains(['"', '\\', '\n', '\r']) || title.contains("*/") {
+        bail!("the title is empty, or holds a quotation mark, a backslash, `*/` or a line break");
     }
     Ok(())
 }
@@ -165,11 +181,14 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_are_refused() {
-        let workspace = "[workspace.dependencies]\nserde = \"1\"\n";
+        let workspace = "[workspace.dependencies]\nserde = \"1\"\nserde_json = \"1\"\n";
         for bad in ["", "Example", "9lives", "a--b", "a-", "a_b", "../a", "serde", "match", "cli"] {
             assert!(refuse(bad, "Title", workspace).is_err(), "{bad}");
         }
-        for bad in ["", " ", "a \"b\"", "a\nb"] {
+        for bad in ["serde-json", "bool", "tests", "towpath", "clippy"] {
+            assert!(refuse(bad, "Title", workspace).is_err(), "{bad}");
+        }
+        for bad in ["", " ", "a \"b\"", "a\nb", "a */ b"] {
             assert!(refuse("fine", bad, workspace).is_err(), "{bad}");
         }
         refuse("example-crm2", "Example", workspace).unwrap();
