@@ -50,7 +50,13 @@ fn checked(name: &str) -> String {
     let printed = String::from_utf8(output.stdout).unwrap();
     let code = if printed.contains(" 0 mistakes, ") { 0 } else { 3 };
     assert_eq!(output.status.code(), Some(code), "{name}");
-    printed
+    // A connector that is added changes no transcript.
+    let lines = printed.split_inclusive('\n').map(|line| {
+        let known = line.starts_with("  help: known: `")
+            && ["`cleverreach`", "`clevertap`"].iter().all(|name| line.contains(name));
+        if known { "  help: known: `cleverreach`, `clevertap`\n" } else { line }
+    });
+    lines.collect()
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     type Input: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static;
     /// The largest batch that one call takes.
     const MAX_BATCH: usize = 1;
-    /// How it refuses messages, in the page's order; every code that it gives is one of these.
+    /// How it refuses messages, in the page's order; every code that it gives is one of these. None
+    /// are declared where all of them are the system's own.
     const REJECTIONS: &'static [Rejection] = &[];
 
     /// Says what is wrong with the fields beyond their types.

@@ -3,7 +3,7 @@
 //! Both are generated: the keys from the types that read them, the `fields` and settings from
 //! what the connectors say. An editor with yaml-language-server completes and explains them.
 
-use connector::{Connector, Setting};
+use connector::{Auth, Connector, Setting};
 use schemars::Schema;
 use serde_json::{Map, Value, json};
 
@@ -152,7 +152,12 @@ fn fields(schema: fn() -> Schema, mapping: &str, from: &str, to: &str) -> Value 
 fn account(connector: &Connector) -> Value {
     let mut properties = Map::new();
     properties.insert("connector".to_owned(), json!(true));
-    let about = "Replaces the connector's own base URL, and the origin of its OAuth2 endpoints.";
+    let about = match connector.auth() {
+        Auth::ClientCredentials { .. } => {
+            "Replaces the connector's own base URL, and the origin of its OAuth2 endpoints."
+        }
+        _ => "Replaces the connector's own base URL.",
+    };
     properties.insert("baseUrl".to_owned(), value(about, false));
     for setting in connector.settings() {
         let mut schema = value(setting.about, setting.secret);

@@ -104,18 +104,19 @@ async fn record_from(
     origin: &Origin,
     chosen: &[&str],
 ) -> Result<Vec<PathBuf>, Unrecorded> {
-    let (mut system, stories) = story::read(folder)?;
+    let (system, stories) = story::read(folder)?;
     if let Some(unknown) = chosen.iter().find(|name| stories.iter().all(|it| it.name != **name)) {
         let problem = format!("there is no story {unknown} in {}", folder.display());
         return Err(Unrecorded::Origin(problem));
     }
     let url = Url::parse(&origin.base_url)
         .map_err(|error| Unrecorded::Origin(format!("the base URL: {error}")))?;
-    url.path().trim_end_matches('/').clone_into(&mut system.base_path);
+    let base_path = url.path().trim_end_matches('/').to_owned();
+    let real = System { base_path, ..system.clone() };
     let mut written = vec![];
     let wanted = |story: &&Story| chosen.is_empty() || chosen.contains(&story.name.as_str());
     for story in stories.iter().filter(wanted) {
-        let recorded = one(connector, &system, story, origin, &url).await?;
+        let recorded = one(connector, (&real, &system), story, origin, &url).await?;
         written.push((folder.join(format!("{}.json", story.name)), recorded));
     }
     // Only when every story went well: half of a recording would not fit the other half.
@@ -125,10 +126,11 @@ async fn record_from(
     Ok(written.into_iter().map(|(path, _)| path).collect())
 }
 
-/// Records one story and gives the text of its file.
+/// Records one story and gives the text of its file. The system's real base path may tell whose
+/// account it is: the file has that of `system.json`.
 async fn one(
     connector: &Connector,
-    system: &System,
+    (real, system): (&System, &System),
     story: &Story,
     origin: &Origin,
     url: &Url,
@@ -136,7 +138,7 @@ async fn one(
     let proxy = Arc::new(Proxy::new(url).map_err(Unrecorded::Origin)?);
     let server = Server::start(proxy.clone()).await?;
     let failed = |problem: String| Unrecorded::Failed { story: story.name.clone(), problem };
-    let stage = Stage::live((connector, system, story), server, origin.account.clone());
+    let stage = Stage::live((connector, real, story), server, origin.account.clone());
     let (live, error) = outcome(&stage).await.map_err(failed)?;
     if let Some(error) = error
         && !matches!(error, Error::Reject { .. } | Error::Config { .. })
@@ -144,7 +146,7 @@ async fn one(
         let problem = proxy.problem().unwrap_or_else(|| error.to_string());
         return Err(failed(problem));
     }
-    let mut standins = Standins::new(system, story, &origin.account);
+    let mut standins = Standins::new((real, system), story, &origin.account);
     let exchanges = standins.exchanges(&proxy.taken());
     let mut recorded = Story { exchanges, expect: None, ..story.clone() };
     let stage = Stage::set(connector, system, &recorded).await?;

@@ -53,9 +53,24 @@ pub(crate) fn step(connector: &Connector, action: &ActionDescriptor) -> String {
     )
 }
 
-/// The fields of the first example that the type gives; nothing if it gives none.
+/// The fields of the first example that the type gives; those that are needed if it gives none.
 pub(crate) fn fields(schema: &Value) -> Value {
-    Shape::of(schema).example().cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+    Shape::of(schema).example().cloned().unwrap_or_else(|| needed(schema))
+}
+
+fn needed(schema: &Value) -> Value {
+    let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    let value = |name: &str| {
+        let field = schema.get("properties").and_then(|it| it.get(name));
+        let example = field.and_then(|it| it.pointer("/examples/0").or(it.pointer("/enum/0")));
+        let kind = field.and_then(|it| it.get("type")).and_then(Value::as_str);
+        example.cloned().unwrap_or_else(|| match kind {
+            Some("integer" | "number") => Value::from(1),
+            Some("boolean") => Value::from(true),
+            _ => Value::from(name),
+        })
+    };
+    names.filter_map(Value::as_str).map(|name| (name.to_owned(), value(name))).collect()
 }
 
 fn written(schema: &Value, indent: &str) -> String {

@@ -27,6 +27,8 @@ pub(super) struct Standins {
     keep: Vec<String>,
     /// The path whose answer is at hand.
     path: String,
+    /// The real one, and what stands for it.
+    base_path: (String, String),
     /// Real values of the account's settings and what stands for them.
     settings: Vec<(String, String, String)>,
     /// Tokens that were issued.
@@ -36,7 +38,11 @@ pub(super) struct Standins {
 }
 
 impl Standins {
-    pub(super) fn new(system: &System, story: &Story, account: &BTreeMap<String, String>) -> Self {
+    pub(super) fn new(
+        (real, system): (&System, &System),
+        story: &Story,
+        account: &BTreeMap<String, String>,
+    ) -> Self {
         let mut told = BTreeSet::new();
         texts(&story.fields, &mut told);
         for given in &story.batch {
@@ -52,8 +58,9 @@ impl Standins {
         let mut settings: Vec<_> = settings.collect();
         settings.sort_by_key(|(_, real, _)| std::cmp::Reverse(real.len()));
         let keep = system.keep.clone();
+        let base_path = (real.base_path.clone(), system.base_path.clone());
         let (tokens, known, counts) = Default::default();
-        Self { told, keep, path: String::new(), settings, tokens, known, counts }
+        Self { told, keep, path: String::new(), base_path, settings, tokens, known, counts }
     }
 
     /// The exchanges as they may be written.
@@ -264,7 +271,10 @@ impl Standins {
             let form = Some(form.collect());
             return Request { method, path: asked.path().to_owned(), form, ..Request::default() };
         }
-        let path = asked.path().split('/').map(|part| self.segment(part)).collect::<Vec<_>>();
+        let (real, written) = &self.base_path;
+        let path = asked.path().strip_prefix(real.as_str());
+        let path = path.map_or_else(|| asked.path().to_owned(), |rest| format!("{written}{rest}"));
+        let path = path.split('/').map(|part| self.segment(part)).collect::<Vec<_>>();
         let query = asked.query().into_iter().map(|(name, value)| {
             let value = if meaning(&name) == Meaning::Secret {
                 "not-a-real-secret".to_owned()

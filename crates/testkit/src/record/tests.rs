@@ -19,7 +19,7 @@ const REAL: &[&str] = &[
     "a customer since", "52.5200", "4915112345678", "secret-of-hers", "pages.invalid/erika",
     "third@mail.invalid", "erika%40", "fourth%40mail", "fifth@", "sixth@", "4711-opens", "7654321",
     "203.0.113.77", "2222222", "1980-02-29", "1981-03-30", "0bc83cb571cd1c50ba6f3e8a78ef1346",
-    "9f86d081884c7d659a2feaa0c55ad015", "4915187654321", "sixty-one",
+    "9f86d081884c7d659a2feaa0c55ad015", "4915187654321", "sixty-one", "muster-gmbh",
 ];
 
 /// Where `keep` keeps the words.
@@ -114,8 +114,10 @@ async fn nothing_of_a_person_and_no_secret_is_written_and_the_story_is_accepted(
     write("all.json", json!({ "about": "Everybody.", "trigger": "people" })).unwrap();
     let account = [("clientId", "real-client-id"), ("clientSecret", SECRET)];
     let account = account.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let origin =
-        Origin { base_url: format!("{}/v1", server.origin()), account: BTreeMap::from(account) };
+    let origin = Origin {
+        base_url: format!("{}/muster-gmbh/v1", server.origin()),
+        account: BTreeMap::from(account),
+    };
     let mut texts = vec![];
     for _ in 0..2 {
         record_from(&connector(), &folder, &origin, &[]).await.unwrap();
