@@ -11,7 +11,7 @@ use connector::{ManualClock, Timestamp};
 use engine::{Engine, Report, Silent, Stop};
 use flow::Flow;
 use store::{MasterKey, MemoryStore};
-use towpath_tests::{Board, Dying, World, flow_of, record, step_to};
+use towpath_tests::{Board, Dying, Moment, World, flow_of, record, step_to};
 
 struct Failing {
     board: Arc<Board>,
@@ -134,4 +134,34 @@ async fn the_next_page_arrives_while_one_is_committed() {
     let flow = Arc::new(flow_of(&board));
     let report = board.run(store.clone(), &flow).await;
     assert_eq!((report.errors.len(), report.counts.delivered, store.begun()), (0, 2, 2));
+}
+
+/// Invariant: one polling run a flow at a time, so nothing of a run goes on behind its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_still_arriving_when_a_commit_fails_ends_with_the_run() {
+    let board = Board::new();
+    board.hold();
+    let memory = Arc::new(MemoryStore::new(MasterKey::generate()));
+    let store = Arc::new(Dying::new(memory, 1, Moment::Before));
+    let arriving = Arc::new(AtomicBool::new(false));
+    let (released, dying, under_way) = (board.clone(), store.clone(), arriving.clone());
+    board.on_poll(move |scan| {
+        if scan.cursor.is_some() {
+            under_way.store(true, Ordering::SeqCst);
+            released.release();
+            while !dying.is_dead() {
+                std::thread::yield_now();
+            }
+            // A while longer than a run needs that does not wait for this.
+            for _ in 0..10_000 {
+                std::thread::yield_now();
+            }
+            under_way.store(false, Ordering::SeqCst);
+        }
+        Ok(Page { records: vec![record("a", 100, 1)], next: Some(1) })
+    });
+    let flow = Arc::new(flow_of(&board));
+    let report = board.run(store.clone(), &flow).await;
+    assert!(store.is_dead() && !report.errors.is_empty());
+    assert!(!arriving.load(Ordering::SeqCst), "the fetch outlived its run");
 }

@@ -7,7 +7,6 @@ use std::task::{Context as TaskContext, Poll};
 
 use connector::{Api, Changes, Clock, Want};
 use flow::{Flow, Step};
-use futures_util::stream::{FuturesOrdered, StreamExt};
 use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -199,7 +198,7 @@ impl Run {
             Task::of(page, context.trigger_place.clone(), "a fetch")
         };
         let mut pages: VecDeque<InFlight> = VecDeque::new();
-        let mut deliveries = FuturesOrdered::new();
+        let mut deliveries: VecDeque<Task<Settled>> = VecDeque::new();
         let mut held: Option<Waiting> = None;
         let mut fetching = Some(fetch(&ahead));
         let mut more = true;
@@ -228,7 +227,8 @@ impl Run {
             }
             tokio::select! {
                 biased;
-                Some(delivered) = deliveries.next() => {
+                delivered = Task::next(deliveries.front_mut()) => {
+                    deliveries.pop_front();
                     let Some(page) = pages.pop_front() else { break Err(self.lost()) };
                     context.watch.at("engine.page.delivered");
                     let settled = match delivered {
@@ -240,10 +240,7 @@ impl Run {
                         break Err(error);
                     }
                 }
-                fetched = async { match fetching.as_mut() {
-                    Some(fetching) => fetching.await,
-                    None => std::future::pending().await,
-                }} => {
+                fetched = Task::next(fetching.as_mut()) => {
                     fetching = None;
                     match fetched {
                         Ok(fetched) => {
@@ -276,15 +273,17 @@ impl Run {
                 () = stop.wait(), if !stopping => {
                     // Fetch no more; what was fetched is delivered and committed.
                     stopping = true;
-                    fetching = None;
+                    Task::stop(fetching.take()).await;
                     let (clock, grace) = (context.clock.clone(), self.stop.grace);
                     grace_over = Box::pin(async move { clock.sleep(grace).await });
                 }
                 () = &mut grace_over => break Ok(End::Stopped),
             }
         };
-        // What was not committed leaves no trace: the next run finds it again.
-        drop(deliveries);
+        // What was not committed leaves no trace: the next run finds it again. Nothing of it may
+        // go on beside that run.
+        Task::stop(fetching).await;
+        Task::stop(deliveries).await;
         for page in pages.into_iter().rev() {
             if let Some(seen) = &mut self.seen {
                 seen.undo(page.detected);
@@ -354,6 +353,24 @@ impl<T: Send + 'static> Task<T> {
         what: &'static str,
     ) -> Self {
         Self { task: tokio::spawn(work), place, what }
+    }
+
+    /// Waits for what a task gives; for ever if there is none.
+    async fn next(task: Option<&mut Self>) -> Result<T> {
+        match task {
+            Some(task) => task.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops tasks, and returns when none of them does anything any more.
+    async fn stop(tasks: impl IntoIterator<Item = Self>) {
+        let tasks: Vec<Self> = tasks.into_iter().collect();
+        tasks.iter().for_each(|it| it.task.abort());
+        for task in tasks {
+            // How it ended does not matter: it is thrown away.
+            drop(task.await);
+        }
     }
 }
 
