@@ -192,17 +192,28 @@ pub fn step_to(board: &Board, id: &str, after: Vec<usize>) -> Step {
     }
 }
 
-/// A flow from a board to itself.
+/// A flow from a board to itself, whose trigger asks for what changed.
 pub fn flow_of(board: &Board) -> Flow {
+    flow_by("pages", board)
+}
+
+/// A flow from a board to itself, whose trigger asks for what changed and sweeps.
+pub fn sweeping_flow_of(board: &Board, sweep: Duration) -> Flow {
+    let mut flow = flow_by("sweptPages", board);
+    flow.trigger.sweep = Some(sweep);
+    flow
+}
+
+fn flow_by(trigger_name: &str, board: &Board) -> Flow {
     let connector = connector();
     let fields = json!({ "board": board.id });
-    let trigger = connector.find_trigger("pages").unwrap();
+    let trigger = connector.find_trigger(trigger_name).unwrap();
     Flow {
         name: "scripted".to_owned(),
         about: None,
         trigger: Trigger {
             connector: "scripted".to_owned(),
-            name: "pages".to_owned(),
+            name: trigger_name.to_owned(),
             account: "scripted".to_owned(),
             schedule: None,
             overlap: Duration::from_secs(60),
@@ -222,6 +233,7 @@ pub fn flow_of(board: &Board) -> Flow {
 fn connector() -> Connector {
     Connector::new("scripted", "https://scripted.example.com", Auth::None)
         .polling::<Pages>("pages", "$")
+        .polling::<SweptPages>("sweptPages", "$")
         .action::<Collect>("collect", "data")
 }
 
@@ -246,6 +258,25 @@ impl PollingTrigger for Pages {
     async fn poll(&self, _api: &Api, scan: &Scan<usize>) -> Result<Page<usize>> {
         let poll = board(self.board).poll.lock().unwrap().clone();
         poll(scan)
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct SweptPages {
+    board: u64,
+}
+
+#[async_trait]
+impl PollingTrigger for SweptPages {
+    type Cursor = usize;
+    const CHANGES: Changes = Changes::Both;
+
+    async fn partitions(&self, api: &Api) -> Result<Vec<String>> {
+        Pages { board: self.board }.partitions(api).await
+    }
+
+    async fn poll(&self, api: &Api, scan: &Scan<usize>) -> Result<Page<usize>> {
+        Pages { board: self.board }.poll(api, scan).await
     }
 }
 

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector::prelude::*;
 use sandbox::Touch;
 use store::conformance::seen_of;
-use store::{Commit, Counts, SeenChange};
-use towpath_tests::{Dying, World};
+use store::{Commit, Counts, MasterKey, MemoryStore, SeenChange};
+use towpath_tests::{Board, Dying, World, record, sweeping_flow_of};
 
 const FLOW: &str = include_str!("../../flows/newsletter-to-clevertap.yaml");
 
@@ -90,4 +91,26 @@ async fn what_is_superseded_goes_even_if_every_poll_finds_little() {
         assert_eq!((story.run().await, story.store.take_reads()), (changed, reads), "{kept}");
         assert_eq!(store.head(flow).await.unwrap().unwrap().seen_entries, kept);
     }
+}
+
+/// What pages added has no index: every look-up reads all of it.
+#[tokio::test]
+async fn pages_of_few_records_do_not_read_more_than_the_table_again_and_again() {
+    let board = Board::new();
+    board.on_poll(|scan| {
+        let record = |number: usize| record(&number.to_string(), 100, 1);
+        let from = scan.cursor.unwrap_or(0);
+        Ok(match scan.want {
+            Want::All => Page { records: (0..2_000).map(record).collect(), next: None },
+            Want::Changed { .. } => {
+                Page { records: vec![record(from)], next: Some(from + 1).filter(|it| *it < 8) }
+            }
+        })
+    });
+    let store = Arc::new(Dying::never(Arc::new(MemoryStore::new(MasterKey::generate()))));
+    let flow = Arc::new(sweeping_flow_of(&board, Duration::from_secs(3_600)));
+    assert_eq!(board.run(store.clone(), &flow).await.counts.delivered, 2_000);
+    store.take_reads();
+    let report = board.run(store.clone(), &flow).await;
+    assert_eq!((report.counts.unchanged, report.pages, store.take_reads()), (8, 8, (1, 1)));
 }

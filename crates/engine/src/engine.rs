@@ -199,6 +199,7 @@ impl Engine {
             sequence,
             seen: self.tables.take(&flow.name, sequence),
             rewritten: None,
+            looked_through: 0,
             appended: 0,
             stored,
             stop,

@@ -7,7 +7,8 @@ use crate::run::{InFlight, Run};
 use crate::seen::{Key, Loading, SLACK, SeenTable};
 use crate::{Error, Result};
 
-/// Looking a key up takes as long as reading so many entries of a whole table.
+/// Looking a key up takes as long as reading so many entries of a whole table, if it was written
+/// as a whole.
 const LOOK_UP: u64 = 200;
 
 /// More keys than these are a scan, of which more pages will come.
@@ -29,7 +30,9 @@ impl Run {
         // What is pruned at the end of every scan is small, and pruning needs all of it.
         let prunes = self.context.flow.trigger.trigger.changes() == Changes::Timestamps;
         let room = if prunes { 0 } else { LOOK_UPS_AT_MOST.min(self.stored / LOOK_UP) };
-        if (seen.looked_up() + unknown.len()) as u64 > room {
+        let is_many = (seen.looked_up() + unknown.len()) as u64 > room;
+        // Of what pages added, look-ups read everything, every time.
+        if is_many || self.looked_through >= self.stored {
             return self.recall_all(ahead).await;
         }
         self.look_up(unknown).await
@@ -43,6 +46,7 @@ impl Run {
             seen.learn(keys, &found.entries);
         }
         self.rewritten = Some(found.rewritten);
+        self.looked_through += found.read;
         self.context.watch.at("engine.seen.loaded");
         Ok(())
     }

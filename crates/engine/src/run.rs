@@ -51,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) seen: Option<SeenTable>,
     /// How many entries the table had when it was last written as a whole, where a look-up told.
     pub(crate) rewritten: Option<u64>,
+    /// How many entries this run's look-ups read.
+    pub(crate) looked_through: u64,
     /// How many seen entries lie in the store, those included that are superseded.
     pub(crate) stored: u64,
     /// How many of them this run added since the table was written as a whole.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::indexed::{self, Index};
 use crate::layout;
 use crate::protocol::Core;
-use crate::seen;
+use crate::seen::{self, ENTRY_LEN};
 use crate::store::{Found, Seen};
 use crate::trees::{Tree, Trees};
 
@@ -21,6 +21,8 @@ struct Blocks {
     entries: u64,
     /// How many of them lie in blocks of the sequence from which blocks count.
     rewritten: u64,
+    /// How many were read.
+    read: u64,
 }
 
 impl<T: Trees> Core<T> {
@@ -43,7 +45,8 @@ impl<T: Trees> Core<T> {
         // Blocks come in commit order, so that the last entry of a key is the newest.
         let found = blocks.blocks.into_iter().flat_map(|(_, _, found)| found);
         let newest: BTreeMap<_, _> = found.map(|seen| (seen.key, seen)).collect();
-        Ok(Found { entries: newest.into_values().collect(), rewritten: blocks.rewritten })
+        let entries = newest.into_values().collect();
+        Ok(Found { entries, rewritten: blocks.rewritten, read: blocks.read })
     }
 
     async fn look_through(
@@ -55,7 +58,7 @@ impl<T: Trees> Core<T> {
         let seen_from = *sequences.start();
         let (kept, _) = self.kept(flow, sequences).await?;
         let keys = self.trees.keys(Tree::Seen, &layout::flow_prefix(flow)).await?;
-        let mut found = Blocks { blocks: Vec::new(), entries: 0, rewritten: 0 };
+        let mut found = Blocks { blocks: Vec::new(), entries: 0, rewritten: 0, read: 0 };
         let mut beginnings = Vec::new();
         for key in keys {
             let Some((sequence, segment)) = layout::seen_place(&key) else { continue };
@@ -82,6 +85,7 @@ impl<T: Trees> Core<T> {
                 }
                 Block::Whole(entries) => {
                     among.extend(entries.iter().filter(|seen| is_wanted(wanted, seen)));
+                    found.read += entries.len() as u64;
                     entries.len()
                 }
             };
@@ -114,6 +118,7 @@ impl<T: Trees> Core<T> {
             };
             let packed = packed.unwrap_or_default();
             index.check(&self.sealer, key, *chunk, &packed)?;
+            found.read += (packed.len() / ENTRY_LEN) as u64;
             among.extend(seen::entries(&packed).filter(|seen| is_wanted(wanted, seen)));
         }
         Ok(())

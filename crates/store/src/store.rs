@@ -188,6 +188,8 @@ pub struct Found {
     /// How many entries were kept when they were last [replaced](SeenChange::Replace); 0 if they
     /// never were.
     pub rewritten: u64,
+    /// How many entries were read to find these.
+    pub read: u64,
 }
 
 /// What became of a flow's records, summed over its commits.

@@ -159,7 +159,7 @@ async fn a_look_up_reads_only_the_part_that_can_hold_the_key() {
     assert!(matches!(seen_of(&store, "f").await, Err(Error::Corrupt { .. })));
     for seen in [table[0], table[399], table[12_800], table[25_600]] {
         let found = store.look_up("f", &[seen.key]).await.unwrap();
-        assert_eq!((found.entries, found.rewritten), (vec![seen], 30_000));
+        assert_eq!((found.entries, found.rewritten, found.read), (vec![seen], 30_000, 400));
     }
     for damaged in [table[12_799], table[12_799 - 300], table[29_999]] {
         let error = store.look_up("f", &[damaged.key]).await.unwrap_err().to_string();
