@@ -186,7 +186,7 @@ pub struct Found {
     /// The newest entry of each key that has one, by ascending key.
     pub entries: Vec<Seen>,
     /// How many entries were kept when they were last [replaced](SeenChange::Replace); 0 if they
-    /// never were.
+    /// never were, or were so few that they lie among later ones.
     pub rewritten: u64,
     /// How many entries were read to find these.
     pub read: u64,

@@ -189,6 +189,41 @@ async fn a_failed_commit_can_be_repaired_by_the_same_process() {
 }
 
 #[tokio::test]
+async fn a_value_in_the_vault_never_lacks_its_name() {
+    let mut crashes = 0;
+    for writes in 0.. {
+        let store = MemoryStore::new(MasterKey::generate());
+        store.vault_put("old", b"1").await.unwrap();
+        store.crash_after(writes);
+        let changes = async {
+            store.vault_put("new", b"1").await?;
+            store.vault_put("old", b"2").await?;
+            store.vault_remove("old").await?;
+            store.vault_put("old", b"3").await?;
+            store.vault_remove("new").await
+        };
+        let crashed = changes.await.is_err();
+        let found = store.reopen().await.unwrap();
+        let mut values = Vec::new();
+        for name in ["new", "old"] {
+            if found.vault_get(name).await.unwrap().is_some() {
+                values.push(name);
+            }
+        }
+        assert_eq!(found.vault_names("").await.unwrap(), values, "{writes} writes");
+        if !crashed {
+            break;
+        }
+        // What was cut off is done again, as if nothing had been there.
+        found.vault_remove("old").await.unwrap();
+        found.vault_put("new", b"4").await.unwrap();
+        assert_eq!(found.vault_names("").await.unwrap(), ["new"]);
+        crashes += 1;
+    }
+    assert!(crashes > 5, "only {crashes} crashes were tried");
+}
+
+#[tokio::test]
 async fn another_key_opens_nothing() {
     let store = MemoryStore::new(MasterKey::generate());
     let other = MasterKey::generate();

@@ -166,3 +166,44 @@ async fn a_look_up_reads_only_the_part_that_can_hold_the_key() {
         assert!(error.contains("damaged at seen, flow `f`, page 1: a part"), "{error}");
     }
 }
+
+/// Whatever happens to a file, a look-up gives what was committed or says that it is damaged.
+#[tokio::test]
+async fn a_damaged_file_gives_no_wrong_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = open(folder.path(), &key).await.unwrap();
+    let fence = store.lease("f").await.unwrap().fence;
+    let mut commit = page(1, 900, b"{}".to_vec());
+    let SeenChange::Append(mut table) = commit.seen else { unreachable!() };
+    table.sort_by_key(|seen| seen.key);
+    commit.seen = SeenChange::Replace(vec![Arc::new(table.clone())]);
+    store.commit(&fence, 1, commit).await.unwrap();
+    let [file] = &files(&folder.path().join("blobs"))[..] else { panic!("one segment") };
+    let good = fs::read(file).unwrap();
+    let flipped = (0..150).chain((150..good.len()).step_by(997)).flat_map(|at| {
+        [1, 3, 0xff].map(|bits| {
+            let mut flipped = good.clone();
+            flipped[at] ^= bits;
+            flipped
+        })
+    });
+    let cut = (0..150).chain((150..good.len()).step_by(997)).map(|len| good[..len].to_vec());
+    let longer = std::iter::once([&good[..], &[0; 40]].concat());
+    let mut refused = 0;
+    for bytes in flipped.chain(cut).chain(longer) {
+        fs::write(file, bytes).unwrap();
+        for seen in [table[0], table[450], table[899]] {
+            match store.look_up("f", &[seen.key]).await {
+                Ok(found) => assert_eq!(found.entries, [seen]),
+                Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let nobodys = store.look_up("f", &[[0xff; 16]]).await;
+        assert!(nobodys.is_err() || nobodys.is_ok_and(|found| found.entries.is_empty()));
+    }
+    assert!(refused > 1_000, "{refused}");
+    fs::remove_file(file).unwrap();
+    assert!(matches!(store.look_up("f", &[[0; 16]]).await, Err(Error::Corrupt { .. })));
+}
