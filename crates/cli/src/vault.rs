@@ -48,11 +48,13 @@ pub(crate) async fn put(
 ) -> Result<bool> {
     let name = format!("{PREFIX}{name}");
     let replaced = store.vault_get(&name).await.map_err(failed)?.is_some();
-    let mut value = vec![FORM];
+    // With room for all of it: growing would leave parts of the secret behind.
+    let mut value = Vec::with_capacity(1 + size_of::<i64>() + secret.expose().len());
+    value.push(FORM);
     value.extend_from_slice(&now.millis().to_be_bytes());
     value.extend_from_slice(secret.expose().as_bytes());
-    // It goes into the keeping of a type that wipes it, as soon as it is sealed.
     let kept = store.vault_put(&name, &value).await;
+    // The secret itself is of a type that wipes it; this copy is not.
     value.fill(0);
     kept.map_err(failed)?;
     Ok(replaced)
