@@ -5,7 +5,8 @@ use std::ops::Range;
 /// What an expression reads and gives; the same whichever engine evaluates it.
 ///
 /// What cannot be told for sure (results of functions, wildcards, parents, variables that are set
-/// in several places, parameters but those that `$map` and the like give members to) is left out of `reads` and is [`Shape::Unknown`].
+/// in several places, parameters but those that `$map` and the like give members to) is left out of
+/// `reads` and is [`Shape::Unknown`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Analysis {
     /// Every field that the expression names, each with the whole way to it.
