@@ -30,6 +30,8 @@ mod snapshot;
 mod stop;
 mod tables;
 mod tokens;
+#[allow(dead_code, unused_imports)] // The deliverer begins to tell it what happens.
+mod trail;
 mod watch;
 mod way;
 mod workers;
