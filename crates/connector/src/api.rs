@@ -122,6 +122,14 @@ impl Api {
         (Self { inner: self.inner.clone(), observed: Some(observed.clone()) }, observed)
     }
 
+    /// Notes the system's own time, where a connector learns it elsewhere than from the `Date` of
+    /// an answer; the first one that was noted counts.
+    pub fn note_date(&self, date: Timestamp) {
+        if let Some(observed) = &self.observed {
+            observed.note(Some(date));
+        }
+    }
+
     /// The account in use.
     pub fn account(&self) -> &Account {
         &self.inner.account

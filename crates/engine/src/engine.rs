@@ -13,7 +13,7 @@ use crate::run::{Context, Ended, Run, StepContext};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 use crate::tokens::VaultTokens;
-use crate::workers::{Unmapped, Workers};
+use crate::workers::Workers;
 use crate::{Error, Place, Report, Result, Stop, Watch};
 
 /// What an engine is made of.
@@ -74,6 +74,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Engine {
     /// Puts an engine together. Nothing is sent or written yet.
     pub fn new(options: Options) -> Self {
+        Self::with_workers(options, Workers::new())
+    }
+
+    /// An engine that computes on the thread that runs it: slower, and on a runtime of one thread
+    /// the same at every start.
+    pub fn inline(options: Options) -> Self {
+        Self::with_workers(options, Workers::inline())
+    }
+
+    fn with_workers(options: Options, workers: Workers) -> Self {
         let services = Services {
             clock: options.clock.clone(),
             limiter: Arc::new(Limits::new(options.clock.clone())),
@@ -85,7 +95,7 @@ impl Engine {
             services,
             apis: Mutex::default(),
             running: Mutex::default(),
-            workers: Workers::new(),
+            workers,
             tables: Tables::default(),
             doubtful: Mutex::default(),
         }
@@ -237,7 +247,7 @@ impl Engine {
             clock: self.options.clock.clone(),
             watch,
             workers: self.workers.clone(),
-            unmapped: Unmapped::new(),
+            unmapped: self.workers.unmapped(),
         })
     }
 

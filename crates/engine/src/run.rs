@@ -99,6 +99,7 @@ impl Run {
 
     async fn scan_all(&mut self) {
         let listed = tokio::select! {
+            biased;
             listed = fetch::partitions(&self.context) => listed,
             () = self.stop.wait() => {
                 self.report.stopped = true;

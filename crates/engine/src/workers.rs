@@ -11,11 +11,25 @@ use crate::{Error, Place, Result};
 ///
 /// More at once than there are cores would only hold more records in memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Workers(Arc<Semaphore>);
+pub(crate) struct Workers {
+    /// `None` computes on the caller's thread.
+    threads: Option<Arc<Semaphore>>,
+}
 
 impl Workers {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(cores())))
+        Self { threads: Some(Arc::new(Semaphore::new(cores()))) }
+    }
+
+    /// Computes where it is asked to, so that a single thread does the same at every start.
+    pub(crate) const fn inline() -> Self {
+        Self { threads: None }
+    }
+
+    /// The bound of raw pages that fits: see [`Unmapped`].
+    pub(crate) fn unmapped(&self) -> Unmapped {
+        let pages = if self.threads.is_some() { cores().max(2) } else { 2 };
+        Unmapped(Arc::new(Semaphore::new(pages)))
     }
 
     /// Runs a computation to its end.
@@ -24,7 +38,8 @@ impl Workers {
         place: &Place,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let permit = permit(&self.0, place).await?;
+        let Some(threads) = &self.threads else { return Ok(work()) };
+        let permit = permit(threads, place).await?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(permit);
@@ -41,10 +56,6 @@ impl Workers {
 pub(crate) struct Unmapped(Arc<Semaphore>);
 
 impl Unmapped {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(cores().max(2))))
-    }
-
     /// Waits until there is room for one more page; it counts until dropped.
     pub(crate) async fn page(&self, place: &Place) -> Result<OwnedSemaphorePermit> {
         permit(&self.0, place).await
