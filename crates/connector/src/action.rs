@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Api, Error, Outcomes, Rejection, Result};
+use crate::{Api, Error, Outcome, Outcomes, Rejection, Result};
 
 /// Writes messages to a system.
 ///
@@ -41,6 +41,15 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Sends one batch. An error is the whole batch's; an outcome is one message's, and one that
     /// stays unset is unknown.
     async fn run(&self, api: &Api, batch: &Batch<Self::Input>) -> Result<Outcomes>;
+
+    /// Asks after a message that [`run`](Self::run) gave as [`Outcome::Parked`] with this token,
+    /// perhaps in another process: all that the question needs is in the token and the fields.
+    ///
+    /// [`Outcome::Parked`] again says that it is not done yet, and gives the token of the next
+    /// question. An outage is an error, never an answer; it is asked again until the deadline.
+    async fn check(&self, _api: &Api, _token: &str) -> Result<Outcome> {
+        Err(Error::config("this action hands nothing over that is finished later"))
+    }
 }
 
 /// The messages of one call, at most [`Action::MAX_BATCH`].
@@ -110,6 +119,8 @@ pub trait ErasedAction: Send + Sync {
     fn show(&self, input: &Prepared) -> Result<Value, String>;
     /// [`Action::run`].
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes>;
+    /// [`Action::check`].
+    async fn check(&self, api: &Api, token: &str) -> Result<Outcome>;
 }
 
 pub(crate) struct Erased<A>(pub(crate) A);
@@ -148,5 +159,9 @@ impl<A: Action> ErasedAction for Erased<A> {
             Ok(Item { id: item.id.clone(), key: item.key.clone(), input })
         });
         self.0.run(api, &Batch { items: items.collect::<Result<_>>()? }).await
+    }
+
+    async fn check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        self.0.check(api, token).await
     }
 }

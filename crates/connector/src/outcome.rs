@@ -28,6 +28,19 @@ pub enum Outcome {
         /// Why it was not taken.
         reason: String,
     },
+    /// The system took it and finishes later: [`Action::check`](crate::Action::check) asks then.
+    ///
+    /// The message is settled for its page, and what depends on the step runs on completion. As an
+    /// answer of `check` it means that the system is not done yet.
+    Parked {
+        /// What `check` needs to ask after it; no secret, since it is kept in the store.
+        token: String,
+        /// How long to wait before it is asked after, from now.
+        check_after: Duration,
+        /// When it counts as refused, from now. Of an answer of `check` that is not looked at: the
+        /// deadline stays the first one.
+        deadline: Duration,
+    },
 }
 
 impl Outcome {

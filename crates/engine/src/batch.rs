@@ -111,6 +111,12 @@ fn sort_out(
                 failed = Some(Call::Retry { reason, after: longest });
                 continue;
             }
+            // What cannot be waited for is not settled either: the page stops.
+            Some(Outcome::Parked { .. }) => {
+                left.push(*index);
+                failed = Some(Call::config("this runtime does not wait for what finishes later"));
+                continue;
+            }
             None => {
                 left.push(*index);
                 let reason = "the system did not say what became of a message".to_owned();

@@ -40,6 +40,15 @@ struct Seen {
     volatile: &'static [&'static str],
 }
 
+/// What the stories of one action showed together.
+#[derive(Default)]
+struct Shown {
+    /// What became of each batch.
+    became: Vec<Vec<Became>>,
+    /// What was said when something was asked after.
+    checked: Vec<Became>,
+}
+
 async fn play(
     connector: &Connector,
     system: &System,
@@ -47,7 +56,7 @@ async fn play(
 ) -> std::io::Result<Ledger> {
     let mut ledger = Ledger::default();
     let mut seen = BTreeMap::<&str, Seen>::new();
-    let mut became = BTreeMap::<&str, Vec<Vec<Became>>>::new();
+    let mut shown = BTreeMap::<&str, Shown>::new();
     settings(connector, system, &mut ledger);
     // What is wrong as recorded leaves nothing to say of what the stories show together.
     let mut wrong = BTreeSet::new();
@@ -65,21 +74,25 @@ async fn play(
         proven(connector, &stage, &mut ledger);
         let names = (story.trigger.as_deref(), story.action.as_deref());
         if let Some(descriptor) = names.0.and_then(|name| connector.find_trigger(name)) {
-            let shown = trigger::Play::new(&stage, descriptor).check(&mut ledger).await;
+            let found = trigger::Play::new(&stage, descriptor).check(&mut ledger).await;
             let seen = seen.entry(descriptor.name).or_default();
             seen.stories += 1;
-            seen.most_pages = seen.most_pages.max(shown.pages);
-            seen.at_the_moment |= shown.at_the_moment;
-            if !shown.volatile.is_empty() {
-                seen.volatile = shown.volatile;
+            seen.most_pages = seen.most_pages.max(found.pages);
+            seen.at_the_moment |= found.at_the_moment;
+            if !found.volatile.is_empty() {
+                seen.volatile = found.volatile;
             }
-            maps(descriptor, story, &shown.records, &mut ledger);
-            seen.records.extend(shown.records);
+            maps(descriptor, story, &found.records, &mut ledger);
+            seen.records.extend(found.records);
         } else if let Some(descriptor) = names.1.and_then(|name| connector.find_action(name)) {
             match action::Play::new(&stage, descriptor) {
                 Ok(play) => {
                     let outcomes = play.check(&mut ledger).await;
-                    became.entry(descriptor.name).or_default().push(outcomes);
+                    let shown = shown.entry(descriptor.name).or_default();
+                    match story.check {
+                        None => shown.became.push(outcomes),
+                        Some(_) => shown.checked.extend(outcomes),
+                    }
                 }
                 Err(problem) => {
                     ledger.breaks(Promise::Mapping, "an input that the action takes", problem);
@@ -108,9 +121,10 @@ async fn play(
         descriptor.name.clone_into(&mut ledger.story);
         let fields = stories.iter().find(|it| it.action.as_deref() == Some(descriptor.name));
         closed(fields, |fields| (descriptor.configure)(fields).map(drop), &mut ledger);
-        let became = became.remove(descriptor.name).unwrap_or_default();
+        let shown = shown.remove(descriptor.name).unwrap_or_default();
         if !wrong.contains(descriptor.name) {
-            action_shown(descriptor, &became, &mut ledger);
+            action_shown(descriptor, &shown, &mut ledger);
+            parks_shown(&shown, &mut ledger);
         }
     }
     Ok(ledger)
@@ -246,12 +260,13 @@ fn trigger_shown(
     }
 }
 
-fn action_shown(descriptor: &ActionDescriptor, became: &[Vec<Became>], ledger: &mut Ledger) {
+fn action_shown(descriptor: &ActionDescriptor, shown: &Shown, ledger: &mut Ledger) {
+    let became = &shown.became;
     if became.is_empty() {
         ledger.breaks(Promise::Stories, "a story of this action", "none");
         return;
     }
-    for outcome in became.iter().flatten() {
+    for outcome in became.iter().flatten().chain(&shown.checked) {
         if let Became::Rejected { code, .. } = outcome
             && !descriptor.rejections.is_empty()
             && !descriptor.rejections.iter().any(|known| known.covers(code))
@@ -261,12 +276,37 @@ fn action_shown(descriptor: &ActionDescriptor, became: &[Vec<Became>], ledger: &
         }
     }
     let partly = |outcomes: &Vec<Became>| {
-        let done = outcomes.iter().any(|it| matches!(it, Became::Done { .. }));
-        done && outcomes.iter().any(|it| matches!(it, Became::Rejected { .. }))
+        let taken = |it: &Became| matches!(it, Became::Done { .. } | Became::Parked { .. });
+        outcomes.iter().any(taken)
+            && outcomes.iter().any(|it| matches!(it, Became::Rejected { .. }))
     };
     let any = became.iter().any(|outcomes| !outcomes.is_empty());
     if descriptor.max_batch > 1 && any && !became.iter().any(partly) {
         let expected = "a story whose batch is partly refused";
         ledger.breaks(Promise::Stories, expected, "none");
+    }
+}
+
+/// An action that parks shows that it asks after it: not done yet, done and refused.
+fn parks_shown(shown: &Shown, ledger: &mut Ledger) {
+    let parks = shown.became.iter().flatten().any(Became::is_parked);
+    let (pending, done, refused) = (
+        shown.checked.iter().any(Became::is_parked),
+        shown.checked.iter().any(|it| matches!(it, Became::Done { .. })),
+        shown.checked.iter().any(|it| matches!(it, Became::Rejected { .. })),
+    );
+    if !parks {
+        if !shown.checked.is_empty() {
+            let expected = "a story whose batch is handed over (`parked`)";
+            ledger.breaks(Promise::Parks, expected, "questions after it alone");
+        }
+        return;
+    }
+    for (there, what) in [(pending, "is not done yet"), (done, "is done"), (refused, "is refused")]
+    {
+        if !there {
+            let expected = format!("a story in which what is asked after {what}");
+            ledger.breaks(Promise::Parks, expected, "none");
+        }
     }
 }

@@ -47,8 +47,13 @@ impl<'a> Play<'a> {
         Ok(Self { stage, descriptor, action, items })
     }
 
+    /// Plays the story's call: its batch, or the question after what was handed over.
     async fn run(&self) -> Result<Outcomes> {
-        Ok(self.action.run(&self.stage.api()?, &self.items).await?.into_vec())
+        let api = self.stage.api()?;
+        match &self.stage.story.check {
+            None => Ok(self.action.run(&api, &self.items).await?.into_vec()),
+            Some(token) => Ok(vec![Some(self.action.check(&api, token).await?)]),
+        }
     }
 
     /// What the story gives when nothing goes wrong, and the error if it gives one.
@@ -104,7 +109,7 @@ impl<'a> Play<'a> {
             }
             self.others(at, &outcomes, ledger).await;
         }
-        if self.action.idempotent() {
+        if self.action.idempotent() || self.stage.story.check.is_some() {
             self.again(ledger).await;
         }
         outcomes
@@ -118,6 +123,7 @@ impl<'a> Play<'a> {
 
     async fn outage(&self, at: usize, outage: &Outage, before: &[Became], ledger: &mut Ledger) {
         let question = self.stage.tape.exchange(at).is_some_and(outage::is_question)
+            || self.stage.story.check.is_some()
             || self.stage.tape.is_token(at);
         let fault = Some(outage.fault.clone());
         let played = self.stage.play(fault, ledger, self.run()).await;
@@ -174,6 +180,13 @@ impl<'a> Play<'a> {
                     self.stage.leaks(&format!("{code}: {reason}"), ledger);
                 }
                 Outcome::Retry { reason, .. } => self.stage.leaks(reason, ledger),
+                Outcome::Parked { token, check_after, deadline } => {
+                    self.stage.leaks(token, ledger);
+                    if self.stage.story.check.is_none() && deadline <= check_after {
+                        let got = format!("{deadline:?}, and asked after in {check_after:?}");
+                        ledger.breaks(Promise::Parks, "a deadline behind the first check", got);
+                    }
+                }
                 Outcome::Done { value, target_key } => {
                     self.stage.leaks(&format!("{value} {target_key:?}"), ledger);
                 }

@@ -61,7 +61,7 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
         all.push(open("an empty answer", Spoil::Text("")));
         all.push(open("an answer that is not JSON", Spoil::Text("<html>maintenance</html>")));
         // What orders may not need to read the answer; where it does, batches show it.
-        if stage.story.trigger.is_some() {
+        if stage.story.trigger.is_some() || stage.story.check.is_some() {
             all.push(open("JSON of another shape", Spoil::Text("{}")));
         }
     }

@@ -87,6 +87,8 @@ promises! {
         "take nothing from clocks, counters or chance into a request; a message's `id` stays the same"
     TooLarge "A batch that is too large is said to be."
         "hand on `Error::TooLarge`: the engine halves the batch"
+    Parks "What is finished later is asked after until it is done or refused."
+        "write `check`, put all that it asks with into the token, and add stories with `check` in place of `batch`: not done yet (`parked`), done and refused"
     Open "What the answer leaves open stays unset."
         "set an outcome only for what the answer tells; if its parts do not add up, leave all unset"
 }

@@ -200,6 +200,7 @@ fn shape(expect: &Expect) -> String {
                 story::Became::Rejected { code, .. } => code,
                 story::Became::Retry => "retry",
                 story::Became::Unknown => "unknown",
+                story::Became::Parked { .. } => "parked",
             });
             format!("the outcomes {}", words.collect::<Vec<_>>().join(", "))
         }

@@ -104,6 +104,9 @@ pub(crate) struct Story {
     /// An action's: the messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) batch: Vec<Given>,
+    /// An action's, in place of a batch: the token that is asked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) check: Option<String>,
     /// Requests and answers, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exchanges: Vec<Exchange>,
@@ -249,6 +252,12 @@ pub(crate) enum Became {
     },
     Retry,
     Unknown,
+    /// Times in seconds from then on.
+    Parked {
+        token: String,
+        check_after: u64,
+        deadline: u64,
+    },
 }
 
 impl Became {
@@ -262,12 +271,22 @@ impl Became {
                 Self::Rejected { code: code.clone(), reason: reason.clone() }
             }
             Some(Outcome::Retry { .. }) => Self::Retry,
+            Some(Outcome::Parked { token, check_after, deadline }) => Self::Parked {
+                token: token.clone(),
+                check_after: check_after.as_secs(),
+                deadline: deadline.as_secs(),
+            },
         }
     }
 
-    /// Whether nothing is left to be found out or sent again.
+    /// Whether the system finishes it later.
+    pub(crate) const fn is_parked(&self) -> bool {
+        matches!(self, Self::Parked { .. })
+    }
+
+    /// Whether nothing is left to be sent again or found out from this answer.
     pub(crate) const fn is_settled(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::Rejected { .. })
+        matches!(self, Self::Done { .. } | Self::Rejected { .. } | Self::Parked { .. })
     }
 }
 
@@ -292,8 +311,9 @@ pub(crate) fn read(folder: &Path) -> Result<(System, Vec<Story>), Unreadable> {
         if story.trigger.is_some() == story.action.is_some() {
             return Err(Unreadable::new(path, "a story names one `trigger` or one `action`"));
         }
-        if story.action.is_some() && story.batch.is_empty() {
-            return Err(Unreadable::new(path, "the story of an action needs a `batch`"));
+        if story.action.is_some() && story.batch.is_empty() == story.check.is_none() {
+            let problem = "the story of an action needs a `batch` or a token to `check`";
+            return Err(Unreadable::new(path, problem));
         }
         story.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         stories.push(story);

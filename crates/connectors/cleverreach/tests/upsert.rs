@@ -110,6 +110,7 @@ fn shown(outcomes: &[Option<Outcome>]) -> String {
         Some(Outcome::Done { .. }) => ".".to_owned(),
         Some(Outcome::Rejected { code, .. }) => code.clone(),
         Some(Outcome::Retry { .. }) => "retry".to_owned(),
+        Some(Outcome::Parked { .. }) => "parked".to_owned(),
     });
     words.collect::<Vec<_>>().join(" ")
 }
