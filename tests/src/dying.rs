@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use store::{
-    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, Lease, Result, RunLine, Seen,
-    Store,
+    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, JournalChange, JournalEntry,
+    Lease, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
 };
 use tokio::sync::Semaphore;
 
@@ -138,6 +138,30 @@ impl Store for Dying {
 
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
         self.alive()?.dead_letter(id).await
+    }
+
+    async fn journal(&self, fence: &Fence, changes: Vec<JournalChange>) -> Result<()> {
+        self.alive()?.journal(fence, changes).await
+    }
+
+    async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {
+        self.alive()?.journaled(flow).await
+    }
+
+    async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
+        self.alive()?.parked(flow).await
+    }
+
+    async fn history(&self, flow: &str) -> Result<Vec<Remembered>> {
+        self.alive()?.history(flow).await
+    }
+
+    async fn trail(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
+    ) -> Result<()> {
+        self.alive()?.trail(flow, each).await
     }
 
     async fn flows(&self) -> Result<Vec<String>> {

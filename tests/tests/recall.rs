@@ -8,7 +8,7 @@ use std::time::Duration;
 use connector::prelude::*;
 use sandbox::Touch;
 use store::conformance::seen_of;
-use store::{Commit, Counts, MasterKey, MemoryStore, SeenChange};
+use store::{Commit, MasterKey, MemoryStore, SeenChange};
 use towpath_tests::{Board, Dying, World, record, sweeping_flow_of};
 
 const FLOW: &str = include_str!("../../flows/newsletter-to-clevertap.yaml");
@@ -76,8 +76,7 @@ async fn what_is_superseded_goes_even_if_every_poll_finds_little() {
     let commit = Commit {
         snapshot: head.snapshot,
         seen: SeenChange::Append([&seen[..]; 4].concat()),
-        dead_letters: vec![],
-        counts: Counts::default(),
+        ..Commit::default()
     };
     // As if every receiver had changed four times.
     store.commit(&fence, head.sequence + 1, commit).await.unwrap();

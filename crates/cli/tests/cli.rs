@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sandbox::{Options, Receiver, Sandbox, Touch};
 use serde_json::{Value, json};
-use store::{Commit, Counts, Durability, MasterKey, SeenChange, SledOptions, SledStore, Store};
+use store::{Commit, Durability, MasterKey, SeenChange, SledOptions, SledStore, Store};
 use tempfile::TempDir;
 
 const FLOW: &str = include_str!("../../../flows/newsletter-to-clevertap.yaml");
@@ -257,8 +257,7 @@ fn a_snapshot_of_a_newer_version_is_refused_and_kept() {
         let commit = Commit {
             snapshot: br#"{"format":99,"new":"things"}"#.to_vec(),
             seen: SeenChange::Append(vec![]),
-            dead_letters: vec![],
-            counts: Counts::default(),
+            ..Commit::default()
         };
         let next = lease.head.unwrap().sequence + 1;
         store.commit(&lease.fence, next, commit).await.unwrap();

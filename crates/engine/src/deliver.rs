@@ -205,6 +205,7 @@ impl Page {
             at: self.now_ms,
             payload: payload.into_bytes(),
             record_key: message.key.to_string(),
+            ..NewDeadLetter::default()
         });
         self.refused.insert(message.id.clone());
         let rejected = self.refused.len();

@@ -210,7 +210,7 @@ impl Handle {
         let lease = self.0.lease(flow).await.map_err(failed)?;
         let Some(head) = lease.head else { return Ok(Answer::Done) };
         let snapshot = change(&head)?.write(flow)?;
-        let commit = Commit { snapshot, seen, dead_letters: vec![], counts: Counts::default() };
+        let commit = Commit { snapshot, seen, ..Commit::default() };
         self.0.commit(&lease.fence, head.sequence + 1, commit).await.map_err(failed)?;
         Ok(Answer::Done)
     }

@@ -51,7 +51,8 @@ impl Run {
             let committed = match snapshot.write(&flow.name) {
                 Ok(snapshot) => {
                     let dead_letters = settled.dead_letters;
-                    let commit = Commit { snapshot, seen, dead_letters, counts };
+                    let commit =
+                        Commit { snapshot, seen, dead_letters, counts, ..Commit::default() };
                     let (store, watch) = (&self.context.store, &self.context.watch);
                     watch.at("engine.commit.next");
                     let done = store.commit(&self.fence, self.sequence + 1, commit).await;

@@ -2,6 +2,7 @@
 //!
 //! It panics where a home breaks the contract, so it belongs into tests.
 
+mod items;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,10 @@ pub async fn check(make: impl AsyncFn() -> Result<Arc<dyn Store>>) -> Result<()>
     seen::in_pieces(&*store).await?;
     counts(&*store).await?;
     dead_letters(&*store).await?;
+    items::letters_change(&*store).await?;
+    items::parked(&*store).await?;
+    items::journal(&*store).await?;
+    items::past(&*store).await?;
     runs(&*store).await?;
     vault(&*store).await?;
     flows_side_by_side(&store).await?;
@@ -268,7 +273,16 @@ async fn everything(store: &dyn Store) -> Result<BTreeMap<String, String>> {
         for letter in store.dead_letters(Some(&flow)).await? {
             letters.push(store.dead_letter(&letter.id).await?);
         }
-        all.insert(flow, format!("{head:?} {seen:?} {runs:?} {letters:?}"));
+        let (parked, journal) = (store.parked(&flow).await?, store.journaled(&flow).await?);
+        let history = store.history(&flow).await?;
+        let mut trail = Vec::new();
+        let mut each = |block| {
+            trail.push(block);
+            true
+        };
+        store.trail(&flow, &mut each).await?;
+        let items = format!("{letters:?} {parked:?} {journal:?} {history:?} {trail:?}");
+        all.insert(flow, format!("{head:?} {seen:?} {runs:?} {items}"));
     }
     let (token, names) = (store.vault_get("oauth/crm").await?, store.vault_names("").await?);
     all.insert("vault".to_owned(), format!("{token:?} {names:?}"));
@@ -287,12 +301,7 @@ async fn go_on_after_restart(store: &dyn Store) -> Result<()> {
 }
 
 fn commit(snapshot: &[u8]) -> Commit {
-    Commit {
-        snapshot: snapshot.to_vec(),
-        seen: SeenChange::Append(Vec::new()),
-        dead_letters: Vec::new(),
-        counts: Counts::default(),
-    }
+    Commit { snapshot: snapshot.to_vec(), ..Commit::default() }
 }
 
 impl Commit {
@@ -323,6 +332,7 @@ fn letter(message: &str, step: Option<&str>, at: i64, payload: &[u8]) -> NewDead
         at,
         payload: payload.to_vec(),
         record_key: format!("key of {message}"),
+        partition_key: [7; 16],
     }
 }
 

@@ -6,7 +6,7 @@ use crate::trees::{Tree, Trees, Wait, Write};
 use crate::vault::KeyId;
 
 /// The format that this program writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const FORMAT_KEY: &[u8] = b"format";
 const CHECK_KEY: &[u8] = b"check";
@@ -21,11 +21,10 @@ pub(crate) async fn open(trees: &impl Trees, sealer: &Sealer) -> Result<u64> {
             trees.apply(first_writes(sealer)?, Wait::Durable).await?;
             return Ok(1);
         }
-        Some(FORMAT) => {}
+        Some(FORMAT | 1) => {}
         Some(found) if found > FORMAT => {
             return Err(Error::NewerFormat { found, known: FORMAT });
         }
-        // Migrations come here, one step a format, each ending with the write of its format.
         Some(found) => {
             let reason = format!("there was never a format {found}");
             return Err(Error::corrupt(Tree::Meta, FORMAT_KEY, reason));
@@ -35,10 +34,23 @@ pub(crate) async fn open(trees: &impl Trees, sealer: &Sealer) -> Result<u64> {
     if sealer.open(Tree::Meta, CHECK_KEY, &check)? != CHECK {
         return Err(Error::corrupt(Tree::Meta, CHECK_KEY, "the key check holds something else"));
     }
+    migrate(trees).await?;
     let opening = number::<8>(trees, OPENINGS_KEY).await?.map_or(0, u64::from_be_bytes);
     let opening = opening.saturating_add(1);
     trees.apply(vec![openings(opening)], Wait::Durable).await?;
     Ok(opening)
+}
+
+/// Brings a store of an earlier format to this one, one step a format, each of which ends with the
+/// write of its format.
+async fn migrate(trees: &impl Trees) -> Result<()> {
+    if found(trees).await? == Some(1) {
+        // The second format only adds: a journal, parked work, a history and a trail, which are
+        // empty, and fields of dead letters that may be absent.
+        let format = Write::Put(Tree::Meta, FORMAT_KEY.to_vec(), 2_u32.to_be_bytes().to_vec());
+        trees.apply(vec![format], Wait::Durable).await?;
+    }
+    Ok(())
 }
 
 /// Returns which key a store is sealed with; `None` for one that was never set up.

@@ -2,12 +2,13 @@
 //!
 //! Keys begin with the flow's name behind its length, so no flow's prefix is another's.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::store::Counts;
+use crate::store::{Counts, LetterState};
 use crate::trees::Tree;
 
-/// The number of characters of a dead letter's id.
+/// The number of characters of the id of a dead letter or of parked work.
 pub(crate) const ID_LEN: usize = 16;
 
 /// Returns what every key of the flow begins with.
@@ -42,26 +43,91 @@ pub(crate) fn seen_place(key: &[u8]) -> Option<(u64, bool)> {
     Some((u64::from_be_bytes(*sequence), block >= FIRST_SEGMENT))
 }
 
-/// Returns what the keys of a dead letter's versions begin with.
-pub(crate) fn letter_prefix(flow: &str, id: &str) -> Vec<u8> {
+/// Returns what the keys of an item's versions begin with.
+pub(crate) fn item_prefix(flow: &str, id: &str) -> Vec<u8> {
     let mut key = flow_prefix(flow);
     key.extend_from_slice(id.as_bytes());
     key
 }
 
-/// Returns the key of a dead letter's version. The sequence is in it so that a commit that never
-/// came to its head leaves the committed version alone.
-pub(crate) fn letter_key(flow: &str, id: &str, sequence: u64) -> Vec<u8> {
-    let mut key = letter_prefix(flow, id);
+/// Returns the key of an item's version. The sequence is in it so that a commit that never came
+/// to its head leaves the committed version alone.
+pub(crate) fn item_key(flow: &str, id: &str, sequence: u64) -> Vec<u8> {
+    let mut key = item_prefix(flow, id);
     key.extend_from_slice(&sequence.to_be_bytes());
     key
 }
 
-/// Splits the key of a dead letter's version into flow, id and sequence.
-pub(crate) fn split_letter(key: &[u8]) -> Option<(&str, &str, u64)> {
+/// Returns the key that says that an item is gone from a commit on.
+pub(crate) fn gone_key(flow: &str, id: &str, sequence: u64) -> Vec<u8> {
+    let mut key = item_key(flow, id, sequence);
+    key.push(u8::MAX);
+    key
+}
+
+/// One version of a dead letter or of parked work, as its key tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version<'a> {
+    pub(crate) flow: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) sequence: u64,
+    /// Whether the item is gone from this version on.
+    pub(crate) is_gone: bool,
+}
+
+/// Reads the key of an item's version.
+pub(crate) fn version(key: &[u8]) -> Option<Version<'_>> {
     let (flow, rest) = split_flow(key)?;
-    let (id, sequence) = rest.split_at_checked(ID_LEN)?;
-    Some((flow, std::str::from_utf8(id).ok()?, u64::from_be_bytes(sequence.try_into().ok()?)))
+    let (id, rest) = rest.split_at_checked(ID_LEN)?;
+    let (sequence, mark) = rest.split_first_chunk::<8>()?;
+    let is_gone = match mark {
+        [] => false,
+        [u8::MAX] => true,
+        _ => return None,
+    };
+    let id = std::str::from_utf8(id).ok()?;
+    Some(Version { flow, id, sequence: u64::from_be_bytes(*sequence), is_gone })
+}
+
+/// Returns the key of a journal entry.
+pub(crate) fn journal_key(flow: &str, id: [u8; 16]) -> Vec<u8> {
+    let mut key = flow_prefix(flow);
+    key.extend_from_slice(&id);
+    key
+}
+
+/// Reads the id of a journal entry from its key.
+pub(crate) fn journal_id(key: &[u8]) -> Option<[u8; 16]> {
+    split_flow(key)?.1.try_into().ok()
+}
+
+/// Returns what the key of a commit's only entry in a tree begins with: its sequence.
+pub(crate) fn commit_key(flow: &str, sequence: u64) -> Vec<u8> {
+    let mut key = flow_prefix(flow);
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// Reads the sequence of a commit's only entry in a tree, and what follows it in the key.
+pub(crate) fn split_commit(key: &[u8]) -> Option<(u64, &[u8])> {
+    let (sequence, rest) = split_flow(key)?.1.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*sequence), rest))
+}
+
+/// Returns the key of a trail's block; its time and length are in it, so that what is too old or
+/// too much is found without a look at the blocks.
+pub(crate) fn trail_key(flow: &str, sequence: u64, at: i64, len: u32) -> Vec<u8> {
+    let mut key = commit_key(flow, sequence);
+    key.extend_from_slice(&at.to_be_bytes());
+    key.extend_from_slice(&len.to_be_bytes());
+    key
+}
+
+/// Reads sequence, time and length of a trail's block from its key.
+pub(crate) fn split_trail(key: &[u8]) -> Option<(u64, i64, u32)> {
+    let (sequence, rest) = split_commit(key)?;
+    let (at, len) = rest.split_first_chunk::<8>()?;
+    Some((sequence, i64::from_be_bytes(*at), u32::from_be_bytes(len.try_into().ok()?)))
 }
 
 /// Returns the key of a run's line; byte order is the order of the starts.
@@ -104,8 +170,15 @@ pub(crate) fn place(tree: Tree, key: &[u8]) -> String {
         Tree::Seen => split_flow(key)
             .zip(seen_place(key))
             .map(|((flow, _), (sequence, _))| format!("flow `{flow}`, page {sequence}")),
-        Tree::DeadLetters => split_letter(key)
-            .map(|(flow, id, sequence)| format!("flow `{flow}`, page {sequence}, id {id}")),
+        Tree::DeadLetters | Tree::Parked => {
+            version(key).map(|Version { flow, id, sequence, .. }| {
+                format!("flow `{flow}`, page {sequence}, id {id}")
+            })
+        }
+        Tree::Journal => split_flow(key).map(|(flow, _)| format!("flow `{flow}`")),
+        Tree::History | Tree::Trail => split_flow(key)
+            .zip(split_commit(key))
+            .map(|((flow, _), (sequence, _))| format!("flow `{flow}`, page {sequence}")),
         Tree::Vault => None,
     };
     named.unwrap_or_else(|| format!("key {}", hex(key)))
@@ -194,21 +267,50 @@ pub(crate) struct StoredLetter {
     pub(crate) reason: String,
     pub(crate) at: i64,
     pub(crate) record_key: String,
+    // What follows is not in letters of the first format.
+    #[serde(default)]
+    pub(crate) partition_key: [u8; 16],
+    #[serde(default)]
+    pub(crate) state: LetterState,
+    /// Empty: the one at `at` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) attempts: Vec<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) edited: Option<i64>,
 }
 
-impl StoredLetter {
-    pub(crate) fn encode(&self, payload: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-        let letter = serde_json::to_vec(self)?;
-        let mut bytes = (letter.len() as u64).to_be_bytes().to_vec();
-        bytes.extend_from_slice(&letter);
-        bytes.extend_from_slice(payload);
-        Ok(bytes)
-    }
+/// Parked work as it is kept, but for its payload, which follows it as it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredParked {
+    pub(crate) message_id: String,
+    pub(crate) step: String,
+    pub(crate) record_key: String,
+    pub(crate) partition_key: [u8; 16],
+    pub(crate) since: i64,
+    pub(crate) check_at: i64,
+    pub(crate) deadline: i64,
+    pub(crate) token: String,
+}
 
-    pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (len, rest) = bytes.split_first_chunk::<8>()?;
-        let (letter, payload) =
-            rest.split_at_checked(usize::try_from(u64::from_be_bytes(*len)).ok()?)?;
-        Some((serde_json::from_slice(letter).ok()?, payload))
-    }
+/// A snapshot of the history as it is kept, but for its bytes, which follow it as they are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredCause {
+    pub(crate) at: i64,
+    pub(crate) what: String,
+}
+
+/// Puts bytes as they are behind what is said of them.
+pub(crate) fn join<H: Serialize>(head: &H, bytes: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let head = serde_json::to_vec(head)?;
+    let mut joined = (head.len() as u64).to_be_bytes().to_vec();
+    joined.extend_from_slice(&head);
+    joined.extend_from_slice(bytes);
+    Ok(joined)
+}
+
+/// Reads what [`join`] wrote.
+pub(crate) fn split<H: DeserializeOwned>(joined: &[u8]) -> Option<(H, &[u8])> {
+    let (len, rest) = joined.split_first_chunk::<8>()?;
+    let (head, bytes) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*len)).ok()?)?;
+    Some((serde_json::from_slice(head).ok()?, bytes))
 }

@@ -13,16 +13,21 @@
 //! names, times and bytes as arguments, and no type of sled or of a cipher leaves it.
 
 mod blobs;
+mod commit;
 pub mod conformance;
 mod disk;
 mod error;
 mod files;
 mod format;
 mod indexed;
+mod items;
+mod journal;
 mod kept;
 mod layout;
+mod letter;
 mod look_up;
 mod memory;
+mod past;
 mod pieces;
 mod points;
 mod protocol;
@@ -39,7 +44,8 @@ pub use memory::MemoryStore;
 pub use points::{At, POINTS};
 pub use sled::{Durability, SledOptions, SledStore};
 pub use store::{
-    Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Found, Head, Lease, NewDeadLetter,
-    RunLine, Seen, SeenChange, Store,
+    Cause, Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Found, Head, JournalChange,
+    JournalEntry, Lease, LetterChange, LetterMark, LetterState, NewDeadLetter, Parked,
+    ParkedChange, Remembered, RunLine, Seen, SeenChange, Store, TrailBlock, parked_id,
 };
 pub use vault::{KeyFile, KeyId, MasterKey};

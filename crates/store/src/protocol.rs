@@ -1,24 +1,26 @@
 //! The commit protocol, once for every home: leases, sequences, writes in order, recovery.
 //!
-//! A commit writes seen blocks and dead letters under its own sequence, then the head, then it
-//! deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a
+//! A commit writes seen blocks, dead letters, parked work, a snapshot of the history and a block of
+//! the trail under its own sequence, then the head, then it deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a
 //! crash, readers see the last commit whose head is there, and nothing else. So nothing depends on
 //! how many of the writes a home is handed at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
 use crate::format;
-use crate::layout::{self, StoredHead, StoredLetter, Tip};
+use crate::journal;
+use crate::layout::{self, StoredHead, Tip};
+use crate::past::TrailSizes;
 use crate::pieces::Pieces;
 use crate::seal::Sealer;
 use crate::seen::{Blocks, Change, Kept};
 use crate::store::{
-    Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Found, Head, Lease, NewDeadLetter,
-    RunLine, Seen, Store,
+    Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Found, Head, JournalChange, JournalEntry,
+    Lease, Parked, Remembered, RunLine, Seen, Store, TrailBlock,
 };
 use crate::trees::{Tree, Trees, Wait, Write};
 
@@ -35,6 +37,7 @@ pub(crate) trait Home: Send + Sync + 'static {
 pub(crate) struct Core<T> {
     pub(crate) trees: T,
     pub(crate) sealer: Sealer,
+    pub(crate) trail_sizes: TrailSizes,
     opening: u64,
     flows: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Committer>>>>,
 }
@@ -60,7 +63,7 @@ impl<T: Trees> Core<T> {
 
     /// Takes trees whose format and key were checked.
     pub(crate) fn opened(trees: T, sealer: Sealer, opening: u64) -> Self {
-        Self { trees, sealer, opening, flows: Mutex::default() }
+        Self { trees, sealer, trail_sizes: TrailSizes::default(), opening, flows: Mutex::default() }
     }
 
     pub(crate) fn committer(&self, flow: &str) -> Arc<tokio::sync::Mutex<Committer>> {
@@ -79,13 +82,23 @@ impl<T: Trees> Core<T> {
         Ok(Lease { fence, head: head.map(Head::from) })
     }
 
+    /// Refuses a fence that somebody else's lease made stale.
+    pub(crate) async fn check_fence(&self, fence: &Fence) -> Result<()> {
+        let committer = self.committer(&fence.flow);
+        let committer = committer.lock().await;
+        self.is_current(fence, &committer)
+    }
+
+    fn is_current(&self, fence: &Fence, committer: &Committer) -> Result<()> {
+        let current = Epoch { opening: self.opening, lease: committer.lease };
+        if fence.epoch == current { Ok(()) } else { Err(Error::Fenced) }
+    }
+
     async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
         let flow = fence.flow.as_str();
         let committer = self.committer(flow);
         let mut committer = committer.lock().await;
-        if fence.epoch != (Epoch { opening: self.opening, lease: committer.lease }) {
-            return Err(Error::Fenced);
-        }
+        self.is_current(fence, &committer)?;
         let (tip, known) = match committer.tip.clone() {
             Some((tip, kept)) => (tip, Some(kept)),
             None => (self.stored_head(flow).await?.map(|head| head.tip).unwrap_or_default(), None),
@@ -103,25 +116,37 @@ impl<T: Trees> Core<T> {
         if !leftovers.is_empty() {
             self.trees.at("store.leftovers.found");
         }
+        let items = self.item_writes(flow, sequence, &commit).await?;
+        let obsolete_items = self.obsolete_items(flow, sequence, &items).await?;
+        let forgotten = journal::forgotten(flow, &commit.journal);
+        let past = self.past(flow, sequence, &commit).await?;
         let seen = self.change(flow, (&kept, tip.seen_entries), sequence, commit.seen).await?;
         let Change { seen_from, seen_entries, .. } = seen;
         let next = Tip { sequence, seen_from, seen_entries, counts };
-        let letters = self.letter_writes(flow, sequence, &commit.dead_letters)?;
-        let superseded = self.superseded(flow, tip, &letters).await?;
         let key = layout::flow_prefix(flow);
         let head = StoredHead { tip: next, snapshot: commit.snapshot }.encode();
         let head = self.sealer.seal(Tree::Heads, &key, &head)?;
 
         // Until the writes are known to be applied, the trees may hold any prefix of them.
         committer.tip = None;
-        let mut pieces = Pieces::to(&self.trees);
-        pieces.add(leftovers).await?;
-        pieces.add(Blocks::of(&self.sealer, flow, sequence, &seen.parts, seen.form)).await?;
-        pieces.add(letters).await?;
-        pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
-        pieces.add(superseded).await?;
-        pieces.add(seen.obsolete).await?;
-        pieces.finish().await?;
+        let written = async {
+            let mut pieces = Pieces::to(&self.trees);
+            pieces.add(leftovers).await?;
+            pieces.add(Blocks::of(&self.sealer, flow, sequence, &seen.parts, seen.form)).await?;
+            pieces.add(items).await?;
+            pieces.add(past.added).await?;
+            pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
+            pieces.add(obsolete_items).await?;
+            pieces.add(forgotten).await?;
+            pieces.add(past.obsolete).await?;
+            pieces.add(seen.obsolete).await?;
+            pieces.finish().await
+        };
+        let written: Result<()> = written.await;
+        if written.is_err() {
+            self.trail_sizes.forget(flow);
+        }
+        written?;
         committer.tip = Some((next, seen.kept));
         Ok(())
     }
@@ -132,63 +157,9 @@ impl<T: Trees> Core<T> {
         let (kept, blocks) = self.kept(flow, tip.seen_from..=tip.sequence).await?;
         let blocks = blocks.into_iter().map(|key| Write::Delete(Tree::Seen, key));
         let mut gone: Vec<Write> = blocks.collect();
-        let versions = self.trees.keys(Tree::DeadLetters, &layout::flow_prefix(flow)).await?;
-        let committed: HashSet<_> = newest_versions(&versions, |_| tip.sequence)?.collect();
-        let superseded = versions.iter().filter(|key| !committed.contains(key));
-        gone.extend(superseded.map(|key| Write::Delete(Tree::DeadLetters, key.clone())));
+        gone.extend(self.leftover_items(flow, tip.sequence).await?);
+        gone.extend(self.leftover_past(flow, tip.sequence).await?);
         Ok((kept, gone))
-    }
-
-    /// Returns the deletions of the dead letters whose place new ones take.
-    async fn superseded(&self, flow: &str, tip: Tip, letters: &[Write]) -> Result<Vec<Write>> {
-        let mut gone = Vec::new();
-        for letter in letters {
-            let (Write::Put(_, key, _) | Write::Delete(_, key)) = letter;
-            let (_, id, _) = split_letter(key)?;
-            for version in
-                self.trees.keys(Tree::DeadLetters, &layout::letter_prefix(flow, id)).await?
-            {
-                if split_letter(&version)?.2 <= tip.sequence {
-                    gone.push(Write::Delete(Tree::DeadLetters, version));
-                }
-            }
-        }
-        Ok(gone)
-    }
-
-    fn letter_writes(
-        &self,
-        flow: &str,
-        sequence: u64,
-        letters: &[NewDeadLetter],
-    ) -> Result<Vec<Write>> {
-        let write = |letter: &NewDeadLetter| {
-            let id = self.letter_id(flow, letter);
-            let key = layout::letter_key(flow, &id, sequence);
-            let stored = StoredLetter {
-                message_id: letter.message_id.clone(),
-                step: letter.step.clone(),
-                code: letter.code.clone(),
-                reason: letter.reason.clone(),
-                at: letter.at,
-                record_key: letter.record_key.clone(),
-            };
-            let plain = stored.encode(&letter.payload).map_err(unencodable)?;
-            let sealed = self.sealer.seal(Tree::DeadLetters, &key, &plain)?;
-            Ok(Write::Put(Tree::DeadLetters, key, sealed))
-        };
-        letters.iter().map(write).collect()
-    }
-
-    fn letter_id(&self, flow: &str, letter: &NewDeadLetter) -> String {
-        let flow = flow.as_bytes();
-        let message = letter.message_id.as_bytes();
-        // Without a step there is one part less, so no step's name reads like none.
-        let hash = match &letter.step {
-            Some(step) => self.keyed_hash("dead letter", &[flow, message, step.as_bytes()]),
-            None => self.keyed_hash("dead letter", &[flow, message]),
-        };
-        hash.first_chunk::<{ layout::ID_LEN / 2 }>().map(|id| layout::hex(id)).unwrap_or_default()
     }
 
     async fn record_run(&self, flow: &str, run: &RunLine) -> Result<()> {
@@ -236,32 +207,12 @@ impl<T: Trees> Core<T> {
     }
 
     /// Hashes for the store's own keys, apart from every domain of a caller.
-    fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+    pub(crate) fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
         self.sealer.keyed_hash(&format!("store: {domain}"), parts)
     }
 }
 
-/// Picks from ascending keys of dead letters' versions the newest committed one of each letter.
-pub(crate) fn newest_versions(
-    versions: &[Vec<u8>],
-    committed: impl Fn(&str) -> u64,
-) -> Result<impl Iterator<Item = &Vec<u8>>> {
-    let mut newest: HashMap<(&str, &str), &Vec<u8>> = HashMap::new();
-    for key in versions {
-        let (flow, id, sequence) = split_letter(key)?;
-        if sequence <= committed(flow) {
-            newest.insert((flow, id), key);
-        }
-    }
-    Ok(newest.into_values())
-}
-
-pub(crate) fn split_letter(key: &[u8]) -> Result<(&str, &str, u64)> {
-    layout::split_letter(key)
-        .ok_or_else(|| Error::corrupt(Tree::DeadLetters, key, "the key has an impossible length"))
-}
-
-fn unencodable(error: serde_json::Error) -> Error {
+pub(crate) fn unencodable(error: serde_json::Error) -> Error {
     Error::Database { doing: "encode an entry", reason: error.to_string() }
 }
 
@@ -319,6 +270,31 @@ impl<H: Home> Store for H {
 
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
         self.core().dead_letter(id).await
+    }
+
+    async fn journal(&self, fence: &Fence, changes: Vec<JournalChange>) -> Result<()> {
+        let (core, fence) = (Arc::clone(self.core()), fence.clone());
+        to_the_end(async move { core.journal(&fence, changes).await }).await
+    }
+
+    async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {
+        self.core().journaled(flow).await
+    }
+
+    async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
+        self.core().parked(flow).await
+    }
+
+    async fn history(&self, flow: &str) -> Result<Vec<Remembered>> {
+        self.core().history(flow).await
+    }
+
+    async fn trail(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
+    ) -> Result<()> {
+        self.core().trail(flow, each).await
     }
 
     async fn flows(&self) -> Result<Vec<String>> {

@@ -5,7 +5,7 @@
 
 mod opening;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -183,7 +183,7 @@ impl Trees for SledTrees {
 /// An open database with its own descriptor for syncing.
 struct SledDisk {
     db: ::sled::Db,
-    trees: [::sled::Tree; Tree::ALL.len()],
+    trees: BTreeMap<Tree, ::sled::Tree>,
     /// sled's flush calls `sync_file_range` on Linux, which does not make data durable.
     file: File,
     file_path: PathBuf,
@@ -197,8 +197,8 @@ impl SledDisk {
         let db = open_database(path)?;
         let open_tree =
             |tree: Tree| db.open_tree(tree.name()).map_err(|error| failed("open a tree", &error));
-        let [meta, heads, seen, dead_letters, runs, vault] = Tree::ALL.map(open_tree);
-        let trees = [meta?, heads?, seen?, dead_letters?, runs?, vault?];
+        let opened = Tree::ALL.into_iter().map(|tree| Ok((tree, open_tree(tree)?)));
+        let trees = opened.collect::<Result<BTreeMap<_, _>>>()?;
         let file_path = database_file(path);
         let file = File::options().read(true).write(true).open(&file_path);
         let file = file.map_err(|error| Error::io("open", &file_path, error))?;
@@ -212,15 +212,8 @@ impl SledDisk {
     }
 
     fn tree(&self, tree: Tree) -> &::sled::Tree {
-        let [meta, heads, seen, dead_letters, runs, vault] = &self.trees;
-        match tree {
-            Tree::Meta => meta,
-            Tree::Heads => heads,
-            Tree::Seen => seen,
-            Tree::DeadLetters => dead_letters,
-            Tree::Runs => runs,
-            Tree::Vault => vault,
-        }
+        // Every tree was opened; the database's own one stands in for none of them.
+        self.trees.get(&tree).unwrap_or(&self.db)
     }
 
     /// Returns the value unless a file holds it; the outer `None` then.

@@ -1,11 +1,11 @@
 //! The contract of a store and the data that crosses it.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+pub use crate::commit::*;
+pub use crate::letter::*;
 
 /// Keeps what a flow must not forget, one atomic commit a page.
 ///
@@ -67,6 +67,30 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// An ambiguous prefix is [`Error::AmbiguousId`](crate::Error::AmbiguousId).
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>>;
+
+    /// Writes journal entries; durable when it returns. A stale fence is refused.
+    ///
+    /// Entries stay until they are forgotten here or by a commit; after an error, a crash or a
+    /// power failure some of the changes may hold, in their order.
+    async fn journal(&self, fence: &Fence, changes: Vec<JournalChange>) -> Result<()>;
+
+    /// Returns the flow's journal entries, by id.
+    async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>>;
+
+    /// Returns what the flow's messages wait for at remote systems, by the time of the next check.
+    async fn parked(&self, flow: &str) -> Result<Vec<Parked>>;
+
+    /// Returns the snapshots that commits with a [`Cause`] remembered, at most the last 50, newest
+    /// first.
+    async fn history(&self, flow: &str) -> Result<Vec<Remembered>>;
+
+    /// Gives what became of the flow's records to `each`, newest commit first, until that says
+    /// `false` or there is no more.
+    async fn trail(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
+    ) -> Result<()>;
 
     /// Lists the flows that committed or ran, sorted by name.
     async fn flows(&self) -> Result<Vec<String>>;
@@ -140,150 +164,6 @@ pub struct Head {
     pub counts: Counts,
     /// How many seen entries are kept, those included that later ones supersede.
     pub seen_entries: u64,
-}
-
-/// What one page changes.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The snapshot from now on.
-    pub snapshot: Vec<u8>,
-    /// What becomes of the seen entries.
-    pub seen: SeenChange,
-    /// The messages that were refused.
-    pub dead_letters: Vec<NewDeadLetter>,
-    /// Added to the totals.
-    pub counts: Counts,
-}
-
-/// What a commit does with the seen entries.
-#[derive(Debug, Clone)]
-pub enum SeenChange {
-    /// Adds entries behind the committed ones; an empty list writes nothing.
-    Append(Vec<Seen>),
-    /// Puts these entries, in the order of the parts, in the place of all committed ones.
-    ///
-    /// Parts are shared, not copied, and written in pieces, so that a table of any size is
-    /// replaced within a few megabytes.
-    Replace(Vec<Arc<Vec<Seen>>>),
-}
-
-/// Which content of which key was already settled: 40 bytes on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// Keyed hash of partition and record key.
-    pub key: [u8; 16],
-    /// Keyed hash of the record's content.
-    pub content: [u8; 8],
-    /// The record's version.
-    pub version: i64,
-    /// The sequence of the commit that settled it.
-    pub sequence: u64,
-}
-
-/// What a look-up found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// The newest entry of each key that has one, by ascending key.
-    pub entries: Vec<Seen>,
-    /// How many entries were kept when they were last [replaced](SeenChange::Replace); 0 if they
-    /// never were, or were so few that they lie among later ones.
-    pub rewritten: u64,
-    /// How many entries were read to find these.
-    pub read: u64,
-}
-
-/// What became of a flow's records, summed over its commits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counts {
-    /// Records that the trigger found.
-    pub records: u64,
-    /// Records that became messages.
-    pub emitted: u64,
-    /// Records whose content was already settled.
-    pub unchanged: u64,
-    /// Messages that conditions kept from every end of the steps.
-    pub filtered: u64,
-    /// Messages that came to an end of the steps; a graph may have several.
-    pub delivered: u64,
-    /// Dead letters: a message has one for each step that refused it.
-    pub dead_lettered: u64,
-}
-
-impl Counts {
-    /// Returns the sum, or `None` if one of the counts would pass 64 bits.
-    #[must_use]
-    pub fn checked_add(self, other: Self) -> Option<Self> {
-        Some(Self {
-            records: self.records.checked_add(other.records)?,
-            emitted: self.emitted.checked_add(other.emitted)?,
-            unchanged: self.unchanged.checked_add(other.unchanged)?,
-            filtered: self.filtered.checked_add(other.filtered)?,
-            delivered: self.delivered.checked_add(other.delivered)?,
-            dead_lettered: self.dead_lettered.checked_add(other.dead_lettered)?,
-        })
-    }
-}
-
-/// A refused message on its way into the store.
-///
-/// Its id is made of flow, message id and step, so the same one again overwrites itself.
-#[derive(Debug, Clone)]
-pub struct NewDeadLetter {
-    /// The message's id.
-    pub message_id: String,
-    /// The step that refused it; `None` if it came to no step.
-    pub step: Option<String>,
-    /// The stable code of the refusal.
-    pub code: String,
-    /// Why, in words; sealed at rest.
-    pub reason: String,
-    /// When, in milliseconds since the epoch.
-    pub at: i64,
-    /// JSON of the message and the results so far; sealed at rest.
-    pub payload: Vec<u8>,
-    /// The record's key; sealed at rest.
-    pub record_key: String,
-}
-
-/// A dead letter as a list shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetterSummary {
-    /// 16 hexadecimal characters.
-    pub id: String,
-    /// The flow it belongs to.
-    pub flow: String,
-    /// The step that refused it.
-    pub step: Option<String>,
-    /// The stable code of the refusal.
-    pub code: String,
-    /// When, in milliseconds since the epoch.
-    pub at: i64,
-}
-
-/// A dead letter with everything that was kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// 16 hexadecimal characters.
-    pub id: String,
-    /// The flow it belongs to.
-    pub flow: String,
-    /// The sequence of the commit that kept it.
-    pub sequence: u64,
-    /// The message's id.
-    pub message_id: String,
-    /// The step that refused it; `None` if it came to no step.
-    pub step: Option<String>,
-    /// The stable code of the refusal.
-    pub code: String,
-    /// Why, in words.
-    pub reason: String,
-    /// When, in milliseconds since the epoch.
-    pub at: i64,
-    /// JSON of the message and the results so far.
-    pub payload: Vec<u8>,
-    /// The record's key.
-    pub record_key: String,
 }
 
 /// One run of a flow, in a line.

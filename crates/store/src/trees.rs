@@ -21,11 +21,29 @@ pub(crate) enum Tree {
     Runs,
     /// Tokens and secrets.
     Vault,
+    /// What was about to be sent, and what became of it.
+    Journal,
+    /// What remote systems have yet to finish, one entry a version.
+    Parked,
+    /// The last snapshots of each flow.
+    History,
+    /// What became of each record, a block a commit.
+    Trail,
 }
 
 impl Tree {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Meta, Self::Heads, Self::Seen, Self::DeadLetters, Self::Runs, Self::Vault];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Meta,
+        Self::Heads,
+        Self::Seen,
+        Self::DeadLetters,
+        Self::Runs,
+        Self::Vault,
+        Self::Journal,
+        Self::Parked,
+        Self::History,
+        Self::Trail,
+    ];
 
     /// The name on disk and in errors; part of what sealed entries are bound to.
     pub(crate) const fn name(self) -> &'static str {
@@ -36,6 +54,10 @@ impl Tree {
             Self::DeadLetters => "dead_letters",
             Self::Runs => "runs",
             Self::Vault => "vault",
+            Self::Journal => "journal",
+            Self::Parked => "parked",
+            Self::History => "history",
+            Self::Trail => "trail",
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use towpath_store::conformance::seen_of;
 use towpath_store::{
-    Commit, Counts, Error, MasterKey, MemoryStore, NewDeadLetter, Result, Seen, SeenChange, Store,
+    Cause, Commit, Counts, Error, LetterMark, MasterKey, MemoryStore, NewDeadLetter, Parked,
+    ParkedChange, Result, Seen, SeenChange, Store, TrailBlock,
 };
 
 const FLOW: &str = "f";
@@ -20,6 +21,12 @@ struct State {
     seen: Vec<Seen>,
     /// Message id and payload, sorted.
     letters: Vec<(String, Vec<u8>)>,
+    /// Ids of parked work and when it was put, sorted.
+    parked: Vec<(String, i64)>,
+    /// Sequence and snapshot of the history, sorted.
+    history: Vec<(u64, Vec<u8>)>,
+    /// Sequence and bytes of the trail, sorted.
+    trail: Vec<(u64, Vec<u8>)>,
 }
 
 impl State {
@@ -38,7 +45,29 @@ impl State {
             next.letters.retain(|(message, _)| *message != letter.message_id);
             next.letters.push((letter.message_id.clone(), letter.payload.clone()));
         }
+        for change in &commit.letters {
+            if let LetterMark::Dropped = change.change {
+                next.letters.clear();
+            }
+        }
         next.letters.sort();
+        for change in &commit.parked {
+            let id = match change {
+                ParkedChange::Put(parked) => &parked.id,
+                ParkedChange::Done(id) => id,
+            };
+            next.parked.retain(|(known, _)| known != id);
+            if let ParkedChange::Put(parked) = change {
+                next.parked.push((parked.id.clone(), parked.check_at));
+            }
+        }
+        next.parked.sort();
+        if commit.cause.is_some() {
+            next.history.push((next.sequence, commit.snapshot.clone()));
+        }
+        if let Some(block) = &commit.trail {
+            next.trail.push((next.sequence, block.bytes.clone()));
+        }
         next
     }
 
@@ -46,6 +75,8 @@ impl State {
         let Some(head) = store.head(FLOW).await? else {
             assert_eq!(seen_of(store, FLOW).await?, []);
             assert_eq!(store.dead_letters(None).await?, []);
+            assert_eq!(store.parked(FLOW).await?, []);
+            assert_eq!(store.history(FLOW).await?, []);
             return Ok(Self::default());
         };
         let mut letters = Vec::new();
@@ -54,7 +85,20 @@ impl State {
             letters.push((letter.message_id, letter.payload));
         }
         letters.sort();
+        let parked = store.parked(FLOW).await?.into_iter().map(|it| (it.id, it.check_at));
+        let mut parked: Vec<_> = parked.collect();
+        parked.sort();
+        let history = store.history(FLOW).await?.into_iter().rev();
+        let mut trail = Vec::new();
+        let mut each = |block: TrailBlock| {
+            trail.insert(0, (block.sequence, block.bytes));
+            true
+        };
+        store.trail(FLOW, &mut each).await?;
         Ok(Self {
+            parked,
+            history: history.map(|it| (it.sequence, it.snapshot)).collect(),
+            trail,
             sequence: head.sequence,
             snapshot: head.snapshot,
             records: head.counts.records,
@@ -86,6 +130,7 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
         at: 0,
         payload: format!("{sequence} {attempt}").into_bytes(),
         record_key: "key".to_owned(),
+        partition_key: [0; 16],
     };
     let (seen, dead_letters) = match sequence {
         1 => (SeenChange::Append(entries(130)), vec![letter("a")]),
@@ -103,7 +148,36 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
         _ => (SeenChange::Append(entries(5)), vec![]),
     };
     let counts = Counts { records: 1 + attempt as u64, ..Counts::default() };
-    Commit { snapshot: vec![attempt_byte; 3], seen, dead_letters, counts }
+    let park = |id: u8, check_at: usize| {
+        ParkedChange::Put(Parked {
+            id: format!("{id:016x}"),
+            message_id: "m".to_owned(),
+            step: "s".to_owned(),
+            record_key: "key".to_owned(),
+            partition_key: [0; 16],
+            since: 0,
+            check_at: i64::try_from(check_at).unwrap(),
+            deadline: 9,
+            token: "t".to_owned(),
+            payload: vec![attempt_byte; 3],
+        })
+    };
+    let done = |id: u8| ParkedChange::Done(format!("{id:016x}"));
+    let parked = match sequence {
+        1 => vec![park(1, attempt), park(2, 0)],
+        // At later attempts the system is not done yet.
+        2 if attempt == 0 => vec![done(1), park(3, 0)],
+        2 => vec![park(1, 5)],
+        4 => vec![done(1), done(2), park(2, 7)],
+        6 => vec![done(2)],
+        _ => vec![],
+    };
+    let remembered = if attempt == 0 { [1, 3] } else { [2, 3] };
+    let cause = remembered.contains(&sequence).then(|| Cause { at: 1, what: "scan".into() });
+    let trail = TrailBlock { sequence: 0, at: 1, bytes: vec![attempt_byte; 40] };
+    let trail = Some(trail).filter(|_| [2, 5].contains(&sequence));
+    let snapshot = vec![attempt_byte; 3];
+    Commit { snapshot, seen, dead_letters, parked, cause, trail, counts, ..Commit::default() }
 }
 
 const LAST: u64 = 7;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use towpath_store::conformance::seen_of;
 use towpath_store::{
-    Commit, Counts, Durability, Error, MasterKey, MemoryStore, Result, Seen, SeenChange,
-    SledOptions, SledStore, Store,
+    Commit, Durability, Error, MasterKey, MemoryStore, Result, Seen, SeenChange, SledOptions,
+    SledStore, Store,
 };
 
 const FLOW: &str = "f";
@@ -81,12 +81,7 @@ impl Model {
             }
             Step::Crash { .. } | Step::Reopen => return None,
         };
-        let commit = Commit {
-            snapshot: b"{}".to_vec(),
-            seen,
-            dead_letters: vec![],
-            counts: Counts::default(),
-        };
+        let commit = Commit { snapshot: b"{}".to_vec(), seen, ..Commit::default() };
         Some((commit, Self { sequence, entries }))
     }
 

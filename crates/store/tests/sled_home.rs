@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use towpath_store::conformance::seen_of;
 use towpath_store::{
-    Commit, Counts, Durability, Error, MasterKey, Result, Seen, SeenChange, SledOptions, SledStore,
-    Store,
+    Commit, Durability, Error, MasterKey, Result, Seen, SeenChange, SledOptions, SledStore, Store,
 };
 
 async fn open(path: &Path, key: &MasterKey) -> Result<SledStore> {
@@ -28,8 +27,7 @@ fn page(sequence: u64, entries: u64, snapshot: Vec<u8>) -> Commit {
     Commit {
         snapshot,
         seen: SeenChange::Append((0..entries).map(entry).collect()),
-        dead_letters: Vec::new(),
-        counts: Counts::default(),
+        ..Commit::default()
     }
 }
 

@@ -6,9 +6,7 @@ use std::process::Command;
 
 use sandbox::{GroupSeed, Options, Receiver, Sandbox, Switches, Touch, UpsertTags, What};
 use serde_json::{Map, Value};
-use store::{
-    Commit, Counts, Durability, MasterKey, Seen, SeenChange, SledOptions, SledStore, Store,
-};
+use store::{Commit, Durability, MasterKey, Seen, SeenChange, SledOptions, SledStore, Store};
 use tempfile::TempDir;
 
 use crate::child::{self, Ran};
@@ -294,8 +292,7 @@ impl Story {
                     seen: SeenChange::Append(
                         latest.values().copied().cycle().take(entries).collect(),
                     ),
-                    dead_letters: vec![],
-                    counts: Counts::default(),
+                    ..Commit::default()
                 };
                 let sequence = head.sequence + 1 + at as u64;
                 store.commit(&lease.fence, sequence, commit).await.unwrap();

@@ -1,0 +1,158 @@
+//! What crosses the contract of a store with a commit, and what readers get of it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::letter::{LetterChange, NewDeadLetter, ParkedChange};
+
+/// What one page changes.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// The snapshot from now on.
+    pub snapshot: Vec<u8>,
+    /// What becomes of the seen entries.
+    pub seen: SeenChange,
+    /// The messages that were refused.
+    pub dead_letters: Vec<NewDeadLetter>,
+    /// What becomes of dead letters that are there, at most one change each; one that is gone
+    /// meanwhile is passed over.
+    pub letters: Vec<LetterChange>,
+    /// What begins or ends to wait for remote systems.
+    pub parked: Vec<ParkedChange>,
+    /// The journal entries that are settled by this commit: forgotten once it holds.
+    pub journal: Vec<[u8; 16]>,
+    /// Why the snapshot is to be remembered in the history; `None` if it is not.
+    pub cause: Option<Cause>,
+    /// What became of each record.
+    pub trail: Option<TrailBlock>,
+    /// Added to the totals.
+    pub counts: Counts,
+}
+
+/// A journal entry: what was about to be sent, or what became of it, in the engine's own bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// The engine's own id.
+    pub id: [u8; 16],
+    /// Sealed at rest.
+    pub value: Vec<u8>,
+}
+
+/// One change of the journal.
+#[derive(Debug, Clone)]
+pub enum JournalChange {
+    /// Sets an entry, whether or not it is there.
+    Put(JournalEntry),
+    /// Removes an entry, if it is there.
+    Forget([u8; 16]),
+}
+
+/// Why a snapshot is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+    /// What made it, in a word.
+    pub what: String,
+}
+
+/// A snapshot of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The sequence of the commit that made it.
+    pub sequence: u64,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+    /// What made it, in a word.
+    pub cause: String,
+    /// The snapshot.
+    pub snapshot: Vec<u8>,
+}
+
+/// What became of the records of one commit, in the engine's own bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrailBlock {
+    /// The commit's sequence; the store sets it.
+    pub sequence: u64,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+    /// Sealed at rest.
+    pub bytes: Vec<u8>,
+}
+
+/// What a commit does with the seen entries.
+#[derive(Debug, Clone)]
+pub enum SeenChange {
+    /// Adds entries behind the committed ones; an empty list writes nothing.
+    Append(Vec<Seen>),
+    /// Puts these entries, in the order of the parts, in the place of all committed ones.
+    ///
+    /// Parts are shared, not copied, and written in pieces, so that a table of any size is
+    /// replaced within a few megabytes.
+    Replace(Vec<Arc<Vec<Seen>>>),
+}
+
+impl Default for SeenChange {
+    fn default() -> Self {
+        Self::Append(Vec::new())
+    }
+}
+
+/// Which content of which key was already settled: 40 bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Keyed hash of partition and record key.
+    pub key: [u8; 16],
+    /// Keyed hash of the record's content.
+    pub content: [u8; 8],
+    /// The record's version.
+    pub version: i64,
+    /// The sequence of the commit that settled it.
+    pub sequence: u64,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The newest entry of each key that has one, by ascending key.
+    pub entries: Vec<Seen>,
+    /// How many entries were kept when they were last [replaced](SeenChange::Replace); 0 if they
+    /// never were, or were so few that they lie among later ones.
+    pub rewritten: u64,
+    /// How many entries were read to find these.
+    pub read: u64,
+}
+
+/// What became of a flow's records, summed over its commits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Records that the trigger found.
+    pub records: u64,
+    /// Records that became messages.
+    pub emitted: u64,
+    /// Records whose content was already settled.
+    pub unchanged: u64,
+    /// Messages that conditions kept from every end of the steps.
+    pub filtered: u64,
+    /// Messages that came to an end of the steps; a graph may have several.
+    pub delivered: u64,
+    /// Dead letters: a message has one for each step that refused it.
+    pub dead_lettered: u64,
+}
+
+impl Counts {
+    /// Returns the sum, or `None` if one of the counts would pass 64 bits.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Some(Self {
+            records: self.records.checked_add(other.records)?,
+            emitted: self.emitted.checked_add(other.emitted)?,
+            unchanged: self.unchanged.checked_add(other.unchanged)?,
+            filtered: self.filtered.checked_add(other.filtered)?,
+            delivered: self.delivered.checked_add(other.delivered)?,
+            dead_lettered: self.dead_lettered.checked_add(other.dead_lettered)?,
+        })
+    }
+}
