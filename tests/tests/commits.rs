@@ -115,6 +115,16 @@ async fn an_empty_group_is_committed_once() {
     assert_eq!(sequences, [1, 1, 1]);
 }
 
+/// Waits on a thread that does not belong to the runtime meanwhile: a task that was woken from here
+/// would have to wait for this one, too.
+fn wait_until(is_so: impl Fn() -> bool) {
+    tokio::task::block_in_place(|| {
+        while !is_so() {
+            std::thread::yield_now();
+        }
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_page_arrives_while_one_is_committed() {
     let board = Board::new();
@@ -122,9 +132,7 @@ async fn the_next_page_arrives_while_one_is_committed() {
     let held = store.clone();
     board.on_poll(move |scan| {
         if scan.cursor.is_some() {
-            while held.begun() == 0 {
-                std::thread::yield_now();
-            }
+            wait_until(|| held.begun() > 0);
             // The first commit ends only now.
             held.let_through(2);
             return Ok(Page { records: vec![record("b", 100, 1)], next: None });
@@ -149,9 +157,7 @@ async fn a_page_still_arriving_when_a_commit_fails_ends_with_the_run() {
         if scan.cursor.is_some() {
             under_way.store(true, Ordering::SeqCst);
             released.release();
-            while !dying.is_dead() {
-                std::thread::yield_now();
-            }
+            wait_until(|| dying.is_dead());
             // A while longer than a run needs that does not wait for this.
             for _ in 0..10_000 {
                 std::thread::yield_now();
