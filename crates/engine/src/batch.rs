@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// What became of one message that was sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Sent {
-    Done(Value),
+    Done { value: Value, target_key: Option<String> },
     Rejected { code: String, reason: String },
 }
 
@@ -100,7 +100,7 @@ fn sort_out(
     let mut outcomes = outcomes.into_iter();
     for index in open {
         let outcome = match outcomes.next().flatten() {
-            Some(Outcome::Done { value, .. }) => Sent::Done(value),
+            Some(Outcome::Done { value, target_key }) => Sent::Done { value, target_key },
             Some(Outcome::Rejected { code, reason }) => Sent::Rejected { code, reason },
             Some(Outcome::Retry { after, reason }) => {
                 left.push(*index);

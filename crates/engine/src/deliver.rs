@@ -4,16 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use flow::message::{self, Scope, Unmappable};
-use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
+use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use mapping::Moment;
 use serde_json::{Map, Value};
 use store::NewDeadLetter;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::batch::{self, Sent};
 use crate::detect::Emitted;
+use crate::resume::{Ahead, Resumed};
 use crate::run::Context;
-use crate::way::{Ends, Way};
+use crate::step::{self, Arrival, Fate, Traveller};
+use crate::trail::{Trail, What};
+use crate::way::{Ends, Onward, Way};
 use crate::{Error, Event, Place, Result};
 
 /// What became of a page's messages.
@@ -22,42 +24,17 @@ pub(crate) struct Settled {
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
     pub(crate) dead_letters: Vec<NewDeadLetter>,
+    /// What became of each message, for its history.
+    pub(crate) trail: Trail,
 }
 
-/// A message on its way through the steps.
-#[derive(Clone, Debug)]
-struct Traveller {
-    id: Arc<str>,
-    key: Arc<str>,
-    /// JSON text.
-    message: Arc<str>,
-    seed: u64,
-}
-
-/// A message before a step, with the results of the steps before that.
-struct Arrival {
-    traveller: Arc<Traveller>,
-    results: Arc<Value>,
-}
-
-/// What a step made of the messages that came to it; each by its place among them.
-struct Taken {
-    step: usize,
-    fates: Vec<Fate>,
-}
-
-/// What a step made of one message.
-enum Fate {
-    Done(Value),
-    Filtered,
-    Refused(Unmappable),
-}
-
-/// A page on its way.
+/// Messages that go through the steps together.
 struct Page {
     context: Arc<Context>,
     now_ms: i64,
     messages: usize,
+    /// How many of them may be refused.
+    allowed: usize,
     settled: Settled,
     /// The messages that were refused somewhere, each once.
     refused: HashSet<Arc<str>>,
@@ -71,36 +48,71 @@ pub(crate) async fn page(
     unmapped: OwnedSemaphorePermit,
 ) -> Result<Settled> {
     let now_ms = context.clock.now().millis();
-    let messages = emitted.len();
-    let mut page =
-        Page { context, now_ms, messages, settled: Settled::default(), refused: HashSet::new() };
+    let allowed = allowed_rejects(&context.flow.max_rejects, emitted.len());
+    let mut page = Page::new(context, now_ms, emitted.len(), allowed);
     if emitted.is_empty() {
         return Ok(page.settled);
     }
     let travellers = page.map(emitted).await?;
     page.context.watch.at("engine.page.mapped");
     drop(unmapped);
-    for round in rounds(travellers) {
-        page.take_steps(round).await?;
+    for round in rounds(travellers, |traveller| &traveller.key) {
+        page.take_steps(round, vec![]).await?;
+    }
+    Ok(page.settled)
+}
+
+/// Takes messages further that were on their way before: those of dead letters, and those whose
+/// step was finished elsewhere. Refusals do not stop it, however many there are.
+///
+/// Messages of one record keep their order. An error settles nothing; a message that begins at a
+/// step, or behind one, that the flow has no more is such an error.
+#[allow(dead_code, reason = "replay and completion begin here")]
+pub(crate) async fn resume(
+    context: Arc<Context>,
+    now_ms: i64,
+    resumed: Vec<Resumed>,
+) -> Result<Settled> {
+    let mut page = Page::new(context, now_ms, resumed.len(), usize::MAX);
+    let (mut travellers, mut raw) = (vec![], vec![]);
+    for message in resumed {
+        match message.read(&page.context.flow, &page.context.trigger_place, now_ms)? {
+            Ahead::Steps(traveller, onward) => travellers.push((Arc::new(traveller), onward)),
+            Ahead::Mapping(emitted) => raw.push(emitted),
+        }
+    }
+    let mapped = page.map(raw).await?;
+    travellers.extend(mapped.into_iter().map(|traveller| (traveller, None)));
+    for round in rounds(travellers, |(traveller, _)| &traveller.key) {
+        let (travellers, onward) = round.into_iter().unzip();
+        page.take_steps(travellers, onward).await?;
     }
     Ok(page.settled)
 }
 
 /// Splits messages so that no round holds a key twice, keeping their order within each key.
-fn rounds(mut travellers: Vec<Arc<Traveller>>) -> Vec<Vec<Arc<Traveller>>> {
+fn rounds<T>(mut messages: Vec<T>, key: impl Fn(&T) -> &Arc<str>) -> Vec<Vec<T>> {
     let mut rounds = vec![];
-    while !travellers.is_empty() {
+    while !messages.is_empty() {
         let mut keys = HashSet::new();
-        let (round, rest) = travellers.into_iter().partition(|t| keys.insert(t.key.clone()));
+        let (round, rest) = messages.into_iter().partition(|it| keys.insert(key(it).clone()));
         rounds.push(round);
-        travellers = rest;
+        messages = rest;
     }
     rounds
 }
 
 impl Page {
+    fn new(context: Arc<Context>, now_ms: i64, messages: usize, allowed: usize) -> Self {
+        let settled = Settled::default();
+        Self { context, now_ms, messages, allowed, settled, refused: HashSet::new() }
+    }
+
     /// Makes messages of the raw records; what cannot be mapped becomes a dead letter.
     async fn map(&mut self, emitted: Vec<Emitted>) -> Result<Vec<Arc<Traveller>>> {
+        if emitted.is_empty() {
+            return Ok(vec![]);
+        }
         let (context, now_ms) = (self.context.clone(), self.now_ms);
         let place = self.context.trigger_place.clone();
         let workers = self.context.workers.clone();
@@ -110,9 +122,9 @@ impl Page {
                 let variables = message::variables(&context.flow, &trigger.fields);
                 emitted
                     .into_iter()
-                    .map(|Emitted { id, key, data, seed }| {
-                        let scope =
-                            Scope { variables: &variables, moment: Moment { now_ms, seed } };
+                    .map(|Emitted { id, key, partition_key, data, seed }| {
+                        let moment = Moment { now_ms, seed };
+                        let scope = Scope { variables: &variables, moment };
                         let metadata = message::metadata(&key);
                         let mapped = message::message(trigger, &metadata, data.get(), &scope);
                         let (message, problem) = match mapped {
@@ -122,7 +134,8 @@ impl Page {
                             }
                         };
                         let message = message.into();
-                        (Arc::new(Traveller { id, key, message, seed }), problem)
+                        let traveller = Traveller { id, key, partition_key, message, moment };
+                        (Arc::new(traveller), problem)
                     })
                     .collect::<Vec<_>>()
             })
@@ -137,10 +150,19 @@ impl Page {
         Ok(travellers)
     }
 
-    /// Takes messages through all steps: each as soon as those that it waits for are done.
-    async fn take_steps(&mut self, travellers: Vec<Arc<Traveller>>) -> Result<()> {
+    /// Takes messages through all steps, or those ahead of each: each step as soon as those that
+    /// it waits for are done.
+    async fn take_steps(
+        &mut self,
+        travellers: Vec<Arc<Traveller>>,
+        onward: Vec<Option<Onward>>,
+    ) -> Result<()> {
         let mut way = Way::new(self.context.flow.clone(), travellers.len());
-        let allowed = allowed_rejects(&self.context.flow.max_rejects, self.messages);
+        for (at, onward) in onward.into_iter().enumerate() {
+            if let Some(onward) = onward {
+                way.go_on(at, onward);
+            }
+        }
         let mut running = FuturesUnordered::new();
         loop {
             while let Some(step) = way.next_step() {
@@ -150,20 +172,28 @@ impl Page {
                     Some(Arrival { traveller, results: results.clone() })
                 });
                 let arrivals: Vec<_> = arrivals.collect();
-                let (context, now_ms) = (self.context.clone(), self.now_ms);
+                let (context, allowed) = (self.context.clone(), self.allowed);
                 running.push(async move {
-                    let taken = take_step(context, now_ms, allowed, step, arrivals).await;
+                    let taken = step::take(context, allowed, step, arrivals).await;
                     taken.map(|taken| (taken, arrived))
                 });
             }
             let Some((taken, arrived)) = running.try_next().await? else { break };
             for (fate, (at, results)) in taken.fates.into_iter().zip(arrived) {
+                let Some(traveller) = travellers.get(at) else { continue };
                 match fate {
-                    Fate::Done(value) => way.done(taken.step, at, value),
-                    Fate::Filtered => way.filtered(at),
+                    Fate::Done { value, target_key } => {
+                        let target_key = target_key.as_deref();
+                        let done = |step| What::Delivered { step, answer: &value, target_key };
+                        self.tell(taken.step, traveller, done);
+                        way.done(taken.step, at, value);
+                    }
+                    Fate::Filtered => {
+                        self.tell(taken.step, traveller, |step| What::Filtered { step });
+                        way.filtered(at);
+                    }
                     Fate::Refused(problem) => {
                         way.refused(at);
-                        let Some(traveller) = travellers.get(at) else { continue };
                         self.refuse(Some(taken.step), traveller, &results, problem)?;
                     }
                 }
@@ -171,8 +201,8 @@ impl Page {
             way.finished(taken.step);
             self.context.watch.at("engine.step.done");
         }
-        let Ends { delivered, filtered, refused } = way.ends();
-        if delivered + filtered + refused != travellers.len() as u64 {
+        let Ends { delivered, filtered, parked, refused } = way.ends();
+        if delivered + filtered + parked + refused != travellers.len() as u64 {
             let problem = "a message was lost between two steps".to_owned();
             return Err(Error::Internal { place: self.place(None), problem });
         }
@@ -186,6 +216,18 @@ impl Page {
         of_step.map_or_else(|| self.context.trigger_place.clone(), |step| step.place.clone())
     }
 
+    /// Notes what became of a message at a step.
+    fn tell<'a>(
+        &'a mut self,
+        step: usize,
+        message: &Traveller,
+        what: impl FnOnce(&'a str) -> What<'a>,
+    ) {
+        if let Some(step) = self.context.steps.get(step) {
+            self.settled.trail.add(&message.partition_key, &message.id, what(&step.step.id));
+        }
+    }
+
     /// Makes a message a dead letter, unless so many are refused that something else is wrong.
     fn refuse(
         &mut self,
@@ -196,6 +238,8 @@ impl Page {
     ) -> Result<()> {
         let place = self.place(step);
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
+        let what = What::Refused { step: place.step.as_deref(), code: &why.code };
+        self.settled.trail.add(&message.partition_key, &message.id, what);
         let payload = format!(r#"{{"message":{},"steps":{}}}"#, message.message, results);
         self.settled.dead_letters.push(NewDeadLetter {
             message_id: message.id.to_string(),
@@ -209,7 +253,7 @@ impl Page {
         });
         self.refused.insert(message.id.clone());
         let rejected = self.refused.len();
-        if rejected > allowed_rejects(&self.context.flow.max_rejects, self.messages) {
+        if rejected > self.allowed {
             let first = self.settled.dead_letters.first();
             let code = first.map(|letter| letter.code.clone()).unwrap_or_default();
             let steps = || self.context.steps.iter().map(|step| &step.place);
@@ -233,106 +277,18 @@ fn no_results() -> Arc<Value> {
     Arc::new(Value::Object(Map::new()))
 }
 
-/// Takes messages through one step.
-async fn take_step(
-    context: Arc<Context>,
-    now_ms: i64,
-    allowed: usize,
-    step: usize,
-    arrivals: Vec<Arrival>,
-) -> Result<Taken> {
-    let mut fates = vec![];
-    let mut ready = vec![];
-    for (at, prepared) in prepare(&context, now_ms, step, arrivals).await?.into_iter().enumerate() {
-        match prepared {
-            Prepared::Item(item) => {
-                ready.push((at, item));
-                fates.push(Fate::Filtered);
-            }
-            Prepared::Filtered => fates.push(Fate::Filtered),
-            Prepared::Refused(problem) => fates.push(Fate::Refused(problem)),
-        }
-    }
-    context.watch.at("engine.step.mapped");
-    let Some(taken) = context.steps.get(step) else { return Ok(Taken { step, fates }) };
-    let size = taken.step.batch.get().min(taken.step.action.max_batch());
-    let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());
-    let (places, items): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
-    let batches =
-        items.chunks(size.max(1)).map(|items| batch::send(&context, taken, items, allowed));
-    // Started here and not sooner: what is not yet asked for sends nothing.
-    let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
-    let mut places = places.into_iter();
-    while let Some(sent) = answers.try_next().await? {
-        for (sent, at) in sent.into_iter().zip(places.by_ref()) {
-            let fate = match sent {
-                Sent::Done(value) => Fate::Done(value),
-                Sent::Rejected { code, reason } => Fate::Refused(Unmappable::new(code, reason)),
-            };
-            if let Some(slot) = fates.get_mut(at) {
-                *slot = fate;
-            }
-        }
-    }
-    Ok(Taken { step, fates })
-}
-
-/// What a step's condition and mapping made of a message.
-enum Prepared {
-    Item(connector::ErasedItem),
-    Filtered,
-    Refused(Unmappable),
-}
-
-/// Filters and maps messages for a step.
-async fn prepare(
-    context: &Arc<Context>,
-    now_ms: i64,
-    step: usize,
-    arrivals: Vec<Arrival>,
-) -> Result<Vec<Prepared>> {
-    let Some(place) = context.steps.get(step).map(|step| step.place.clone()) else {
-        return Ok(vec![]);
-    };
-    let (workers, context) = (context.workers.clone(), context.clone());
-    let mapped = workers.run(&place, move || {
-        let Some(taken) = context.steps.get(step) else { return vec![] };
-        let common = message::variables(&context.flow, &taken.step.fields);
-        let prepare = |Arrival { traveller, results }: Arrival| {
-            let variables = common
-                .clone()
-                .with_text("trigger", traveller.message.clone())
-                .with("steps", results);
-            let moment = Moment { now_ms, seed: traveller.seed };
-            let scope = Scope { variables: &variables, moment };
-            match message::input(&taken.step, &traveller.message, &scope) {
-                Ok(Some(input)) => {
-                    let (id, key) = (traveller.id.clone(), traveller.key.clone());
-                    Prepared::Item(connector::ErasedItem { id, key, input })
-                }
-                Ok(None) => Prepared::Filtered,
-                Err(problem) => Prepared::Refused(problem),
-            }
-        };
-        arrivals.into_iter().map(prepare).collect()
-    });
-    mapped.await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_round_holds_each_key_once_and_keeps_their_order() {
-        let traveller = |(index, key): (usize, &&str)| {
-            let (id, key) = (index.to_string().into(), (*key).into());
-            Arc::new(Traveller { id, key, message: "{}".into(), seed: 0 })
+        let keys = ["a", "b", "a", "c", "a"].map(Arc::<str>::from);
+        let rounds = rounds(keys.into_iter().enumerate().collect(), |(_, key)| key);
+        let places = |round: &Vec<(usize, Arc<str>)>| {
+            round.iter().map(|(place, _)| place.to_string()).collect::<String>()
         };
-        let keys = ["a", "b", "a", "c", "a"];
-        let rounds = rounds(keys.iter().enumerate().map(traveller).collect());
-        let ids = |round: &Vec<Arc<Traveller>>| round.iter().map(|t| &*t.id).collect::<String>();
-        assert_eq!(rounds.iter().map(ids).collect::<Vec<_>>(), ["013", "2", "4"]);
+        assert_eq!(rounds.iter().map(places).collect::<Vec<_>>(), ["013", "2", "4"]);
     }
 
     #[test]

@@ -45,6 +45,8 @@ fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
 pub(crate) struct Emitted {
     pub(crate) id: Arc<str>,
     pub(crate) key: Arc<str>,
+    /// The key of its seen entry.
+    pub(crate) partition_key: Key,
     pub(crate) data: Box<RawValue>,
     /// Fixes `$random()`: the same message gets the same numbers when it is sent again.
     pub(crate) seed: u64,
@@ -153,7 +155,8 @@ impl SeenTable {
             detected.follows_in_flight |= replaced > page.committed && replaced < page.sequence;
             let (id, seed) = page.identity.message(store, &record, found, replaced);
             let key = record.key.into();
-            detected.emitted.push(Emitted { id, key, data: record.data, seed });
+            let (partition_key, data) = (found.key, record.data);
+            detected.emitted.push(Emitted { id, key, partition_key, data, seed });
         }
         detected
     }

@@ -1,5 +1,6 @@
 //! The way of a page's messages through the graph of steps.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flow::Flow;
@@ -12,6 +13,19 @@ pub(crate) struct Way {
     results: Vec<Vec<Option<Value>>>,
     stages: Vec<Stage>,
     left: Vec<Left>,
+    /// For the messages that were on their way before, where they go on.
+    onward: BTreeMap<usize, Onward>,
+}
+
+/// Where a message goes on that was on its way before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Onward {
+    /// The results that it brings, by step.
+    results: BTreeMap<usize, Value>,
+    /// The steps that it still comes to.
+    ahead: BTreeSet<usize>,
+    /// The step that it comes from, if it is behind one.
+    from: Option<usize>,
 }
 
 /// How many messages came to an end of the graph, and what kept the others from it.
@@ -19,6 +33,7 @@ pub(crate) struct Way {
 pub(crate) struct Ends {
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
+    pub(crate) parked: u64,
     pub(crate) refused: u64,
 }
 
@@ -27,6 +42,7 @@ pub(crate) struct Ends {
 enum Left {
     Nowhere,
     Filtered,
+    Parked,
     Refused,
 }
 
@@ -45,7 +61,16 @@ impl Way {
             results: vec![vec![None; messages]; steps],
             stages: vec![Stage::Waiting; steps],
             left: vec![Left::Nowhere; messages],
+            onward: BTreeMap::new(),
         }
+    }
+
+    /// Lets a message go on where it was before, instead of through all steps.
+    pub(crate) fn go_on(&mut self, message: usize, onward: Onward) {
+        for (step, value) in &onward.results {
+            self.done(*step, message, value.clone());
+        }
+        self.onward.insert(message, onward);
     }
 
     /// A step whose turn it is; it counts as running from now on.
@@ -65,8 +90,11 @@ impl Way {
         let after = self.flow.steps.get(step).map(|step| &*step.after).unwrap_or_default();
         let earlier = self.flow.earlier(step);
         let none = Arc::new(Value::Object(Map::new()));
-        let messages = (0..self.left.len())
-            .filter(|message| after.iter().all(|step| self.result(*step, *message).is_some()));
+        let comes = |message: &usize| {
+            let ahead = self.onward.get(message).is_none_or(|on| on.ahead.contains(&step));
+            ahead && after.iter().all(|step| self.result(*step, *message).is_some())
+        };
+        let messages = (0..self.left.len()).filter(comes);
         let with_results = |message| {
             if earlier.is_empty() {
                 return (message, none.clone());
@@ -93,6 +121,11 @@ impl Way {
 
     pub(crate) fn filtered(&mut self, message: usize) {
         self.leave(message, Left::Filtered);
+    }
+
+    #[allow(dead_code, reason = "no outcome parks yet")]
+    pub(crate) fn parked(&mut self, message: usize) {
+        self.leave(message, Left::Parked);
     }
 
     pub(crate) fn refused(&mut self, message: usize) {
@@ -122,16 +155,49 @@ impl Way {
             (0..self.stages.len()).filter(|step| self.flow.is_last(*step)).collect();
         let mut ends = Ends::default();
         for (message, left) in self.left.iter().enumerate() {
-            if last.iter().any(|step| self.result(*step, message).is_some()) {
+            let onward = self.onward.get(&message);
+            let came_to = |step: &&usize| onward.is_none_or(|onward| onward.reaches(**step));
+            if last.iter().filter(came_to).any(|step| self.result(*step, message).is_some()) {
                 ends.delivered += 1;
                 continue;
             }
             match left {
-                Left::Nowhere => {}
+                // Where it goes on, other steps may still keep it from going further.
+                Left::Nowhere => ends.filtered += u64::from(onward.is_some()),
                 Left::Filtered => ends.filtered += 1,
+                Left::Parked => ends.parked += 1,
                 Left::Refused => ends.refused += 1,
             }
         }
         ends
     }
+}
+
+impl Onward {
+    /// Begins anew at a step, with the results so far. Steps before it that came into the flow
+    /// since, and so have no result, are run first.
+    pub(crate) fn at(flow: &Flow, step: usize, results: BTreeMap<usize, Value>) -> Self {
+        let missing = flow.earlier(step).into_iter().filter(|step| !results.contains_key(step));
+        let ahead = behind(flow, step).chain(missing).chain([step]).collect();
+        let mut onward = Self { results, ahead, from: None };
+        onward.results.retain(|step, _| !onward.ahead.contains(step));
+        onward
+    }
+
+    /// Goes on behind a step whose result is among those given.
+    pub(crate) fn behind(flow: &Flow, step: usize, results: BTreeMap<usize, Value>) -> Self {
+        let ahead: BTreeSet<usize> = behind(flow, step).collect();
+        let mut onward = Self { results, ahead, from: Some(step) };
+        onward.results.retain(|step, _| !onward.ahead.contains(step));
+        onward
+    }
+
+    fn reaches(&self, step: usize) -> bool {
+        self.ahead.contains(&step) || self.from == Some(step)
+    }
+}
+
+/// The steps that wait for a step, directly or behind one another.
+fn behind(flow: &Flow, step: usize) -> impl Iterator<Item = usize> {
+    (0..flow.steps.len()).filter(move |later| flow.earlier(*later).contains(&step))
 }
