@@ -1,6 +1,6 @@
 //! Sends one batch, in as many calls as it takes.
 
-use connector::{ErasedItem, Error as Call, Outcome};
+use connector::{ErasedItem, Error as Call, Outcome, Timestamp};
 use serde_json::Value;
 
 use crate::retry::Tries;
@@ -11,7 +11,17 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub(crate) enum Sent {
     Done { value: Value, target_key: Option<String> },
+    Parked(HandedOver),
     Rejected { code: String, reason: String },
+}
+
+/// A message that its system finishes later; times are milliseconds since the epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HandedOver {
+    pub(crate) token: String,
+    pub(crate) since: i64,
+    pub(crate) check_at: i64,
+    pub(crate) deadline: i64,
 }
 
 /// Sends the messages of one batch; one answer a message, in order.
@@ -40,7 +50,8 @@ pub(crate) async fn send(
             context.watch.at("engine.batch.answered");
             let failed = match answer {
                 Ok(outcomes) => {
-                    let (left, failed) = sort_out(outcomes.into_vec(), &open, &mut sent);
+                    let (left, failed) =
+                        sort_out(outcomes.into_vec(), &open, context.clock.now(), &mut sent);
                     open = left;
                     failed
                 }
@@ -93,6 +104,7 @@ fn set(sent: &mut [Option<Sent>], open: &mut Vec<usize>, outcome: &Sent) {
 fn sort_out(
     outcomes: Vec<Option<Outcome>>,
     open: &[usize],
+    now: Timestamp,
     sent: &mut [Option<Sent>],
 ) -> (Vec<usize>, Option<Call>) {
     let mut left = vec![];
@@ -111,12 +123,12 @@ fn sort_out(
                 failed = Some(Call::Retry { reason, after: longest });
                 continue;
             }
-            // What cannot be waited for is not settled either: the page stops.
-            Some(Outcome::Parked { .. }) => {
-                left.push(*index);
-                failed = Some(Call::config("this runtime does not wait for what finishes later"));
-                continue;
-            }
+            Some(Outcome::Parked { token, check_after, deadline }) => Sent::Parked(HandedOver {
+                token,
+                since: now.millis(),
+                check_at: now.plus(check_after).millis(),
+                deadline: now.plus(deadline).millis(),
+            }),
             None => {
                 left.push(*index);
                 let reason = "the system did not say what became of a message".to_owned();

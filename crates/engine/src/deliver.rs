@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use connector::Timestamp;
 use flow::message::{self, Scope, Unmappable};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use mapping::Moment;
 use serde_json::{Map, Value};
-use store::NewDeadLetter;
+use store::{NewDeadLetter, Parked, TrailBlock, parked_id};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::batch::HandedOver;
 use crate::detect::Emitted;
 use crate::resume::{Ahead, Resumed};
 use crate::run::Context;
@@ -24,8 +26,23 @@ pub(crate) struct Settled {
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
     pub(crate) dead_letters: Vec<NewDeadLetter>,
+    /// What systems finish later.
+    pub(crate) parked: Vec<Parked>,
     /// What became of each message, for its history.
     pub(crate) trail: Trail,
+}
+
+impl Settled {
+    /// Whether no message was settled in a way that leaves something to keep.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dead_letters.is_empty() && self.parked.is_empty() && self.trail.is_empty()
+    }
+
+    /// What became of the messages, as a commit keeps it.
+    pub(crate) fn trail(&self, now: Timestamp) -> Option<TrailBlock> {
+        let bytes = self.trail.to_bytes()?;
+        Some(TrailBlock { sequence: 0, at: now.millis(), bytes })
+    }
 }
 
 /// Messages that go through the steps together.
@@ -192,6 +209,10 @@ impl Page {
                         self.tell(taken.step, traveller, |step| What::Filtered { step });
                         way.filtered(at);
                     }
+                    Fate::Parked(handed_over) => {
+                        way.parked(at);
+                        self.park(taken.step, traveller, &results, handed_over);
+                    }
                     Fate::Refused(problem) => {
                         way.refused(at);
                         self.refuse(Some(taken.step), traveller, &results, problem)?;
@@ -228,6 +249,26 @@ impl Page {
         }
     }
 
+    /// Keeps a message that its step's system finishes later.
+    fn park(&mut self, step: usize, message: &Traveller, results: &Value, handed_over: HandedOver) {
+        let context = self.context.clone();
+        let Some(step) = context.steps.get(step).map(|step| &step.step.id) else { return };
+        let what = What::Parked { step };
+        self.settled.trail.add(&message.partition_key, &message.id, what);
+        self.settled.parked.push(Parked {
+            id: parked_id(&*context.store, &message.id, step),
+            message_id: message.id.to_string(),
+            step: step.clone(),
+            record_key: message.key.to_string(),
+            partition_key: message.partition_key,
+            since: handed_over.since,
+            check_at: handed_over.check_at,
+            deadline: handed_over.deadline,
+            token: handed_over.token,
+            payload: message.payload(results),
+        });
+    }
+
     /// Makes a message a dead letter, unless so many are refused that something else is wrong.
     fn refuse(
         &mut self,
@@ -240,16 +281,16 @@ impl Page {
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
         let what = What::Refused { step: place.step.as_deref(), code: &why.code };
         self.settled.trail.add(&message.partition_key, &message.id, what);
-        let payload = format!(r#"{{"message":{},"steps":{}}}"#, message.message, results);
+        let payload = message.payload(results);
         self.settled.dead_letters.push(NewDeadLetter {
             message_id: message.id.to_string(),
             step: place.step,
             code: why.code,
             reason: why.reason,
             at: self.now_ms,
-            payload: payload.into_bytes(),
+            payload,
             record_key: message.key.to_string(),
-            ..NewDeadLetter::default()
+            partition_key: message.partition_key,
         });
         self.refused.insert(message.id.clone());
         let rejected = self.refused.len();

@@ -1,7 +1,7 @@
 //! One atomic commit a page, after its last message is settled. Nobody else moves a snapshot.
 
 use connector::{Changes, Timestamp};
-use store::{Commit, Counts, SeenChange};
+use store::{Commit, Counts, ParkedChange, SeenChange};
 
 use crate::deliver::Settled;
 use crate::run::{InFlight, Run};
@@ -46,13 +46,19 @@ impl Run {
         let (seen, stored, appended) = self.kept(listed, &page, &snapshot);
         let rewritten = matches!(seen, SeenChange::Replace(_)).then_some(stored);
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
-        let news = !nothing_seen || !settled.dead_letters.is_empty() || snapshot != self.snapshot;
+        let news = !nothing_seen || !settled.is_empty() || snapshot != self.snapshot;
         if news {
             let committed = match snapshot.write(&flow.name) {
                 Ok(snapshot) => {
-                    let dead_letters = settled.dead_letters;
-                    let commit =
-                        Commit { snapshot, seen, dead_letters, counts, ..Commit::default() };
+                    let commit = Commit {
+                        snapshot,
+                        seen,
+                        counts,
+                        trail: settled.trail(self.context.clock.now()),
+                        dead_letters: settled.dead_letters,
+                        parked: settled.parked.into_iter().map(ParkedChange::Put).collect(),
+                        ..Commit::default()
+                    };
                     let (store, watch) = (&self.context.store, &self.context.watch);
                     watch.at("engine.commit.next");
                     let done = store.commit(&self.fence, self.sequence + 1, commit).await;

@@ -9,7 +9,7 @@ use mapping::Moment;
 use serde_json::Value;
 
 use crate::Result;
-use crate::batch::{self, Sent};
+use crate::batch::{self, HandedOver, Sent};
 use crate::run::Context;
 
 /// A message on its way through the steps.
@@ -23,6 +23,13 @@ pub(crate) struct Traveller {
     pub(crate) message: Arc<str>,
     /// What `$now()` and `$random()` give.
     pub(crate) moment: Moment,
+}
+
+impl Traveller {
+    /// What is kept of a message that goes no further by itself, with the results so far.
+    pub(crate) fn payload(&self, results: &Value) -> Vec<u8> {
+        format!(r#"{{"message":{},"steps":{results}}}"#, self.message).into_bytes()
+    }
 }
 
 /// A message before a step, with the results of the steps before that.
@@ -42,6 +49,7 @@ pub(crate) struct Taken {
 pub(crate) enum Fate {
     Done { value: Value, target_key: Option<String> },
     Filtered,
+    Parked(HandedOver),
     Refused(Unmappable),
 }
 
@@ -79,6 +87,7 @@ pub(crate) async fn take(
         for (sent, at) in sent.into_iter().zip(places.by_ref()) {
             let fate = match sent {
                 Sent::Done { value, target_key } => Fate::Done { value, target_key },
+                Sent::Parked(handed_over) => Fate::Parked(handed_over),
                 Sent::Rejected { code, reason } => Fate::Refused(Unmappable::new(code, reason)),
             };
             if let Some(slot) = fates.get_mut(at) {

@@ -123,7 +123,6 @@ impl Way {
         self.leave(message, Left::Filtered);
     }
 
-    #[allow(dead_code, reason = "no outcome parks yet")]
     pub(crate) fn parked(&mut self, message: usize) {
         self.leave(message, Left::Parked);
     }
