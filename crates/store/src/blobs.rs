@@ -61,7 +61,15 @@ impl Blobs {
         if files.is_empty() {
             return Ok(());
         }
-        let named: HashSet<PathBuf> = named()?.iter().map(|name| self.path(name)).collect();
+        let named = match named() {
+            Ok(named) => named,
+            // What cannot be read may name any of them; what can is read nevertheless.
+            Err(error) => {
+                tracing::warn!(%error, "files that no entry names were not looked for");
+                return Ok(());
+            }
+        };
+        let named: HashSet<PathBuf> = named.iter().map(|name| self.path(name)).collect();
         for file in files.iter().filter(|file| !named.contains(*file)) {
             files::remove(file)?;
         }

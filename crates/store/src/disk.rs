@@ -1,4 +1,4 @@
-//! The order that makes a commit durable: write, flush, fdatasync, acknowledge.
+//! The order that makes a commit durable: write, count, flush, fdatasync, mark, acknowledge.
 //!
 //! A killed process cannot show that a sync is missing, so the steps go through [`Disk`], which a
 //! test replaces by a recorder.
@@ -14,15 +14,27 @@ pub(crate) type BlobName = [u8; 16];
 
 /// The single steps of an embedded database.
 pub(crate) trait Disk: Send + Sync + 'static {
+    /// Refuses so many bytes if there may not be room for them: nothing was written then, and all
+    /// goes on as soon as there is.
+    fn room(&self, _bytes: usize) -> Result<()> {
+        Ok(())
+    }
+
     /// Hands writes to the database, in order; readers see them. Returns the files of values that
     /// they took the place of, which must stay until the writes are synced.
     fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>>;
+
+    /// Has the database know the number of the sync that comes, behind all writes so far.
+    fn count(&self, sync: u64) -> Result<()>;
 
     /// Hands what the database buffers to the operating system.
     fn flush(&self) -> Result<()>;
 
     /// Has the operating system bring what it was handed to the disk.
     fn sync(&self) -> Result<()>;
+
+    /// Says beside the database that this sync is durable, so that it is missed if it is lost.
+    fn mark(&self, sync: u64);
 
     /// Removes files that no durable entry names any longer.
     fn discard(&self, files: Vec<BlobName>);
@@ -56,6 +68,8 @@ struct Progress {
     written: u64,
     /// How many of them are known to be on disk.
     synced: u64,
+    /// The number of the last sync since the database was made.
+    syncs: u64,
     /// Files to discard with the next sync.
     orphans: Vec<BlobName>,
     /// Set when a sync failed. The operating system may drop the pages of a failed sync and
@@ -64,8 +78,10 @@ struct Progress {
 }
 
 impl<D: Disk> Ordered<D> {
-    pub(crate) fn new(disk: D, durability: Durability) -> Self {
-        Self { disk, durability, progress: Mutex::default(), syncing: Mutex::default() }
+    /// Takes a disk that has seen so many syncs.
+    pub(crate) fn new(disk: D, durability: Durability, syncs: u64) -> Self {
+        let progress = Mutex::new(Progress { syncs, ..Progress::default() });
+        Self { disk, durability, progress, syncing: Mutex::default() }
     }
 
     /// Applies writes and returns when they are what `wait` says. Blocks on the disk.
@@ -73,6 +89,7 @@ impl<D: Disk> Ordered<D> {
         if self.progress().failed {
             return Err(Error::Untrusted);
         }
+        self.disk.room(writes.iter().map(Write::size).sum())?;
         let orphans = self.disk.write(writes)?;
         // Counted only now: whoever syncs after this reads a number that covers these writes.
         let batch = {
@@ -94,7 +111,7 @@ impl<D: Disk> Ordered<D> {
 
     fn sync(&self, batch: u64) -> Result<()> {
         let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (covered, orphans) = {
+        let (covered, sync, orphans) = {
             let mut progress = self.progress();
             if progress.synced >= batch {
                 return Ok(());
@@ -102,19 +119,22 @@ impl<D: Disk> Ordered<D> {
             if progress.failed {
                 return Err(Error::Untrusted);
             }
-            (progress.written, mem::take(&mut progress.orphans))
+            progress.syncs += 1;
+            (progress.written, progress.syncs, mem::take(&mut progress.orphans))
         };
-        if let Err(error) = self.to_disk() {
+        if let Err(error) = self.to_disk(sync) {
             self.progress().failed = true;
             return Err(error);
         }
+        self.disk.mark(sync);
         self.disk.at("store.synced");
         self.progress().synced = covered;
         self.disk.discard(orphans);
         Ok(())
     }
 
-    fn to_disk(&self) -> Result<()> {
+    fn to_disk(&self, sync: u64) -> Result<()> {
+        self.disk.count(sync)?;
         self.disk.at("store.flush.next");
         self.disk.flush()?;
         self.disk.at("store.flushed");
@@ -139,6 +159,8 @@ mod tests {
         steps: Mutex<Vec<&'static str>>,
         let_go: Condvar,
         sync_fails: bool,
+        full: Mutex<bool>,
+        marked: Mutex<u64>,
         held: Mutex<bool>,
     }
 
@@ -156,6 +178,23 @@ mod tests {
         fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
             self.record("write");
             Ok(vec![[0; 16]; writes.len()])
+        }
+
+        fn room(&self, _bytes: usize) -> Result<()> {
+            match *self.full.lock().unwrap() {
+                true => Err(Error::Full { path: "db".into(), left: 0 }),
+                false => Ok(()),
+            }
+        }
+
+        fn count(&self, _sync: u64) -> Result<()> {
+            self.record("count");
+            Ok(())
+        }
+
+        fn mark(&self, sync: u64) {
+            self.record("mark");
+            *self.marked.lock().unwrap() = sync;
         }
 
         fn flush(&self) -> Result<()> {
@@ -187,18 +226,31 @@ mod tests {
 
     #[test]
     fn a_commit_is_acknowledged_after_write_flush_and_sync() {
-        let ordered = Ordered::new(Recorder::default(), Durability::Full);
+        let ordered = Ordered::new(Recorder::default(), Durability::Full, 41);
         ordered.apply(&one_write(), Wait::Durable).unwrap();
         ordered.disk.record("acknowledge");
         ordered.apply(&one_write(), Wait::Visible).unwrap();
         ordered.disk.record("acknowledge");
-        let expected = ["write", "flush", "sync", "discard", "acknowledge", "write", "acknowledge"];
-        assert_eq!(ordered.disk.steps(), expected);
+        let expected = ["write", "count", "flush", "sync", "mark", "discard", "acknowledge"];
+        assert_eq!(ordered.disk.steps(), [&expected[..], &["write", "acknowledge"]].concat());
+        assert_eq!(*ordered.disk.marked.lock().unwrap(), 42);
+    }
+
+    #[test]
+    fn a_full_disk_refuses_before_anything_is_written_and_all_goes_on_with_room() {
+        let ordered = Ordered::new(Recorder::default(), Durability::Full, 0);
+        *ordered.disk.full.lock().unwrap() = true;
+        for wait in [Wait::Durable, Wait::Visible] {
+            assert!(matches!(ordered.apply(&one_write(), wait), Err(Error::Full { .. })));
+        }
+        assert_eq!(ordered.disk.steps(), [""; 0]);
+        *ordered.disk.full.lock().unwrap() = false;
+        ordered.apply(&one_write(), Wait::Durable).unwrap();
     }
 
     #[test]
     fn without_durability_nothing_is_synced() {
-        let ordered = Ordered::new(Recorder::default(), Durability::None);
+        let ordered = Ordered::new(Recorder::default(), Durability::None, 0);
         ordered.apply(&one_write(), Wait::Durable).unwrap();
         assert_eq!(ordered.disk.steps(), ["write", "discard"]);
     }
@@ -206,24 +258,25 @@ mod tests {
     #[test]
     fn after_a_failed_sync_nothing_is_acknowledged_and_no_file_is_lost() {
         let disk = Recorder { sync_fails: true, ..Recorder::default() };
-        let ordered = Ordered::new(disk, Durability::Full);
+        let ordered = Ordered::new(disk, Durability::Full, 0);
         assert!(matches!(ordered.apply(&one_write(), Wait::Durable), Err(Error::Io { .. })));
         for wait in [Wait::Durable, Wait::Visible] {
             assert!(matches!(ordered.apply(&one_write(), wait), Err(Error::Untrusted)));
         }
-        assert_eq!(ordered.disk.steps(), ["write", "flush", "sync"]);
+        assert_eq!(ordered.disk.steps(), ["write", "count", "flush", "sync"]);
+        assert_eq!(*ordered.disk.marked.lock().unwrap(), 0);
     }
 
     #[test]
     fn commits_that_come_during_a_sync_share_the_next_one() {
         let disk = Recorder { held: Mutex::new(true), ..Recorder::default() };
-        let ordered = Arc::new(Ordered::new(disk, Durability::Full));
+        let ordered = Arc::new(Ordered::new(disk, Durability::Full, 0));
         let commit = || {
             let ordered = Arc::clone(&ordered);
             thread::spawn(move || ordered.apply(&one_write(), Wait::Durable).unwrap())
         };
         let mut commits = vec![commit()];
-        while ordered.disk.steps() != ["write", "flush"] {
+        while ordered.disk.steps() != ["write", "count", "flush"] {
             thread::yield_now();
         }
         commits.extend((0..3).map(|_| commit()));

@@ -68,8 +68,9 @@ pub enum Error {
     },
     /// An entry is damaged: restore the store.
     #[error(
-        "the store is damaged at {tree}, {place}: {reason}; restore its folder from a backup, \
-         or move it aside and start anew (every record is then sent once more)"
+        "the store is damaged at {tree}, {place}: {reason}; `towpath store verify` names all that \
+         is damaged; restore a backup, or move the store aside and start anew (every record is \
+         then sent once more)"
     )]
     Corrupt {
         /// The kind of entry, such as `heads`.
@@ -106,6 +107,101 @@ pub enum Error {
         /// What the database said.
         reason: String,
     },
+    /// The database has lost what was durable: restore the store, or decide to do without.
+    #[error(
+        "the database has lost its last {lost} writes, which had reached the disk: its file is \
+         damaged, or an older one was put in its place; restore a backup, or remove {} to go on \
+         with what is left (what came since is then found and sent again)",
+        mark.display()
+    )]
+    RolledBack {
+        /// How many syncs are missing.
+        lost: u64,
+        /// The file that tells; without it the store opens.
+        mark: PathBuf,
+    },
+    /// Nothing can be written: see to permissions or to how the disk is mounted.
+    #[error(
+        "the store at {} cannot be written to ({source}); who runs towpath has to be allowed to, \
+         also to look at it",
+        path.display()
+    )]
+    ReadOnly {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// There is no room: make some, and go on as before.
+    #[error(
+        "the disk is full: {} has {} left; make room, nothing is lost and the next run goes on \
+         from the last commit",
+        path.display(),
+        mebibytes(*.left)
+    )]
+    Full {
+        /// Where the store is.
+        path: PathBuf,
+        /// How many bytes are free there.
+        left: u64,
+    },
+    /// There is a store already where one was to be made.
+    #[error(
+        "there is a store at {} already; restore into an empty place, or move that store aside",
+        path.display()
+    )]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Flows are there already that were to be taken in.
+    #[error(
+        "the store has these flows already: {}; name others, or restore the archive into an empty \
+         place",
+        flows.join(", ")
+    )]
+    FlowsExist {
+        /// Their names.
+        flows: Vec<String>,
+    },
+    /// The archive holds none of the flows that were asked for.
+    #[error("the archive holds no flow {}", flows.join(", "))]
+    NoSuchFlows {
+        /// Their names.
+        flows: Vec<String>,
+    },
+    /// The archive is of another store, whose hashes say nothing here.
+    #[error(
+        "the archive is of another store: what its flows have seen cannot be compared with \
+         anything here, and every record would be sent once more; restore it into an empty place"
+    )]
+    OtherStore,
+    /// The archive cannot be used: make another one.
+    #[error(
+        "{} is not a whole archive: {reason} (at byte {at}); use another one", path.display()
+    )]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// How far it was read, in bytes.
+        at: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The archive was sealed with another key: give that one.
+    #[error(
+        "{} was sealed with key {wants}, not with key {given}; give the key of that time with \
+         --key-file",
+        path.display()
+    )]
+    ArchiveKey {
+        /// The file.
+        path: PathBuf,
+        /// The id of the key that sealed it.
+        wants: KeyId,
+        /// The id of the key that was given.
+        given: KeyId,
+    },
     /// An earlier write could not be made durable: nothing is written until a restart, since a
     /// later sync may succeed without the pages that the failed one lost.
     #[error("an earlier write did not reach the disk; see to the disk and start again")]
@@ -122,9 +218,23 @@ fn given_key(given: Option<KeyId>) -> String {
     given.map_or_else(|| "and no key was given".to_owned(), |id| format!("not with key {id}"))
 }
 
+fn mebibytes(bytes: u64) -> String {
+    format!("{}.{} MiB", bytes >> 20, ((bytes >> 10) & 1023) * 10 / 1024)
+}
+
 impl Error {
     pub(crate) fn corrupt(tree: Tree, key: &[u8], reason: impl Into<String>) -> Self {
         Self::Corrupt { tree: tree.name(), place: layout::place(tree, key), reason: reason.into() }
+    }
+
+    /// An error of the file system while a store is opened or written.
+    pub(crate) fn disk(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let path = path.into();
+        match source.kind() {
+            PermissionDenied | ReadOnlyFilesystem => Self::ReadOnly { path, source },
+            _ => Self::Io { doing, path, source },
+        }
     }
 
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {

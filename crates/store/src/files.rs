@@ -3,9 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use chacha20poly1305::aead::Generate;
 
 use crate::error::{Error, Result};
+use crate::layout;
 
 /// Makes a folder and its parents for their owner alone; one that is there stays as it is.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -19,20 +22,49 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
     builder.create(path).map_err(|error| Error::io("create the folder", path, error))
 }
 
-/// Writes a new file and syncs it; the caller syncs the folder.
-pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+/// Makes a new file; one that is there is an error.
+pub(crate) fn new_file(path: &Path) -> io::Result<File> {
+    for_owner(OpenOptions::new().write(true).create_new(true)).open(path)
+}
+
+/// Opens a file, or makes it.
+pub(crate) fn open_or_new(path: &Path) -> io::Result<File> {
+    for_owner(OpenOptions::new().write(true).create(true).truncate(false)).open(path)
+}
+
+/// What is made is readable by its owner alone.
+fn for_owner(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
+    options
+}
+
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A name beside a file that nothing has.
+pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
+    let random: [u8; 8] = Generate::generate();
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", layout::hex(&random)));
+    name.into()
+}
+
+/// Writes a new file and syncs it; the caller syncs the folder.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = |mut file: File| {
         file.write_all(bytes)?;
         file.sync_all()
     };
-    options.open(path).and_then(write).map_err(|error| Error::io("write", path, error))
+    new_file(path).and_then(write).map_err(|error| Error::io("write", path, error))
 }
 
 /// Syncs a folder, so that names made or removed in it survive a power failure.

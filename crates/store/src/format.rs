@@ -6,22 +6,28 @@ use crate::trees::{Tree, Trees, Wait, Write};
 use crate::vault::KeyId;
 
 /// The format that this program writes.
-const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 const FORMAT_KEY: &[u8] = b"format";
 const CHECK_KEY: &[u8] = b"check";
 const OPENINGS_KEY: &[u8] = b"openings";
+const HASHES_KEY: &[u8] = b"hashes";
+const TIDIED_KEY: &[u8] = b"tidied";
 const CHECK: &[u8] = b"towpath";
 
-/// Checks that format and key fit, sets a new store up, and returns the number of this opening.
-pub(crate) async fn open(trees: &impl Trees, sealer: &Sealer) -> Result<u64> {
+/// The entry that says how many syncs the database has seen; the home keeps it.
+pub(crate) const SYNCS_KEY: &[u8] = b"syncs";
+
+/// Checks that format and key fit, or sets a new store up. Returns the number of this opening, and
+/// the seal with the store's own hashes.
+pub(crate) async fn open(trees: &impl Trees, sealer: Sealer) -> Result<(u64, Sealer)> {
     match found(trees).await? {
         None => {
             refuse_entries_without_format(trees).await?;
-            trees.apply(first_writes(sealer)?, Wait::Durable).await?;
-            return Ok(1);
+            trees.apply(first_writes(&sealer)?, Wait::Durable).await?;
+            return Ok((1, sealer));
         }
-        Some(FORMAT | 1) => {}
+        Some(1..=FORMAT) => {}
         Some(found) if found > FORMAT => {
             return Err(Error::NewerFormat { found, known: FORMAT });
         }
@@ -30,25 +36,69 @@ pub(crate) async fn open(trees: &impl Trees, sealer: &Sealer) -> Result<u64> {
             return Err(Error::corrupt(Tree::Meta, FORMAT_KEY, reason));
         }
     }
+    check_key(trees, &sealer).await?;
+    migrate(trees, &sealer).await?;
+    let sealer = with_hashes(trees, sealer).await?;
+    let opening = opened(trees).await?.saturating_add(1);
+    trees.apply(vec![openings(opening)], Wait::Durable).await?;
+    Ok((opening, sealer))
+}
+
+/// Returns the seal of a store that is only looked at: nothing is counted or migrated.
+pub(crate) async fn look(trees: &impl Trees, sealer: Sealer) -> Result<(u32, Sealer)> {
+    let format = found(trees).await?;
+    let gone = || Error::corrupt(Tree::Meta, FORMAT_KEY, "it is gone");
+    match format.ok_or_else(gone)? {
+        found if found > FORMAT => Err(Error::NewerFormat { found, known: FORMAT }),
+        found => {
+            check_key(trees, &sealer).await?;
+            let sealer = if found < 3 { sealer } else { with_hashes(trees, sealer).await? };
+            Ok((found, sealer))
+        }
+    }
+}
+
+/// Returns how often the store was opened.
+pub(crate) async fn opened(trees: &impl Trees) -> Result<u64> {
+    Ok(number::<8>(trees, OPENINGS_KEY).await?.map_or(0, u64::from_be_bytes))
+}
+
+/// Returns when the store was last looked through for what is kept too long.
+pub(crate) async fn tidied(trees: &impl Trees) -> Result<Option<i64>> {
+    Ok(number::<8>(trees, TIDIED_KEY).await?.map(i64::from_be_bytes))
+}
+
+pub(crate) fn tidied_at(now: i64) -> Write {
+    Write::Put(Tree::Meta, TIDIED_KEY.to_vec(), now.to_be_bytes().to_vec())
+}
+
+async fn check_key(trees: &impl Trees, sealer: &Sealer) -> Result<()> {
     let check = key_check(trees).await?;
     if sealer.open(Tree::Meta, CHECK_KEY, &check)? != CHECK {
         return Err(Error::corrupt(Tree::Meta, CHECK_KEY, "the key check holds something else"));
     }
-    migrate(trees).await?;
-    let opening = number::<8>(trees, OPENINGS_KEY).await?.map_or(0, u64::from_be_bytes);
-    let opening = opening.saturating_add(1);
-    trees.apply(vec![openings(opening)], Wait::Durable).await?;
-    Ok(opening)
+    Ok(())
+}
+
+async fn with_hashes(trees: &impl Trees, sealer: Sealer) -> Result<Sealer> {
+    let corrupt = |reason| Error::corrupt(Tree::Meta, HASHES_KEY, reason);
+    let sealed = trees.get(Tree::Meta, HASHES_KEY).await?.ok_or_else(|| corrupt("it is gone"))?;
+    let hashes = sealer.open(Tree::Meta, HASHES_KEY, &sealed)?;
+    sealer.with_hashes(&hashes).ok_or_else(|| corrupt("it has an impossible length"))
 }
 
 /// Brings a store of an earlier format to this one, one step a format, each of which ends with the
 /// write of its format.
-async fn migrate(trees: &impl Trees) -> Result<()> {
+async fn migrate(trees: &impl Trees, sealer: &Sealer) -> Result<()> {
     if found(trees).await? == Some(1) {
         // The second format only adds: a journal, parked work, a history and a trail, which are
         // empty, and fields of dead letters that may be absent.
-        let format = Write::Put(Tree::Meta, FORMAT_KEY.to_vec(), 2_u32.to_be_bytes().to_vec());
-        trees.apply(vec![format], Wait::Durable).await?;
+        trees.apply(vec![format(2)], Wait::Durable).await?;
+    }
+    if found(trees).await? == Some(2) {
+        // The third format keeps the keys of its hashes, which were derived from the master key
+        // before, so that the master key can change.
+        trees.apply(vec![hashes(sealer)?, format(3)], Wait::Durable).await?;
     }
     Ok(())
 }
@@ -64,12 +114,23 @@ pub(crate) async fn wanted_key(trees: &impl Trees) -> Result<Option<KeyId>> {
 /// Returns the writes that set a new store up. The format comes last: without it the store is
 /// empty, so stopping in between does no harm.
 pub(crate) fn first_writes(sealer: &Sealer) -> Result<Vec<Write>> {
+    all_writes(sealer, FORMAT, 1)
+}
+
+/// Returns everything that a store of some format says about itself.
+pub(crate) fn all_writes(sealer: &Sealer, version: u32, opening: u64) -> Result<Vec<Write>> {
     let check = sealer.seal(Tree::Meta, CHECK_KEY, CHECK)?;
-    Ok(vec![
-        Write::Put(Tree::Meta, CHECK_KEY.to_vec(), check),
-        openings(1),
-        Write::Put(Tree::Meta, FORMAT_KEY.to_vec(), FORMAT.to_be_bytes().to_vec()),
-    ])
+    let check = Write::Put(Tree::Meta, CHECK_KEY.to_vec(), check);
+    Ok(vec![check, hashes(sealer)?, openings(opening), format(version)])
+}
+
+fn hashes(sealer: &Sealer) -> Result<Write> {
+    let sealed = sealer.seal(Tree::Meta, HASHES_KEY, &sealer.hashes())?;
+    Ok(Write::Put(Tree::Meta, HASHES_KEY.to_vec(), sealed))
+}
+
+fn format(version: u32) -> Write {
+    Write::Put(Tree::Meta, FORMAT_KEY.to_vec(), version.to_be_bytes().to_vec())
 }
 
 fn openings(opening: u64) -> Write {
@@ -110,10 +171,10 @@ mod tests {
 
     async fn opened_with(write: Write) -> Result<u64> {
         let trees = MemoryTrees::default();
-        let sealer = Sealer::new(&MasterKey::generate());
-        open(&trees, &sealer).await?;
+        let key = MasterKey::generate();
+        open(&trees, Sealer::new(&key)).await?;
         trees.apply(vec![write], Wait::Durable).await?;
-        open(&trees, &sealer).await
+        open(&trees, Sealer::new(&key)).await.map(|(opening, _)| opening)
     }
 
     #[tokio::test]
@@ -127,6 +188,8 @@ mod tests {
             put(CHECK_KEY, b""),
             put(OPENINGS_KEY, b"x"),
             Write::Delete(Tree::Meta, CHECK_KEY.into()),
+            put(HASHES_KEY, b""),
+            Write::Delete(Tree::Meta, HASHES_KEY.into()),
         ] {
             let error = opened_with(damage.clone()).await.unwrap_err();
             assert!(matches!(error, Error::Corrupt { tree: "meta", .. }), "{damage:?}: {error}");
@@ -139,7 +202,8 @@ mod tests {
         let trees = MemoryTrees::default();
         let entry = Write::Put(Tree::Heads, b"f".into(), b"x".into());
         trees.apply(vec![entry], Wait::Durable).await.unwrap();
-        let error = open(&trees, &Sealer::new(&MasterKey::generate())).await.unwrap_err();
+        let error = open(&trees, Sealer::new(&MasterKey::generate())).await;
+        let error = error.map(drop).unwrap_err();
         assert!(error.to_string().contains("meta, entry `format`"), "{error}");
     }
 }

@@ -9,15 +9,6 @@ use crate::protocol::{Core, unencodable};
 use crate::store::{Commit, Remembered, TrailBlock};
 use crate::trees::{Tree, Trees, Write};
 
-/// The snapshots that are kept of each flow's history.
-const SNAPSHOTS_KEPT: usize = 50;
-
-/// How long the trail of a flow goes back at most, in milliseconds: 30 days.
-const TRAIL_AGE: i64 = 30 * 24 * 3600 * 1000;
-
-/// How many bytes the trail of a flow has at most.
-const TRAIL_BYTES: u64 = 64 * 1024 * 1024;
-
 /// How many bytes the trail of each flow has, as far as this process has counted them.
 #[derive(Default)]
 pub(crate) struct TrailSizes(Mutex<HashMap<String, u64>>);
@@ -57,7 +48,7 @@ impl<T: Trees> Core<T> {
             let known = self.trees.keys(Tree::History, &layout::flow_prefix(flow)).await?;
             let is_older = |key: &[u8]| layout::split_commit(key).is_some_and(|it| it.0 < sequence);
             let known: Vec<_> = known.into_iter().filter(|key| is_older(key)).collect();
-            let too_many = (known.len() + 1).saturating_sub(SNAPSHOTS_KEPT);
+            let too_many = (known.len() + 1).saturating_sub(self.retention().history);
             let oldest = known.into_iter().take(too_many);
             past.obsolete.extend(oldest.map(|key| Write::Delete(Tree::History, key)));
         }
@@ -84,6 +75,7 @@ impl<T: Trees> Core<T> {
             }
         };
         bytes = bytes.saturating_add(len);
+        let kept = self.retention();
         let mut gone = Vec::new();
         let mut from = prefix.clone();
         while let Some(key) = self.trees.next(Tree::Trail, &from).await? {
@@ -92,7 +84,7 @@ impl<T: Trees> Core<T> {
             }
             let (_, at, len) = trail_place(&key)?;
             // A clock that was set back makes no block too old.
-            if bytes <= TRAIL_BYTES && now.saturating_sub(at) <= TRAIL_AGE {
+            if bytes <= kept.trail_bytes && now.saturating_sub(at) <= kept.trail_millis() {
                 break;
             }
             bytes = bytes.saturating_sub(u64::from(len));
@@ -135,7 +127,7 @@ impl<T: Trees> Core<T> {
             let (StoredCause { at, what }, snapshot) =
                 layout::split(&plain).ok_or_else(|| corrupt("the entry does not parse"))?;
             found.push(Remembered { sequence, at, cause: what, snapshot: snapshot.to_vec() });
-            if found.len() == SNAPSHOTS_KEPT {
+            if found.len() == self.retention().history {
                 break;
             }
         }

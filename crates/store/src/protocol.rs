@@ -23,9 +23,7 @@ use crate::store::{
     Lease, Parked, Remembered, RunLine, Seen, Store, TrailBlock,
 };
 use crate::trees::{Tree, Trees, Wait, Write};
-
-/// The lines that are kept of each flow's runs.
-const RUNS_KEPT: usize = 100;
+use crate::upkeep::Retention;
 
 /// A home of the store, as a caller holds it.
 pub(crate) trait Home: Send + Sync + 'static {
@@ -39,6 +37,7 @@ pub(crate) struct Core<T> {
     pub(crate) sealer: Sealer,
     pub(crate) trail_sizes: TrailSizes,
     opening: u64,
+    retention: Mutex<Retention>,
     flows: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Committer>>>>,
 }
 
@@ -56,14 +55,30 @@ impl<T: Trees> Core<T> {
     /// Opens the trees: checks format and key, or sets a new store up.
     pub(crate) async fn open(trees: T, sealer: Sealer) -> Result<Self> {
         trees.at("store.opened");
-        let opening = format::open(&trees, &sealer).await?;
+        let (opening, sealer) = format::open(&trees, sealer).await?;
         trees.at("store.counted");
         Ok(Self::opened(trees, sealer, opening))
     }
 
     /// Takes trees whose format and key were checked.
     pub(crate) fn opened(trees: T, sealer: Sealer, opening: u64) -> Self {
-        Self { trees, sealer, trail_sizes: TrailSizes::default(), opening, flows: Mutex::default() }
+        Self {
+            trees,
+            sealer,
+            trail_sizes: TrailSizes::default(),
+            opening,
+            retention: Mutex::default(),
+            flows: Mutex::default(),
+        }
+    }
+
+    /// How long things are kept that nothing depends on.
+    pub(crate) fn retention(&self) -> Retention {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_retention(&self, retention: Retention) {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
     }
 
     pub(crate) fn committer(&self, flow: &str) -> Arc<tokio::sync::Mutex<Committer>> {
@@ -153,7 +168,7 @@ impl<T: Trees> Core<T> {
 
     /// Returns the deletions of what crashed commits left: entries above the tip, and entries
     /// that the tip made obsolete but did not come to delete.
-    async fn leftovers(&self, flow: &str, tip: Tip) -> Result<(Kept, Vec<Write>)> {
+    pub(crate) async fn leftovers(&self, flow: &str, tip: Tip) -> Result<(Kept, Vec<Write>)> {
         let (kept, blocks) = self.kept(flow, tip.seen_from..=tip.sequence).await?;
         let blocks = blocks.into_iter().map(|key| Write::Delete(Tree::Seen, key));
         let mut gone: Vec<Write> = blocks.collect();
@@ -171,7 +186,7 @@ impl<T: Trees> Core<T> {
         if let Err(at) = keys.binary_search(&key) {
             keys.insert(at, key.clone());
         }
-        keys.truncate(keys.len().saturating_sub(RUNS_KEPT));
+        keys.truncate(keys.len().saturating_sub(self.retention().runs));
         let mut writes = vec![Write::Put(Tree::Runs, key, line)];
         writes.extend(keys.into_iter().map(|key| Write::Delete(Tree::Runs, key)));
         self.trees.apply(writes, Wait::Visible).await?;

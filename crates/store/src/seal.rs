@@ -10,6 +10,7 @@ use crate::vault::{KeyId, MasterKey};
 const FORMAT: u8 = 1;
 const ID_LEN: usize = 8;
 const NONCE_LEN: usize = 24;
+const KEY_LEN: usize = 32;
 
 /// Seals and opens entries with keys derived from the master key.
 ///
@@ -18,8 +19,8 @@ const NONCE_LEN: usize = 24;
 pub(crate) struct Sealer {
     id: KeyId,
     cipher: XChaCha20Poly1305,
-    hash_key: [u8; 32],
-    check_key: [u8; 32],
+    hash_key: [u8; KEY_LEN],
+    check_key: [u8; KEY_LEN],
 }
 
 impl Sealer {
@@ -30,6 +31,23 @@ impl Sealer {
             hash_key: key.derive("towpath store v1: keyed hashes"),
             check_key: key.derive("towpath store v1: block checks"),
         }
+    }
+
+    /// The same seal with the hashes of a store that was made under another key.
+    pub(crate) fn with_hashes(self, hashes: &[u8]) -> Option<Self> {
+        let (hash_key, check_key) = hashes.split_at_checked(KEY_LEN)?;
+        let (hash_key, check_key) = (hash_key.try_into().ok()?, check_key.try_into().ok()?);
+        Some(Self { hash_key, check_key, ..self })
+    }
+
+    /// The keys of all hashes, which a store keeps when its master key changes.
+    pub(crate) fn hashes(&self) -> Vec<u8> {
+        [self.hash_key, self.check_key].concat()
+    }
+
+    /// The id of the key that seals.
+    pub(crate) const fn id(&self) -> KeyId {
+        self.id
     }
 
     pub(crate) fn seal(&self, tree: Tree, key: &[u8], plain: &[u8]) -> Result<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! The store in a sled database: the embedded home, held by one process at a time.
 //!
-//! Its folder holds the database (`sled/`), large values (`blobs/`) and who opened it last
-//! (`holder`).
+//! Its folder holds the database (`sled/`), large values (`blobs/`), how many syncs it has seen
+//! (`mark`), who opened it last (`holder`) and what whoever has it open keeps locked (`lock`).
 
 mod opening;
 
@@ -14,14 +14,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::opening::{DATABASE, database_file, failed, open_database};
+pub(crate) use self::opening::{Lock, exists, holder};
 use crate::blobs::Blobs;
 pub use crate::disk::Durability;
 use crate::disk::{BlobName, Disk, Ordered};
 use crate::error::{Error, Result};
+use crate::guard::guarded;
 use crate::points::At;
 use crate::protocol::{Core, Home};
 use crate::seal::Sealer;
 use crate::trees::{Entry, Part, Tree, Trees, Wait, Write};
+use crate::upkeep::mark::Mark;
+use crate::upkeep::swap;
 use crate::vault::{KeyFile, MasterKey};
 use crate::{files, format, layout};
 
@@ -65,13 +69,28 @@ impl SledStore {
         let SledOptions { path, key, durability } = options;
         let sealer = Sealer::new(key);
         let trees = SledTrees::open(path, durability, at).await?;
-        Ok(Self { core: Arc::new(Core::open(trees, sealer).await?) })
+        Self::of(trees, sealer).await
+    }
+
+    /// Takes trees that are open: checks format and key, and clears up.
+    pub(crate) async fn of(trees: SledTrees, sealer: Sealer) -> Result<Self> {
+        let core = Core::open(trees, sealer).await?;
+        // Only now: a newer format may name its files otherwise.
+        let ordered = Arc::clone(&core.trees.0);
+        blocking("clear up", move || ordered.disk.clear_up()).await?;
+        Ok(Self { core: Arc::new(core) })
+    }
+
+    /// The folder of the store.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.core.trees.folder()
     }
 
     /// Says whether there is a store in the folder.
     #[must_use]
     pub fn exists(path: &Path) -> bool {
-        database_file(path).exists()
+        exists(path)
     }
 
     /// Returns the key from its file for the store in a folder; makes the file only if there is
@@ -106,8 +125,22 @@ pub(crate) struct SledTrees(Arc<Ordered<SledDisk>>);
 
 impl SledTrees {
     async fn open(path: PathBuf, durability: Durability, at: Option<At>) -> Result<Self> {
-        let disk = blocking("open", move || SledDisk::open(&path, at)).await?;
-        Ok(Self(Arc::new(Ordered::new(disk, durability))))
+        let disk = move || SledDisk::open(&path, Arc::new(Lock::take(&path)?), at);
+        let disk = blocking("open", disk).await?;
+        let syncs = disk.syncs()?;
+        Ok(Self(Arc::new(Ordered::new(disk, durability, syncs))))
+    }
+
+    /// Opens a database whose folder this process has locked.
+    pub(crate) async fn open_locked(path: PathBuf, lock: Arc<Lock>) -> Result<Self> {
+        let disk = blocking("open", move || SledDisk::open(&path, lock, None)).await?;
+        let syncs = disk.syncs()?;
+        Ok(Self(Arc::new(Ordered::new(disk, Durability::Full, syncs))))
+    }
+
+    /// The folder of the store.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0.disk.folder
     }
 }
 
@@ -125,7 +158,7 @@ impl Trees for SledTrees {
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if tree != Tree::Seen
-            && let Some(value) = self.0.disk.get_inline(tree, key)?
+            && let Some(value) = guarded("read", || self.0.disk.get_inline(tree, key))?
         {
             return Ok(value);
         }
@@ -161,13 +194,15 @@ impl Trees for SledTrees {
     }
 
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {
-        let next = self.0.disk.tree(tree).range(from..).keys().next().transpose();
-        Ok(next.map_err(|error| failed("read", &error))?.map(|key| key.to_vec()))
+        let next = || self.0.disk.tree(tree).range(from..).keys().next().transpose();
+        let next = guarded("read", || next().map_err(|error| failed("read", &error)))?;
+        Ok(next.map(|key| key.to_vec()))
     }
 
     async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
-        let last = self.0.disk.tree(tree).scan_prefix(prefix).keys().next_back().transpose();
-        Ok(last.map_err(|error| failed("read", &error))?.map(|key| key.to_vec()))
+        let last = || self.0.disk.tree(tree).scan_prefix(prefix).keys().next_back().transpose();
+        let last = guarded("read", || last().map_err(|error| failed("read", &error)))?;
+        Ok(last.map(|key| key.to_vec()))
     }
 
     async fn apply(&self, writes: Vec<Write>, wait: Wait) -> Result<()> {
@@ -182,18 +217,25 @@ impl Trees for SledTrees {
 
 /// An open database with its own descriptor for syncing.
 struct SledDisk {
+    folder: PathBuf,
     db: ::sled::Db,
     trees: BTreeMap<Tree, ::sled::Tree>,
     /// sled's flush calls `sync_file_range` on Linux, which does not make data durable.
     file: File,
     file_path: PathBuf,
     blobs: Blobs,
+    mark: Mark,
     at: Option<At>,
+    /// Let go of last.
+    lock: Arc<Lock>,
 }
 
+/// What stays free on the disk: the database grows by half a megabyte at a time, and what fails
+/// inside it fails until a restart.
+const RESERVE: u64 = 4 * 1024 * 1024;
+
 impl SledDisk {
-    fn open(path: &Path, at: Option<At>) -> Result<Self> {
-        files::create_folder(path)?;
+    fn open(path: &Path, lock: Arc<Lock>, at: Option<At>) -> Result<Self> {
         let db = open_database(path)?;
         let open_tree =
             |tree: Tree| db.open_tree(tree.name()).map_err(|error| failed("open a tree", &error));
@@ -203,12 +245,29 @@ impl SledDisk {
         let file = File::options().read(true).write(true).open(&file_path);
         let file = file.map_err(|error| Error::io("open", &file_path, error))?;
         let blobs = Blobs::new(path.join("blobs"));
-        let disk = Self { db, trees, file, file_path, blobs, at };
-        disk.blobs.sweep(|| disk.blobs_named())?;
+        let mark = Mark::new(path);
+        let folder = path.to_owned();
+        let disk = Self { folder, db, trees, file, file_path, blobs, mark, at, lock };
+        disk.mark.check(disk.syncs()?)?;
         // The names of files that the database made must be as durable as the data in them.
         files::sync_folder(&path.join(DATABASE))?;
         files::sync_folder(path)?;
         Ok(disk)
+    }
+
+    /// Removes what nothing needs now that the store is open.
+    fn clear_up(&self) -> Result<()> {
+        if self.lock.found == swap::Found::Done {
+            swap::forget_old(&self.folder)?;
+        }
+        self.blobs.sweep(|| self.blobs_named())
+    }
+
+    /// How many syncs the database has seen.
+    fn syncs(&self) -> Result<u64> {
+        let Some(bytes) = self.get(Tree::Meta, format::SYNCS_KEY)? else { return Ok(0) };
+        let number = bytes.try_into().map(u64::from_be_bytes);
+        number.map_err(|_| Error::corrupt(Tree::Meta, format::SYNCS_KEY, "it is not a number"))
     }
 
     fn tree(&self, tree: Tree) -> &::sled::Tree {
@@ -334,6 +393,28 @@ impl Disk for SledDisk {
         Ok(orphans)
     }
 
+    fn room(&self, bytes: usize) -> Result<()> {
+        // Where nobody can tell how much is free, the database's own error has to do.
+        let Ok(left) = fs2::available_space(&self.folder) else { return Ok(()) };
+        if left < RESERVE.saturating_add(bytes as u64 * 2) {
+            return Err(Error::Full { path: self.folder.clone(), left });
+        }
+        Ok(())
+    }
+
+    fn count(&self, sync: u64) -> Result<()> {
+        let value = Value::Inline(&sync.to_be_bytes()).encode();
+        let counted = self.tree(Tree::Meta).insert(format::SYNCS_KEY, value);
+        counted.map(drop).map_err(|error| failed("write", &error))
+    }
+
+    fn mark(&self, sync: u64) {
+        // A mark that stays behind misses less; it is never wrong.
+        if let Err(error) = self.mark.set(sync) {
+            tracing::warn!(%error, "the mark of the store was not renewed");
+        }
+    }
+
     fn flush(&self) -> Result<()> {
         self.db.flush().map(drop).map_err(|error| failed("flush", &error))
     }
@@ -383,12 +464,12 @@ impl<'a> Value<'a> {
 }
 
 /// Runs what may wait for the disk off the reactor's threads, to its end.
-async fn blocking<R: Send + 'static>(
+pub(crate) async fn blocking<R: Send + 'static>(
     doing: &'static str,
     work: impl FnOnce() -> Result<R> + Send + 'static,
 ) -> Result<R> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        let reason = if error.is_panic() { "it gave up on its files" } else { "it was stopped" };
-        Err(Error::Database { doing, reason: reason.to_owned() })
-    })
+    let work = move || guarded(doing, work);
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Error::Database { doing, reason: "it was stopped".to_owned() }))
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::Result;
 
 /// A kind of entry; a home keeps each in a tree of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Tree {
     /// Format, key check and number of openings.
     Meta,

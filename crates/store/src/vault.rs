@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -76,13 +76,10 @@ impl MasterKey {
     }
 
     fn create(path: &Path) -> Result<KeyFile> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = files::folder_of(path);
         files::create_folder(folder)?;
         let key = Self::generate();
-        let temporary = temporary_beside(path);
+        let temporary = files::temporary_beside(path);
         files::write_new(&temporary, format!("{}\n", key.to_base64()).as_bytes())?;
         // A link, not a rename: it never puts a second key in the place of one that another
         // process made and already uses.
@@ -98,6 +95,14 @@ impl MasterKey {
             }
             Err(error) => Err(Error::io("create the key file", path, error)),
         }
+    }
+
+    /// Writes the key into a new file for its owner alone; one that is there is an error.
+    pub fn write_new(&self, path: &Path) -> Result<()> {
+        let folder = files::folder_of(path);
+        files::create_folder(folder)?;
+        files::write_new(path, format!("{}\n", self.to_base64()).as_bytes())?;
+        files::sync_folder(folder)
     }
 
     /// Returns the key's name.
@@ -119,13 +124,6 @@ impl MasterKey {
     fn to_base64(&self) -> String {
         BASE64_STANDARD.encode(self.0.expose_secret())
     }
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    let random: [u8; 8] = Generate::generate();
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", layout::hex(&random)));
-    name.into()
 }
 
 impl Clone for MasterKey {

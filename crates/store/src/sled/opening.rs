@@ -1,11 +1,14 @@
 //! How the database is opened: its options, who holds it, and what keeps it from opening.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::files;
+use crate::upkeep::{mark, swap};
 
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -18,6 +21,69 @@ pub(super) const DATABASE: &str = "sled";
 pub(super) fn database_file(path: &Path) -> PathBuf {
     path.join(DATABASE).join("db")
 }
+
+/// Says whether there is a store in a folder: also one whose moving was cut off, and one that lost
+/// its database.
+pub(crate) fn exists(path: &Path) -> bool {
+    database_file(path).exists() || swap::is_decided(path) || path.join(mark::MARK).exists()
+}
+
+/// The right to a store's folder, across everything that takes the database's place.
+///
+/// It ends when it is dropped, and with the process.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    /// What was found of a compaction or a restore.
+    pub(crate) found: swap::Found,
+}
+
+impl Lock {
+    /// Takes the folder, and ends or undoes what was cut off there.
+    pub(crate) fn take(path: &Path) -> Result<Self> {
+        files::create_folder(path)?;
+        let name = path.join(LOCK);
+        let file = files::open_or_new(&name).map_err(|error| Error::disk("open", &name, error))?;
+        let own = format!("process {}", std::process::id());
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A store that this process has just closed lets go in a moment.
+                Err(TryLockError::WouldBlock) if tries < 200 && holder(path) == own => {
+                    tries += 1;
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Locked { path: path.to_owned(), holder: holder(path) });
+                }
+                // Where files cannot be locked the database's own lock has to do.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    break;
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::disk("lock", name, error)),
+            }
+        }
+        let process = std::process::id().to_string();
+        let holder = path.join(HOLDER);
+        fs::write(&holder, process).map_err(|error| Error::disk("write", holder, error))?;
+        let found = swap::finish(path)?;
+        match found {
+            swap::Found::Nothing => {}
+            swap::Found::Undone => tracing::warn!(
+                store = %path.display(),
+                "a compaction or restore that was cut off was undone; the store is as it was"
+            ),
+            swap::Found::Done => tracing::warn!(
+                store = %path.display(),
+                "a compaction or restore that was cut off was ended; the new store is in its place"
+            ),
+        }
+        Ok(Self { _file: file, found })
+    }
+}
+
+const LOCK: &str = "lock";
 
 pub(super) fn open_database(path: &Path) -> Result<::sled::Db> {
     let database = path.join(DATABASE);
@@ -37,11 +103,7 @@ pub(super) fn open_database(path: &Path) -> Result<::sled::Db> {
         }
         opened => opened,
     };
-    let db = opened.map_err(|error| failed("open", &error))?;
-    let process = std::process::id().to_string();
-    let holder = path.join(HOLDER);
-    fs::write(&holder, process).map_err(|error| Error::io("write", holder, error))?;
-    Ok(db)
+    opened.map_err(|error| failed("open", &error))
 }
 
 /// sled lets go of a database a moment after its last handle is dropped, on threads of its own: what
@@ -61,7 +123,7 @@ fn open_once_closed(config: &::sled::Config, path: &Path) -> ::sled::Result<::sl
 
 const HOLDER: &str = "holder";
 
-fn holder(path: &Path) -> String {
+pub(crate) fn holder(path: &Path) -> String {
     let process = fs::read_to_string(path.join(HOLDER)).ok();
     let process = process.and_then(|process| process.trim().parse::<u32>().ok());
     process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))

@@ -56,6 +56,11 @@ pub(crate) fn decide(folder: &Path) -> Result<()> {
     files::sync_folder(folder)
 }
 
+/// Says whether a fresh store is whole and on its way to its place.
+pub(crate) fn is_decided(folder: &Path) -> bool {
+    fresh(folder).join(WHOLE).exists()
+}
+
 /// What an opening found of a compaction or a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
