@@ -46,7 +46,7 @@ fn list(names: &[&str]) -> Option<String> {
 pub(crate) fn quiet_caught_panics() {
     let announce = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        if !mapping::catches_panics() {
+        if !mapping::catches_panics() && !store::catches_panics() {
             announce(panic);
         }
     }));
