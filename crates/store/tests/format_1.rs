@@ -91,11 +91,8 @@ async fn it_can_be_compacted_and_get_a_new_key() {
     let folder = tempfile::tempdir().unwrap();
     copied(folder.path());
     let (old, new) = (key(), MasterKey::generate());
-    let options = |key| SledOptions {
-        path: folder.path().to_owned(),
-        key,
-        durability: Durability::Full,
-    };
+    let options =
+        |key| SledOptions { path: folder.path().to_owned(), key, durability: Durability::Full };
     upkeep::compact(options(&old), Some(&new), &|_, _| {}).await.unwrap();
     let refused = SledStore::open(options(&old)).await.map(drop);
     assert!(matches!(refused, Err(Error::WrongKey { .. })), "{refused:?}");
