@@ -115,11 +115,15 @@ fn fields_that_no_message_has() {
             "TP0145 var: `$flow` has no `var` (did you mean `vars`?)",
         ]
     );
+    assert_eq!(
+        when("$map(data.phones, function($p) { $p.numbr })"),
+        ["TP0145 numbr: `data.phones` has no `numbr` (did you mean `number`?)"]
+    );
     for fine in [
         "data.phones[0].row.custom.x.y & data.phones.row.phones.row.any.z",
         "$flow.vars.x & $flow.name & $fields.mail",
         "data.phones.{ \"n\": number }.x",
-        "$lookup(data, \"x\").y & data.*.z & $map(data.phones, function($p) { $p.x })",
+        "$lookup(data, \"x\").y & data.*.z & $map(data.phones, function($p) { $p.number })",
         "($p := data.phones; $p.number)",
         "data.phones.(number & $$.data.name & $.of)",
     ] {
