@@ -58,7 +58,8 @@ pub(crate) async fn page(
     let unmapped = context.unmapped.page(place).await?;
     let mut tries = Tries::new(Retry::default(), place, &*context.clock, &*context.watch);
     let (page, date) = loop {
-        let asked = context.clock.now();
+        // A system that dates changes in whole seconds dates what follows now as early as that.
+        let asked = Timestamp::from_secs(context.clock.now().secs());
         let (api, observed) = context.trigger_api.observed();
         match context.flow.trigger.trigger.poll(&api, &scan).await {
             Ok(page) => break (page, observed.date().unwrap_or(asked)),
