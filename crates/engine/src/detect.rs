@@ -175,6 +175,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::horizon::Horizon;
 
     fn page(
         store: &dyn Store,
@@ -243,9 +244,9 @@ mod tests {
         let records = [("old", 10, 1), ("edge", 40, 1), ("new", 100, 1), ("future", 9000, 1)];
         let found = table.detect(&store, page(&store, &records, 0, 1));
         assert_eq!(found.newest, Some(Timestamp::from_secs(9000)));
-        let left = table.prune(Timestamp::from_secs(40)).unwrap();
+        let left = table.prune(&Horizon::at(Timestamp::from_secs(40))).unwrap();
         assert_eq!(left.iter().map(|shard| shard.len()).sum::<usize>(), 3);
-        assert_eq!(table.prune(Timestamp::from_secs(40)), None);
+        assert_eq!(table.prune(&Horizon::at(Timestamp::from_secs(40))), None);
         let again = table.detect(&store, page(&store, &records, 40, 2));
         assert!(again.emitted.is_empty() && again.seen.is_empty());
     }
@@ -260,7 +261,7 @@ mod tests {
         };
         let mut table = SeenTable::default();
         assert_eq!(emitted(&table.detect(&store, unversioned())), ["a"]);
-        assert_eq!(table.prune(Timestamp::from_secs(1_000)), None);
+        assert_eq!(table.prune(&Horizon::at(Timestamp::from_secs(1_000))), None);
         assert!(table.detect(&store, unversioned()).emitted.is_empty());
     }
 }

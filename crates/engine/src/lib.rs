@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod fetch;
 mod handle;
+mod horizon;
 mod limits;
 mod points;
 mod recall;

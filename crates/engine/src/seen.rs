@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use connector::Timestamp;
 use store::Seen;
+
+use crate::horizon::Horizon;
 
 /// The version of a record whose system tells none.
 pub(crate) const UNVERSIONED: i64 = i64::MIN;
@@ -132,11 +133,11 @@ impl SeenTable {
         old
     }
 
-    /// Removes the entries below `horizon`; gives what is left if anything went.
+    /// Removes the entries that `horizon` does not keep; gives what is left if anything went.
     ///
-    /// Versions are compared, never a clock. What has no version stays: every scan shows it.
-    pub(crate) fn prune(&mut self, horizon: Timestamp) -> Option<Vec<Shard>> {
-        let stays = |seen: &Seen| seen.version == UNVERSIONED || seen.version >= horizon.millis();
+    /// Versions are compared, never a clock.
+    pub(crate) fn prune(&mut self, horizon: &Horizon) -> Option<Vec<Shard>> {
+        let stays = |seen: &Seen| horizon.keeps(seen.version);
         let before = self.len;
         self.merge(0..SHARDS);
         for shard in &mut self.shards {

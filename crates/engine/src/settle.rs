@@ -1,9 +1,10 @@
 //! One atomic commit a page, after its last message is settled. Nobody else moves a snapshot.
 
-use connector::{Changes, Timestamp};
+use connector::Changes;
 use store::{Commit, Counts, ParkedChange, SeenChange};
 
 use crate::deliver::Settled;
+use crate::horizon::Horizon;
 use crate::run::{InFlight, Run};
 use crate::seen::is_worth_writing_anew;
 use crate::snapshot::Snapshot;
@@ -100,6 +101,8 @@ impl Run {
         } else {
             part.scan = None;
             part.last_updated = page.scan.result(part.last_updated);
+            part.newest =
+                part.newest.max(page.scan.newest).filter(|it| Some(*it) > part.last_updated);
             // A partition without records is read whole at every poll anyway.
             let sweeps = self.context.flow.trigger.trigger.changes() == Changes::Both;
             if sweeps && part.last_updated.is_some() {
@@ -131,7 +134,7 @@ impl Run {
         let Some(seen) = self.seen.as_mut().filter(|seen| seen.is_whole()) else {
             return unchanged(page);
         };
-        let rewritten = horizon.and_then(|horizon| seen.prune(horizon)).or_else(|| {
+        let rewritten = horizon.and_then(|horizon| seen.prune(&horizon)).or_else(|| {
             let live = seen.len() as u64;
             let anew = outgrown || is_worth_writing_anew(stored, appended, live);
             (complete && anew).then(|| seen.compact())
@@ -142,17 +145,12 @@ impl Run {
         }
     }
 
-    /// Below which version seen entries may go, at the end of a scan by timestamps.
-    fn prunable(
-        &self,
-        listed: &[String],
-        page: &InFlight,
-        snapshot: &Snapshot,
-    ) -> Option<Timestamp> {
+    /// Which seen entries may go, at the end of a scan by timestamps.
+    fn prunable(&self, listed: &[String], page: &InFlight, snapshot: &Snapshot) -> Option<Horizon> {
         let trigger = &self.context.flow.trigger;
         let by_time = trigger.trigger.changes() == Changes::Timestamps;
         let complete = page.scan.cursor.is_none();
-        (by_time && complete).then(|| snapshot.horizon(listed, trigger.overlap)).flatten()
+        (by_time && complete).then(|| Horizon::of(snapshot, listed, trigger.overlap)).flatten()
     }
 }
 

@@ -43,6 +43,10 @@ pub struct Partition {
     /// Everything up to here was settled by complete scans.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_updated: Option<Timestamp>,
+    /// The highest version that was settled, if it is later than `lastUpdated`: what is dated
+    /// behind the system's own time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub newest: Option<Timestamp>,
     /// When the last complete full scan began, by our clock.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_sweep: Option<Timestamp>,

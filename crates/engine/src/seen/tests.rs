@@ -1,5 +1,6 @@
 //! The table against a plain one, what it holds on to, and when it is written anew.
 
+use connector::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
@@ -94,7 +95,7 @@ impl Both {
                 self.finish();
                 let before = self.plain.len();
                 self.plain.retain(|_, it| it.version == UNVERSIONED || it.version >= horizon);
-                let left = self.table.prune(Timestamp::from_millis(horizon));
+                let left = self.table.prune(&Horizon::at(Timestamp::from_millis(horizon)));
                 assert_eq!(left.is_some(), self.plain.len() < before);
                 self.end_of_scan(left);
             }
@@ -203,7 +204,7 @@ fn a_large_table_takes_little_more_than_its_entries() {
     assert!(held <= 200_000 * 40 * 5 / 4, "while it is read, the table takes {held} bytes");
     let mut table = loading.table();
     fits(&table, 200_000);
-    assert!(table.prune(Timestamp::from_millis(2)).is_some());
+    assert!(table.prune(&Horizon::at(Timestamp::from_millis(2))).is_some());
     fits(&table, 0);
 }
 
