@@ -1,0 +1,92 @@
+//! One process: a runtime of a single thread, an engine, and what ends it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector::{Clock, Timestamp};
+use engine::{Engine, Options, Report, Stop};
+use flow::Flow;
+
+use crate::scripted;
+use crate::witness::{Points, Witness};
+use crate::world::{Ends, World, lock, with};
+
+/// The engine's clock: time passes when nobody has anything to do, and it may jump.
+struct Turned;
+
+#[async_trait]
+impl Clock for Turned {
+    fn now(&self) -> Timestamp {
+        with(|world| Timestamp::from_millis(world.now() + world.ahead))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// Runs the flow so often in one process; `None` is one that died.
+pub(crate) fn run(
+    world: &Arc<Mutex<World>>,
+    flow: &Arc<Flow>,
+    times: usize,
+    ends: Ends,
+) -> Option<Report> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.unwrap();
+    let done = runtime.block_on(async {
+        let (store, death) = begin(world, ends).await;
+        let connector = scripted::connector();
+        let account =
+            connector.account("simulated", Some("http://127.0.0.1:9"), BTreeMap::new()).unwrap();
+        let account = engine::Account { account, limits: BTreeMap::new() };
+        let engine = Engine::inline(Options {
+            connectors: vec![connector],
+            accounts: [("simulated".to_owned(), account)].into(),
+            store: Arc::new(Witness(store)),
+            clock: Arc::new(Turned),
+        });
+        let runs = async {
+            let mut report = None;
+            for _ in 0..times {
+                let (stopper, stop) = Stop::new(Duration::from_secs(30));
+                lock(world).ends.stopper = Some(stopper);
+                report = Some(engine.run(flow, stop, Arc::new(Points)).await);
+            }
+            report
+        };
+        tokio::select! {
+            biased;
+            () = death.notified() => None,
+            report = runs => report,
+        }
+    });
+    let passed = runtime.block_on(async { lock(world).now() });
+    drop(runtime);
+    let mut world = lock(world);
+    world.base = passed;
+    world.started = None;
+    if world.dead { None } else { done }
+}
+
+/// A new process opens what the last one left.
+async fn begin(
+    world: &Arc<Mutex<World>>,
+    ends: Ends,
+) -> (Arc<store::MemoryStore>, Arc<tokio::sync::Notify>) {
+    let left = lock(world).store.clone();
+    let store = left.reopen().await.unwrap();
+    let mut world = lock(world);
+    store.crash_after(world.fails_after);
+    world.store = store.clone();
+    world.started = Some(tokio::time::Instant::now());
+    world.points = 0;
+    world.dead = false;
+    world.death = Arc::default();
+    world.ends = ends;
+    world.note("begins", 0, 0);
+    (Arc::new(store), world.death.clone())
+}

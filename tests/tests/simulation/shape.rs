@@ -1,0 +1,148 @@
+//! What a seed's world is like: its flow, its systems, how often what goes wrong.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector::Changes;
+use flow::Flow;
+
+use crate::numbers::Numbers;
+use crate::scripted;
+
+/// How the steps hang together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Steps {
+    One,
+    /// The second behind the first.
+    Chain,
+    /// Both behind the trigger.
+    Fork,
+}
+
+/// What does not change within a story.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) changes: Changes,
+    /// None is a trigger without partitions.
+    pub(crate) partitions: usize,
+    /// Records of each partition.
+    pub(crate) keys: u32,
+    pub(crate) page: usize,
+    pub(crate) window: usize,
+    pub(crate) steps: Steps,
+    /// The first step has a condition.
+    pub(crate) filters: bool,
+    pub(crate) batch: usize,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) overlap: Duration,
+    /// Values that this divides are refused for good; 0 refuses none.
+    pub(crate) refuses: i64,
+    /// Whether the system's answers tell its own time.
+    pub(crate) dates: bool,
+}
+
+/// Values that this divides do not pass the condition.
+pub(crate) const FILTERED: i64 = 5;
+
+/// How often what is asked for a full scan again, where timestamps do not show all.
+pub(crate) const SWEEP: Duration = Duration::from_secs(3_600);
+
+impl Shape {
+    pub(crate) fn of(numbers: &mut Numbers) -> Self {
+        let kinds = [Changes::Timestamps, Changes::Timestamps, Changes::Content, Changes::Both];
+        Self {
+            changes: numbers.one_of(&kinds),
+            partitions: numbers.one_of(&[0, 0, 1, 2, 3]),
+            keys: numbers.one_of(&[1, 2, 4, 7, 12]),
+            page: numbers.one_of(&[1, 2, 3, 5]),
+            window: numbers.one_of(&[1, 2, 4]),
+            steps: numbers.one_of(&[Steps::One, Steps::One, Steps::Chain, Steps::Fork]),
+            filters: numbers.below(6) == 0,
+            batch: numbers.one_of(&[1, 2, 3, 100]),
+            concurrency: numbers.one_of(&[None, Some(1), Some(2)]),
+            overlap: Duration::from_secs(numbers.one_of(&[0, 1, 60])),
+            refuses: numbers.one_of(&[0, 0, 7, 11]),
+            dates: numbers.below(4) > 0,
+        }
+    }
+
+    /// The flow; flows that differ in numbers alone are checked once a thread.
+    pub(crate) fn flow(&self) -> Arc<Flow> {
+        thread_local! {
+            static CHECKED: std::cell::RefCell<HashMap<String, Flow>> = std::cell::RefCell::default();
+        }
+        let text = self.text();
+        let mut flow = CHECKED.with_borrow_mut(|checked| {
+            let made = || {
+                let connectors = [scripted::connector()];
+                let context = flow::Context { connectors: &connectors, config: None };
+                let (flow, findings) = flow::check("simulated.yaml", &text, &context);
+                flow.unwrap_or_else(|| panic!("{findings:#?}\n{text}"))
+            };
+            checked.entry(text.clone()).or_insert_with(made).clone()
+        });
+        flow.window = NonZeroUsize::new(self.window).unwrap();
+        flow.trigger.overlap = self.overlap;
+        for step in &mut flow.steps {
+            step.batch = NonZeroUsize::new(self.batch).unwrap();
+            step.concurrency = self.concurrency.and_then(NonZeroUsize::new);
+        }
+        Arc::new(flow)
+    }
+
+    fn text(&self) -> String {
+        let trigger = match self.changes {
+            Changes::Timestamps => "timestamps",
+            Changes::Content => "contents",
+            Changes::Both | Changes::None => "both",
+        };
+        let sweep = if self.changes == Changes::Both { "  sweep: 1h\n" } else { "" };
+        let when = if self.filters { "    when: data.value % 5 != 0\n" } else { "" };
+        let step = |at: usize, more: &str| {
+            format!(
+                "  - id: step{at}\n    use: simulated.write\n    account: simulated\n{more}    \
+                 fields: {{ at: {at}, idempotent: true, skipTransformation: true }}\n"
+            )
+        };
+        let steps = match self.steps {
+            Steps::One => step(0, when),
+            Steps::Chain => step(0, when) + &step(1, ""),
+            Steps::Fork => step(0, when) + &step(1, "    after: trigger\n"),
+        };
+        format!(
+            "flow: simulated\ntrigger:\n  use: simulated.{trigger}\n  account: simulated\n{sweep}  \
+             fields: {{ skipTransformation: true }}\nsteps:\n{steps}"
+        )
+    }
+
+    /// How many steps there are.
+    pub(crate) const fn width(&self) -> usize {
+        match self.steps {
+            Steps::One => 1,
+            Steps::Chain | Steps::Fork => 2,
+        }
+    }
+
+    /// The steps that come to a message first.
+    pub(crate) const fn first(&self) -> &'static [usize] {
+        match self.steps {
+            Steps::One | Steps::Chain => &[0],
+            Steps::Fork => &[0, 1],
+        }
+    }
+
+    /// The steps behind one.
+    pub(crate) fn behind(&self, step: usize) -> &'static [usize] {
+        if self.steps == Steps::Chain && step == 0 { &[1] } else { &[] }
+    }
+
+    pub(crate) fn is_filtered(&self, step: usize, value: i64) -> bool {
+        self.filters && step == 0 && value % FILTERED == 0
+    }
+
+    pub(crate) const fn is_refused(&self, value: i64) -> bool {
+        self.refuses > 0 && value % self.refuses == 0
+    }
+}

@@ -1,0 +1,188 @@
+//! A seed's story: troubles, then calm; in the end everything is where it belongs.
+
+use std::sync::{Arc, Mutex};
+
+use engine::Report;
+use flow::Flow;
+use store::{MasterKey, MemoryStore};
+
+use crate::model::FLOW;
+use crate::numbers::Numbers;
+use crate::process;
+use crate::shape::{SWEEP, Shape};
+use crate::world::{self, Ends, Faults, World, lock};
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// After so many runs without any trouble, everything must have arrived.
+const CALM_WITHIN: usize = 8;
+
+/// What a seed came to.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// What is not as it must be.
+    pub(crate) broken: Option<String>,
+    /// Stands for everything that happened, in its order.
+    pub(crate) digest: u64,
+    pub(crate) trace: Vec<String>,
+    pub(crate) processes: usize,
+    pub(crate) sent: usize,
+}
+
+struct Story {
+    world: Arc<Mutex<World>>,
+    flow: Arc<Flow>,
+    processes: usize,
+}
+
+/// Tells the story of a seed; the same one every time.
+pub(crate) fn tell(seed: u64, traces: bool) -> Told {
+    // Waits are jittered by these numbers.
+    fastrand::seed(seed);
+    let mut numbers = Numbers::of(seed);
+    let shape = Shape::of(&mut numbers);
+    let flow = shape.flow();
+    assert_eq!(flow.name, FLOW);
+    let store = MemoryStore::new(MasterKey::from_text(KEY).unwrap());
+    let world = world::enter(World::of(shape, numbers, store, traces));
+    let mut story = Story { world, flow, processes: 0 };
+    let end = story.play();
+    let mut world = lock(&story.world);
+    if let Err(what) = end {
+        world.breaks(|| what);
+    }
+    let shape = format!("{:?}", world.shape);
+    if let Some(trace) = &mut world.trace {
+        trace.insert(0, shape);
+    }
+    Told {
+        broken: world.broken.take(),
+        digest: world.digest,
+        trace: world.trace.take().unwrap_or_default(),
+        processes: story.processes,
+        sent: world.sent,
+    }
+}
+
+impl Story {
+    fn play(&mut self) -> Result<(), String> {
+        let episodes = 1 + lock(&self.world).numbers.below(3);
+        for _ in 0..episodes {
+            let troubles = lock(&self.world).numbers.below(4);
+            for _ in 0..troubles {
+                self.trouble()?;
+            }
+            self.calm_down()?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, times: usize, ends: Ends) -> Result<Option<Report>, String> {
+        self.processes += 1;
+        let report = process::run(&self.world, &self.flow, times, ends);
+        match lock(&self.world).broken.clone() {
+            Some(broken) => Err(broken),
+            None => Ok(report),
+        }
+    }
+
+    /// A process in which things go wrong.
+    fn trouble(&mut self) -> Result<(), String> {
+        let mut world = lock(&self.world);
+        let changes = world.numbers.below(6);
+        world.move_on(changes);
+        self.pass(&mut world);
+        let numbers = &mut world.numbers;
+        let faults = Faults {
+            polls: numbers.one_of(&[0, 0, 30, 200]),
+            sends: numbers.one_of(&[0, 30, 100, 300]),
+            changes: numbers.one_of(&[0, 20, 100]),
+            jumps: numbers.one_of(&[0, 0, 0, 20]),
+        };
+        let mut ends = Ends::default();
+        let at = 1 + numbers.below(60);
+        let mut fails_after = usize::MAX;
+        match numbers.below(5) {
+            0 => {}
+            1 => ends.kill = Some(at),
+            2 => ends.stop = Some(at),
+            kind => {
+                fails_after = numbers.below(40);
+                ends.with_store = kind == 3;
+                ends.heal = Some(at);
+            }
+        }
+        let times = 1 + numbers.below(2);
+        world.faults = faults;
+        world.fails_after = fails_after;
+        drop(world);
+        self.run(times, ends)?;
+        Ok(())
+    }
+
+    /// Time passes between two processes.
+    fn pass(&self, world: &mut World) {
+        let seconds = world.numbers.one_of(&[0, 1, 5, 70, 4_000]);
+        world.base += seconds * 1000;
+    }
+
+    /// Nothing goes wrong any more: soon everything has arrived, and then nothing is sent.
+    fn calm_down(&mut self) -> Result<(), String> {
+        let hours = i64::try_from(2 * SWEEP.as_millis()).unwrap();
+        {
+            let mut world = lock(&self.world);
+            let changes = world.numbers.below(4);
+            world.move_on(changes);
+            world.faults = Faults::default();
+            world.fails_after = usize::MAX;
+        }
+        let (mut said, mut clean) = (vec![], 0);
+        for _ in 0..CALM_WITHIN {
+            lock(&self.world).base += hours;
+            let report = self.run(1, Ends::default())?.ok_or("a calm process died")?;
+            said = report.errors;
+            clean = if said.is_empty() { clean + 1 } else { 0 };
+            // After a clock that was wrong, a sweep may be due only next time.
+            if clean == 2 {
+                break;
+            }
+        }
+        if !said.is_empty() {
+            return Err(format!("it does not come to rest: {said:?}"));
+        }
+        self.arrived()?;
+        let sent = {
+            let mut world = lock(&self.world);
+            world.base += hours;
+            world.sent
+        };
+        self.run(1, Ends::default())?;
+        if lock(&self.world).sent != sent {
+            return Err("something is sent although nothing changed".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Everything that is there was settled, and the last value of each record arrived last.
+    fn arrived(&self) -> Result<(), String> {
+        let world = lock(&self.world);
+        for (place, held) in world.wanted() {
+            let value = held.value;
+            if !world.is_settled(value, &world.model) {
+                return Err(format!("{value} of {place:?} is lost"));
+            }
+            if !world.model.knows(world.prints[&value])
+                && world.shape.changes != connector::Changes::Timestamps
+            {
+                return Err(format!("{value} of {place:?} is not remembered"));
+            }
+            for (step, target) in world.targets.iter().enumerate() {
+                let last = target.last.get(&place).copied();
+                if target.done.contains_key(&value) && last != Some(value) {
+                    return Err(format!("{place:?} is {last:?} at step {step} instead of {value}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

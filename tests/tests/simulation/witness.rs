@@ -1,0 +1,198 @@
+//! The store as the engine sees it: every commit is looked at, and may be the last.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store::{
+    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, JournalChange, JournalEntry,
+    Lease, MemoryStore, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
+};
+
+use crate::model::reconcile;
+use crate::world::{with, world};
+
+/// A store of one process; when that is dead, nothing is answered any more.
+pub(crate) struct Witness(pub(crate) Arc<MemoryStore>);
+
+/// Goes on in a process that lives.
+pub(crate) async fn alive() {
+    if with(|world| world.dead) {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Witness {
+    async fn answer<T>(&self, found: Result<T>) -> Result<T> {
+        if let Err(Error::Crashed) = found {
+            with(|world| {
+                world.note("store fails", 0, 0);
+                if world.ends.with_store {
+                    world.die();
+                }
+            });
+        }
+        alive().await;
+        found
+    }
+}
+
+#[async_trait]
+impl Store for Witness {
+    async fn lease(&self, flow: &str) -> Result<Lease> {
+        alive().await;
+        let lease = self.0.lease(flow).await;
+        if let Err(what) = reconcile(&*self.0).await {
+            with(|world| world.breaks(|| what));
+        }
+        self.answer(lease).await
+    }
+
+    async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
+        alive().await;
+        let yields = with(|world| {
+            world.foresee(sequence, &commit);
+            world.numbers.below(3)
+        });
+        yield_now(yields).await;
+        alive().await;
+        let done = self.0.commit(fence, sequence, commit).await;
+        if done.is_ok() {
+            with(|world| {
+                world.committed();
+                world.point("store.committed");
+            });
+        }
+        let done = self.answer(done).await;
+        yield_now(yields).await;
+        done
+    }
+
+    async fn head(&self, flow: &str) -> Result<Option<Head>> {
+        alive().await;
+        self.0.head(flow).await
+    }
+
+    async fn seen(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Seen]) + Send),
+    ) -> Result<()> {
+        alive().await;
+        self.0.seen(flow, each).await
+    }
+
+    async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {
+        alive().await;
+        self.0.look_up(flow, keys).await
+    }
+
+    async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {
+        alive().await;
+        let done = self.0.record_run(flow, run).await;
+        self.answer(done).await
+    }
+
+    async fn runs(&self, flow: &str) -> Result<Vec<RunLine>> {
+        self.0.runs(flow).await
+    }
+
+    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
+        self.0.dead_letters(flow).await
+    }
+
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
+        self.0.dead_letter(id).await
+    }
+
+    async fn journal(&self, fence: &Fence, changes: Vec<JournalChange>) -> Result<()> {
+        alive().await;
+        let yields = with(|world| {
+            world.note("journal", changes.len() as i64, 0);
+            world.numbers.below(3)
+        });
+        yield_now(yields).await;
+        alive().await;
+        let done = self.0.journal(fence, changes).await;
+        if done.is_ok() {
+            with(|world| world.point("store.journaled"));
+        }
+        let done = self.answer(done).await;
+        yield_now(yields).await;
+        done
+    }
+
+    async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {
+        alive().await;
+        self.0.journaled(flow).await
+    }
+
+    async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
+        alive().await;
+        self.0.parked(flow).await
+    }
+
+    async fn history(&self, flow: &str) -> Result<Vec<Remembered>> {
+        self.0.history(flow).await
+    }
+
+    async fn trail(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
+    ) -> Result<()> {
+        self.0.trail(flow, each).await
+    }
+
+    async fn flows(&self) -> Result<Vec<String>> {
+        self.0.flows().await
+    }
+
+    async fn vault_get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        alive().await;
+        self.0.vault_get(name).await
+    }
+
+    async fn vault_put(&self, name: &str, value: &[u8]) -> Result<()> {
+        alive().await;
+        let done = self.0.vault_put(name, value).await;
+        self.answer(done).await
+    }
+
+    async fn vault_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.0.vault_names(prefix).await
+    }
+
+    async fn vault_remove(&self, name: &str) -> Result<bool> {
+        alive().await;
+        let done = self.0.vault_remove(name).await;
+        self.answer(done).await
+    }
+
+    fn keyed_hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+        self.0.keyed_hash(domain, parts)
+    }
+}
+
+/// Lets others go first.
+pub(crate) async fn yield_now(times: usize) {
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Tells the world of every point.
+pub(crate) struct Points;
+
+impl engine::Watch for Points {
+    fn on(&self, event: &engine::Event<'_>) {
+        if let engine::Event::Scanning { .. } = event {
+            // What the scan before left uncommitted is found again.
+            with(|world| world.open.clear());
+        }
+    }
+
+    fn at(&self, point: &'static str) {
+        let world = world();
+        crate::world::lock(&world).point(point);
+    }
+}
