@@ -14,6 +14,7 @@ mod crash;
 mod new_connector;
 mod record;
 mod schema;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Verb {
     Bench(bench::Args),
     /// Kills the binary at named points and random moments; nothing may be lost.
     Crash(crash::Args),
+    /// Runs the engine in made-up worlds, one a seed, in which everything goes wrong.
+    Simulate(simulate::Args),
     /// Records a connector's stories against its sandbox or a real account.
     Record(record::Args),
     /// Writes a new connector, its acceptance test and its line in the registry.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Schema(args) => schema::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Crash(args) => crash::run(&args),
+        Verb::Simulate(args) => simulate::run(&args),
         Verb::Record(args) => record::run(&args),
         Verb::NewConnector(args) => new_connector::run(&args),
     };

@@ -66,7 +66,7 @@ pub(crate) fn tell(seed: u64, traces: bool) -> Told {
 
 impl Story {
     fn play(&mut self) -> Result<(), String> {
-        let episodes = 1 + lock(&self.world).numbers.below(3);
+        let episodes = lock(&self.world).numbers.one_of(&[1, 1, 1, 2]);
         for _ in 0..episodes {
             let troubles = lock(&self.world).numbers.below(4);
             for _ in 0..troubles {
