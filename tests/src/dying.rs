@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use store::{
     Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, JournalChange, JournalEntry,
-    Lease, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
+    Lease, Name, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
 };
 use tokio::sync::Semaphore;
 
@@ -162,6 +162,14 @@ impl Store for Dying {
         each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
     ) -> Result<()> {
         self.alive()?.trail(flow, each).await
+    }
+
+    async fn names(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Name]) + Send),
+    ) -> Result<()> {
+        self.alive()?.names(flow, each).await
     }
 
     async fn flows(&self) -> Result<Vec<String>> {

@@ -22,6 +22,8 @@ pub struct Commit {
     pub parked: Vec<ParkedChange>,
     /// The journal entries that are settled by this commit: forgotten once it holds.
     pub journal: Vec<[u8; 16]>,
+    /// What becomes of the names behind the seen keys.
+    pub names: NamesChange,
     /// Why the snapshot is to be remembered in the history; `None` if it is not.
     pub cause: Option<Cause>,
     /// What became of each record.
@@ -97,6 +99,31 @@ impl Default for SeenChange {
     fn default() -> Self {
         Self::Append(Vec::new())
     }
+}
+
+/// What a commit does with the names behind the seen keys.
+#[derive(Debug, Clone)]
+pub enum NamesChange {
+    /// Adds names behind the committed ones; an empty list writes nothing.
+    Append(Vec<Name>),
+    /// Keeps one name of each of these keys that has one, and forgets all others; the keys ascend
+    /// within each part and from part to part.
+    Keep(Vec<Arc<Vec<Seen>>>),
+}
+
+impl Default for NamesChange {
+    fn default() -> Self {
+        Self::Append(Vec::new())
+    }
+}
+
+/// A record's own key behind its seen key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// Keyed hash of partition and record key.
+    pub key: [u8; 16],
+    /// The record's key; sealed at rest.
+    pub name: String,
 }
 
 /// Which content of which key was already settled: 40 bytes on disk.

@@ -167,7 +167,7 @@ pub(crate) fn place(tree: Tree, key: &[u8]) -> String {
     let named = match tree {
         Tree::Meta => std::str::from_utf8(key).ok().map(|name| format!("entry `{name}`")),
         Tree::Heads | Tree::Runs => split_flow(key).map(|(flow, _)| format!("flow `{flow}`")),
-        Tree::Seen => split_flow(key)
+        Tree::Seen | Tree::Names => split_flow(key)
             .zip(seen_place(key))
             .map(|((flow, _), (sequence, _))| format!("flow `{flow}`, page {sequence}")),
         Tree::DeadLetters | Tree::Parked => {

@@ -28,6 +28,7 @@ mod layout;
 mod letter;
 mod look_up;
 mod memory;
+mod names;
 mod past;
 mod pieces;
 mod points;
@@ -48,7 +49,7 @@ pub use points::{At, POINTS};
 pub use sled::{Durability, SledOptions, SledStore};
 pub use store::{
     Cause, Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Found, Head, JournalChange,
-    JournalEntry, Lease, LetterChange, LetterMark, LetterState, NewDeadLetter, Parked,
-    ParkedChange, Remembered, RunLine, Seen, SeenChange, Store, TrailBlock, parked_id,
+    JournalEntry, Lease, LetterChange, LetterMark, LetterState, Name, NamesChange, NewDeadLetter,
+    Parked, ParkedChange, Remembered, RunLine, Seen, SeenChange, Store, TrailBlock, parked_id,
 };
 pub use vault::{KeyFile, KeyId, MasterKey};

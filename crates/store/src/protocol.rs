@@ -20,7 +20,7 @@ use crate::seal::Sealer;
 use crate::seen::{Blocks, Change, Kept};
 use crate::store::{
     Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Found, Head, JournalChange, JournalEntry,
-    Lease, Parked, Remembered, RunLine, Seen, Store, TrailBlock,
+    Lease, Name, Parked, Remembered, RunLine, Seen, Store, TrailBlock,
 };
 use crate::trees::{Tree, Trees, Wait, Write};
 use crate::upkeep::Retention;
@@ -135,6 +135,7 @@ impl<T: Trees> Core<T> {
         let obsolete_items = self.obsolete_items(flow, sequence, &items).await?;
         let forgotten = journal::forgotten(flow, &commit.journal);
         let past = self.past(flow, sequence, &commit).await?;
+        let names = self.name_blocks(flow, sequence, &commit.names)?;
         let seen = self.change(flow, (&kept, tip.seen_entries), sequence, commit.seen).await?;
         let Change { seen_from, seen_entries, .. } = seen;
         let next = Tip { sequence, seen_from, seen_entries, counts };
@@ -150,10 +151,14 @@ impl<T: Trees> Core<T> {
             pieces.add(Blocks::of(&self.sealer, flow, sequence, &seen.parts, seen.form)).await?;
             pieces.add(items).await?;
             pieces.add(past.added).await?;
+            pieces.add(names).await?;
+            let kept = (tip.sequence, sequence);
+            let old_names = self.keep_names(&mut pieces, flow, kept, &commit.names).await?;
             pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
             pieces.add(obsolete_items).await?;
             pieces.add(forgotten).await?;
             pieces.add(past.obsolete).await?;
+            pieces.add(old_names).await?;
             pieces.add(seen.obsolete).await?;
             pieces.finish().await
         };
@@ -174,6 +179,8 @@ impl<T: Trees> Core<T> {
         let mut gone: Vec<Write> = blocks.collect();
         gone.extend(self.leftover_items(flow, tip.sequence).await?);
         gone.extend(self.leftover_past(flow, tip.sequence).await?);
+        let names = self.counted_names(flow, tip.sequence).await?.left_over;
+        gone.extend(names.into_iter().map(|key| Write::Delete(Tree::Names, key)));
         Ok((kept, gone))
     }
 
@@ -310,6 +317,14 @@ impl<H: Home> Store for H {
         each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
     ) -> Result<()> {
         self.core().trail(flow, each).await
+    }
+
+    async fn names(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Name]) + Send),
+    ) -> Result<()> {
+        self.core().names(flow, each).await
     }
 
     async fn flows(&self) -> Result<Vec<String>> {

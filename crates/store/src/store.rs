@@ -92,6 +92,15 @@ pub trait Store: Send + Sync + 'static {
         each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
     ) -> Result<()>;
 
+    /// Gives all committed names of seen keys to `each`, in commit order; a key may come again.
+    ///
+    /// Commits of the flow wait meanwhile. After an error what was given is not all.
+    async fn names(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Name]) + Send),
+    ) -> Result<()>;
+
     /// Lists the flows that committed or ran, sorted by name.
     async fn flows(&self) -> Result<Vec<String>>;
 

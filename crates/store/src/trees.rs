@@ -29,10 +29,12 @@ pub(crate) enum Tree {
     History,
     /// What became of each record, a block a commit.
     Trail,
+    /// Blocks of seen keys with the records' own keys.
+    Names,
 }
 
 impl Tree {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Meta,
         Self::Heads,
         Self::Seen,
@@ -43,6 +45,7 @@ impl Tree {
         Self::Parked,
         Self::History,
         Self::Trail,
+        Self::Names,
     ];
 
     /// The name on disk and in errors; part of what sealed entries are bound to.
@@ -58,6 +61,7 @@ impl Tree {
             Self::Parked => "parked",
             Self::History => "history",
             Self::Trail => "trail",
+            Self::Names => "names",
         }
     }
 }
