@@ -1,6 +1,6 @@
 //! Maps a page's messages and takes them through the steps, until each is settled.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use connector::Timestamp;
@@ -30,6 +30,8 @@ pub(crate) struct Settled {
     pub(crate) parked: Vec<Parked>,
     /// What became of each message, for its history.
     pub(crate) trail: Trail,
+    /// The results of each message that went on where it was before, by its id and their steps.
+    pub(crate) results: HashMap<Arc<str>, BTreeMap<String, Value>>,
 }
 
 impl Settled {
@@ -84,7 +86,6 @@ pub(crate) async fn page(
 ///
 /// Messages of one record keep their order. An error settles nothing; a message that begins at a
 /// step, or behind one, that the flow has no more is such an error.
-#[allow(dead_code, reason = "replay and completion begin here")]
 pub(crate) async fn resume(
     context: Arc<Context>,
     now_ms: i64,
@@ -180,6 +181,7 @@ impl Page {
                 way.go_on(at, onward);
             }
         }
+        let mut handed_over = vec![];
         let mut running = FuturesUnordered::new();
         loop {
             while let Some(step) = way.next_step() {
@@ -209,9 +211,9 @@ impl Page {
                         self.tell(taken.step, traveller, |step| What::Filtered { step });
                         way.filtered(at);
                     }
-                    Fate::Parked(handed_over) => {
+                    Fate::Parked(how) => {
                         way.parked(at);
-                        self.park(taken.step, traveller, &results, handed_over);
+                        handed_over.push((taken.step, at, how));
                     }
                     Fate::Refused(problem) => {
                         way.refused(at);
@@ -221,6 +223,17 @@ impl Page {
             }
             way.finished(taken.step);
             self.context.watch.at("engine.step.done");
+        }
+        // Steps beside them may have finished since: what waits for both needs the results of both.
+        for (step, at, how) in handed_over {
+            let Some(traveller) = travellers.get(at) else { continue };
+            let results = way.results_of(at).collect::<Map<_, _>>();
+            self.park(step, traveller, &Value::Object(results), how);
+        }
+        for (at, traveller) in travellers.iter().enumerate() {
+            if way.went_on(at) {
+                self.settled.results.insert(traveller.id.clone(), way.results_of(at).collect());
+            }
         }
         let Ends { delivered, filtered, parked, refused } = way.ends();
         if delivered + filtered + parked + refused != travellers.len() as u64 {

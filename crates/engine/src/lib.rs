@@ -8,6 +8,7 @@
 
 mod batch;
 mod beat;
+mod beside;
 mod canonical;
 mod deliver;
 mod detect;
@@ -18,6 +19,7 @@ mod fetch;
 mod handle;
 mod horizon;
 mod limits;
+mod parked;
 mod points;
 mod recall;
 mod report;
@@ -45,6 +47,7 @@ pub use engine::{Account, Engine, Options};
 pub use error::{Error, Place, Result};
 pub use handle::{Answer, DeadLetter, DeadLetterLine, Handle, Request};
 pub use limits::Limits;
+pub use parked::Waiting;
 pub use points::POINTS;
 pub use report::Report;
 pub use schedule::Schedule;

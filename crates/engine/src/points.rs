@@ -18,5 +18,10 @@ pub const POINTS: &[(&str, &str)] = &[
     ("engine.commit.done", "a page is committed, and the run does not know it yet"),
     ("engine.scan.complete", "a scan is complete, its last page committed"),
     ("engine.sweep.next", "a sweep is due, and nothing of it was asked"),
+    ("engine.check.next", "what a system finishes later is about to be asked after"),
+    ("engine.check.answered", "it was answered, and nobody else knows"),
+    ("engine.check.kept", "what was said of what is not done is committed"),
+    ("engine.parked.delivered", "what depends on a step that is done now ran; it is not committed"),
+    ("engine.parked.settled", "it is committed"),
     ("engine.run.done", "the run is over, and its line is not kept"),
 ];

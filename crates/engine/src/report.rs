@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::Counts;
 
-use crate::Error;
+use crate::{Error, Waiting};
 
 /// What became of a run.
 #[derive(Debug, Default)]
@@ -19,6 +19,10 @@ pub struct Report {
     pub errors: Vec<Error>,
     /// Whether it failed for a reason that only a change of settings or files takes away.
     pub needs_change: bool,
+    /// Messages that systems took in this run and finish later.
+    pub parked: u64,
+    /// What waits at remote systems when it ended.
+    pub waiting: Waiting,
     /// How long it took.
     pub took: Duration,
 }
@@ -26,6 +30,11 @@ pub struct Report {
 impl Report {
     pub(crate) fn failed(error: Error) -> Self {
         Self { needs_change: error.needs_change(), errors: vec![error], ..Self::default() }
+    }
+
+    /// Adds what became of a commit's records.
+    pub(crate) fn add(&mut self, more: Counts) {
+        self.counts = self.counts.checked_add(more).unwrap_or(self.counts);
     }
 
     /// How long the systems that failed ask to wait.

@@ -92,9 +92,23 @@ impl Run {
     /// Scans every partition. One that fails does not stop the others, unless what failed would
     /// fail there too.
     pub(crate) async fn all(mut self) -> Ended {
-        self.scan_all().await;
+        let completed = self.complete_parked().await;
+        let store_failed = matches!(completed, Err(Error::Store { .. }));
+        if let Err(error) = completed {
+            self.failed(error);
+        }
+        if !self.report.stopped && !store_failed {
+            self.scan_all().await;
+        }
+        self.count_waiting().await;
         let seen = self.seen.filter(SeenTable::is_whole);
         Ended { report: self.report, sequence: self.sequence, seen }
+    }
+
+    fn failed(&mut self, error: Error) {
+        self.report.needs_change |= error.needs_change();
+        self.context.watch.on(&Event::Failed { error: &error });
+        self.report.errors.push(error);
     }
 
     async fn scan_all(&mut self) {
@@ -109,7 +123,8 @@ impl Run {
         let listed = match listed {
             Ok(listed) => listed,
             Err(error) => {
-                self.report = Report::failed(error);
+                self.report.needs_change |= error.needs_change();
+                self.report.errors.push(error);
                 return;
             }
         };

@@ -31,6 +31,7 @@ impl Run {
             delivered: settled.delivered,
             dead_lettered: settled.dead_letters.len() as u64,
         };
+        let parked = settled.parked.len() as u64;
         let snapshot = self.behind(partition, listed, &page);
         let added = page.detected.seen.len() as u64;
         let is_partial = self.seen.as_ref().is_some_and(|seen| !seen.is_whole());
@@ -87,7 +88,8 @@ impl Run {
             "page settled"
         );
         self.report.pages += 1;
-        add(&mut self.report.counts, counts);
+        self.report.add(counts);
+        self.report.parked += parked;
         self.context.watch.on(&Event::Committed { flow: &flow.name, counts });
         Ok(())
     }
@@ -152,13 +154,4 @@ impl Run {
         let complete = page.scan.cursor.is_none();
         (by_time && complete).then(|| Horizon::of(snapshot, listed, trigger.overlap)).flatten()
     }
-}
-
-fn add(total: &mut Counts, more: Counts) {
-    total.records += more.records;
-    total.emitted += more.emitted;
-    total.unchanged += more.unchanged;
-    total.filtered += more.filtered;
-    total.delivered += more.delivered;
-    total.dead_lettered += more.dead_lettered;
 }

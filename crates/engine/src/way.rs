@@ -112,6 +112,19 @@ impl Way {
         self.results.get(step)?.get(message)?.as_ref()
     }
 
+    /// The results that a message has so far, by their steps' ids.
+    pub(crate) fn results_of(&self, message: usize) -> impl Iterator<Item = (String, Value)> {
+        let steps = self.flow.steps.iter().zip(&self.results);
+        steps.filter_map(move |(step, results)| {
+            Some((step.id.clone(), results.get(message)?.clone()?))
+        })
+    }
+
+    /// Whether a message was on its way before.
+    pub(crate) fn went_on(&self, message: usize) -> bool {
+        self.onward.contains_key(&message)
+    }
+
     pub(crate) fn done(&mut self, step: usize, message: usize, value: Value) {
         let results = self.results.get_mut(step);
         if let Some(slot) = results.and_then(|results| results.get_mut(message)) {

@@ -1,0 +1,67 @@
+//! Commits what is settled beside pages: the snapshot stays as it is.
+
+use store::{Commit, Counts, NamesChange, ParkedChange, SeenChange};
+
+use crate::deliver::Settled;
+use crate::run::Run;
+use crate::{Error, Event, Result};
+
+/// What was settled beside pages.
+#[derive(Default)]
+pub(crate) struct Beside {
+    pub(crate) settled: Settled,
+    /// What becomes of work that was parked before.
+    pub(crate) parked: Vec<ParkedChange>,
+    pub(crate) seen: SeenChange,
+    pub(crate) names: NamesChange,
+    /// Messages that were made for it.
+    pub(crate) emitted: u64,
+}
+
+impl Run {
+    /// Commits it under the flow's lease, as one.
+    pub(crate) async fn commit_beside(&mut self, beside: Beside) -> Result<()> {
+        let flow = self.context.flow.clone();
+        let Beside { settled, mut parked, seen, names, emitted } = beside;
+        let counts = Counts {
+            emitted,
+            filtered: settled.filtered,
+            delivered: settled.delivered,
+            dead_lettered: settled.dead_letters.len() as u64,
+            ..Counts::default()
+        };
+        self.report.parked += settled.parked.len() as u64;
+        let trail = settled.trail(self.context.clock.now());
+        parked.extend(settled.parked.into_iter().map(ParkedChange::Put));
+        let (stored, appended) = match &seen {
+            SeenChange::Append(entries) => {
+                let added = entries.len() as u64;
+                (self.stored + added, self.appended + added)
+            }
+            SeenChange::Replace(parts) => (parts.iter().map(|part| part.len() as u64).sum(), 0),
+        };
+        let commit = Commit {
+            snapshot: self.snapshot.write(&flow.name)?,
+            dead_letters: settled.dead_letters,
+            parked,
+            seen,
+            names,
+            trail,
+            counts,
+            ..Commit::default()
+        };
+        self.context.watch.at("engine.commit.next");
+        let done = self.context.store.commit(&self.fence, self.sequence + 1, commit).await;
+        self.context.watch.at("engine.commit.done");
+        if let Err(error) = done {
+            // What the table holds may not be what the store has.
+            self.seen = None;
+            return Err(Error::store(&flow.name, &error));
+        }
+        self.sequence += 1;
+        (self.stored, self.appended) = (stored, appended);
+        self.report.add(counts);
+        self.context.watch.on(&Event::Committed { flow: &flow.name, counts });
+        Ok(())
+    }
+}
