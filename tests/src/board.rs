@@ -12,6 +12,7 @@ use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};
 use store::Store;
 
 type Poll = dyn Fn(&Scan<usize>) -> Result<Page<usize>> + Send + Sync;
+type Check = dyn Fn(&str) -> Result<Outcome> + Send + Sync;
 type Answer = dyn Fn(&Batch<Value>) -> Result<Outcomes> + Send + Sync;
 
 static BOARDS: Mutex<Option<HashMap<u64, Arc<Board>>>> = Mutex::new(None);
@@ -24,6 +25,7 @@ pub struct Board {
     pub partitions: Mutex<Vec<String>>,
     poll: Mutex<Arc<Poll>>,
     answer: Mutex<Arc<Answer>>,
+    check: Mutex<Arc<Check>>,
     delivered: Mutex<Vec<Delivered>>,
     open: tokio::sync::watch::Sender<bool>,
     batches: tokio::sync::watch::Sender<usize>,
@@ -60,6 +62,12 @@ pub fn record(key: &str, seconds: i64, value: i64) -> Record {
     Record::new(key, Some(Timestamp::from_secs(seconds)), &data).unwrap()
 }
 
+/// Taken, and asked after by this token in a minute, for an hour at most.
+pub fn parked(token: &str) -> Outcome {
+    let (check_after, deadline) = (Duration::from_secs(60), Duration::from_secs(3600));
+    Outcome::Parked { token: token.to_owned(), check_after, deadline }
+}
+
 impl Board {
     /// A system with these pages, whatever is asked for.
     pub fn with_pages(pages: Vec<Vec<Record>>) -> Arc<Self> {
@@ -83,6 +91,7 @@ impl Board {
                 outcomes.fill(&Outcome::done(Value::Null));
                 Ok(outcomes)
             })),
+            check: Mutex::new(Arc::new(|token| Err(Error::config(format!("what is {token}?"))))),
             delivered: Mutex::default(),
             open: tokio::sync::watch::Sender::new(true),
             batches: tokio::sync::watch::Sender::new(0),
@@ -105,6 +114,23 @@ impl Board {
         answer: impl Fn(&Batch<Value>) -> Result<Outcomes> + Send + Sync + 'static,
     ) {
         *self.answer.lock().unwrap() = Arc::new(answer);
+    }
+
+    /// Says what is answered from now on when something is asked after by its token.
+    pub fn on_check(&self, check: impl Fn(&str) -> Result<Outcome> + Send + Sync + 'static) {
+        *self.check.lock().unwrap() = Arc::new(check);
+    }
+
+    /// Takes every message and finishes it later: by the key's token, after a minute at the
+    /// earliest and an hour at the latest.
+    pub fn park_all(&self) {
+        self.on_send(|batch| {
+            let mut outcomes = batch.outcomes();
+            for (index, item) in batch.items.iter().enumerate() {
+                outcomes.set(index, parked(&item.key));
+            }
+            Ok(outcomes)
+        });
     }
 
     /// Holds every batch back until [`Board::release`].
@@ -312,5 +338,9 @@ impl Action for Collect {
         board.batches.send_modify(|batches| *batches += 1);
         let answer = board.answer.lock().unwrap().clone();
         answer(batch)
+    }
+    async fn check(&self, _api: &Api, token: &str) -> Result<Outcome> {
+        let check = board(self.board).check.lock().unwrap().clone();
+        check(token)
     }
 }

@@ -79,8 +79,10 @@ async fn no_more_run_at_once_than_may_and_failures_stay_alone() {
         most_runs: 2.try_into().unwrap(),
     };
     let schedule = flow::Schedule::Every(Duration::from_secs(1));
-    let planned =
-        |flow: &str| Planned { flow: flow.into(), schedule: schedule.clone(), last: None };
+    let planned = |flow: &str| {
+        let (flow, schedule) = (flow.into(), schedule.clone());
+        Planned { flow, schedule, last: None, check: None }
+    };
     let first = ["one", "two", "three", "locked", "broken"].map(planned);
     let (service, handle) = Service::new(options, first.into());
     assert!(service.next().is_some());

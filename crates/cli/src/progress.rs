@@ -59,6 +59,8 @@ impl Progress {
                 "counts": report.counts,
                 "pages": report.pages,
                 "seconds": report.took.as_secs_f64(),
+                "unfinished": report.unfinished.messages,
+                "nextCheck": report.unfinished.next,
                 "errors": report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
             }));
             return;
@@ -104,6 +106,11 @@ pub(crate) fn summary(report: &Report) -> String {
         if count > 0 {
             parts.push(format!("{} {what}", HumanCount(count)));
         }
+    }
+    if report.unfinished.messages > 0 {
+        let waiting = HumanCount(report.unfinished.messages);
+        let next = report.unfinished.next.map(|next| format!(", asked after at {next}"));
+        parts.push(format!("{waiting} not finished yet{}", next.unwrap_or_default()));
     }
     format!("{} in {}: {}", report.outcome(), seconds(report.took), parts.join(", "))
 }

@@ -106,13 +106,38 @@ impl Engine {
     /// One run a flow at a time. The run's line is kept whatever becomes of it; errors are in
     /// the report.
     pub async fn run(&self, flow: &Arc<Flow>, stop: Stop, watch: Arc<dyn Watch>) -> Report {
-        let Some(_running) = self.enter(&flow.name) else {
-            return Report::failed(Error::AlreadyRunning { flow: flow.name.clone() });
-        };
+        let (started, mut report) = self.go(flow, stop, watch, Run::all).await;
+        if !is_beside_another(&report) {
+            self.record(&flow.name, started, &mut report).await;
+        }
+        report
+    }
+
+    /// Asks after what systems finish later, takes further what is done, and polls nothing.
+    ///
+    /// Never beside a run. A line is kept only of one that failed: no poll goes by it.
+    pub async fn check(&self, flow: &Arc<Flow>, stop: Stop, watch: Arc<dyn Watch>) -> Report {
+        let (started, mut report) = self.go(flow, stop, watch, Run::checks).await;
+        if !report.errors.is_empty() && !is_beside_another(&report) {
+            self.record(&flow.name, started, &mut report).await;
+        }
+        report
+    }
+
+    async fn go<F: Future<Output = Ended> + Send>(
+        &self,
+        flow: &Arc<Flow>,
+        stop: Stop,
+        watch: Arc<dyn Watch>,
+        work: impl FnOnce(Run) -> F + Send,
+    ) -> (Timestamp, Report) {
         let started = self.options.clock.now();
+        let Some(_running) = self.enter(&flow.name) else {
+            return (started, Report::failed(Error::AlreadyRunning { flow: flow.name.clone() }));
+        };
         let mut report = match self.start(flow, stop, watch.clone()).await {
             Ok(run) => {
-                let Ended { report, sequence, seen } = run.all().await;
+                let Ended { report, sequence, seen } = work(run).await;
                 if let Some(seen) = seen {
                     self.tables.keep(&flow.name, sequence, seen);
                 }
@@ -124,8 +149,8 @@ impl Engine {
             lock(&self.doubtful).insert(flow.name.clone());
         }
         watch.at("engine.run.done");
-        self.record(&flow.name, started, &mut report).await;
-        report
+        report.took = self.options.clock.now().since(started);
+        (started, report)
     }
 
     /// Keeps the line of a run that could not begin or broke off, and gives its report.
@@ -266,6 +291,11 @@ impl Engine {
         lock(&self.apis).insert(account.to_owned(), api.clone());
         Ok(api)
     }
+}
+
+/// Whether a run did not begin since another one is under way.
+fn is_beside_another(report: &Report) -> bool {
+    matches!(report.errors[..], [Error::AlreadyRunning { .. }])
 }
 
 fn trigger_place(flow: &Flow) -> Place {

@@ -47,7 +47,7 @@ pub use engine::{Account, Engine, Options};
 pub use error::{Error, Place, Result};
 pub use handle::{Answer, DeadLetter, DeadLetterLine, Handle, Request};
 pub use limits::Limits;
-pub use parked::Waiting;
+pub use parked::Unfinished;
 pub use points::POINTS;
 pub use report::Report;
 pub use schedule::Schedule;

@@ -29,14 +29,14 @@ const WAITS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(3600)
 
 /// What a flow's messages wait for at remote systems.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct Unfinished {
     /// How many messages.
     pub messages: u64,
     /// When the first of them is asked after.
     pub next: Option<Timestamp>,
 }
 
-impl Waiting {
+impl Unfinished {
     /// What is parked, by the time of the next question.
     pub fn of(parked: &[Parked]) -> Self {
         let next = parked.iter().map(|it| it.check_at).min();
@@ -69,7 +69,7 @@ impl Run {
         let flow = self.context.flow.clone();
         let parked = self.context.store.parked(&flow.name).await;
         let parked = parked.map_err(|error| Error::store(&flow.name, &error))?;
-        self.report.waiting = Waiting::of(&parked);
+        self.report.unfinished = Unfinished::of(&parked);
         let began = self.context.clock.now().millis();
         let mut all: BTreeMap<String, Parked> =
             parked.into_iter().map(|it| (it.id.clone(), it)).collect();
@@ -140,11 +140,11 @@ impl Run {
 
     /// Counts what waits at the end of a run.
     pub(crate) async fn count_waiting(&mut self) {
-        if self.report.waiting.messages == 0 && self.report.parked == 0 {
+        if self.report.unfinished.messages == 0 && self.report.parked == 0 {
             return;
         }
         match self.context.store.parked(&self.context.flow.name).await {
-            Ok(parked) => self.report.waiting = Waiting::of(&parked),
+            Ok(parked) => self.report.unfinished = Unfinished::of(&parked),
             Err(error) => {
                 self.report.errors.push(Error::store(&self.context.flow.name, &error));
             }

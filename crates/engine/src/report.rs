@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::Counts;
 
-use crate::{Error, Waiting};
+use crate::{Error, Unfinished};
 
 /// What became of a run.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Report {
     /// Messages that systems took in this run and finish later.
     pub parked: u64,
     /// What waits at remote systems when it ended.
-    pub waiting: Waiting,
+    pub unfinished: Unfinished,
     /// How long it took.
     pub took: Duration,
 }

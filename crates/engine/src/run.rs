@@ -92,15 +92,31 @@ impl Run {
     /// Scans every partition. One that fails does not stop the others, unless what failed would
     /// fail there too.
     pub(crate) async fn all(mut self) -> Ended {
+        if self.parked_first().await {
+            self.scan_all().await;
+        }
+        self.count_waiting().await;
+        self.ended()
+    }
+
+    /// Asks after what systems finish later, and scans nothing.
+    pub(crate) async fn checks(mut self) -> Ended {
+        self.parked_first().await;
+        self.count_waiting().await;
+        self.ended()
+    }
+
+    /// Completes what is done elsewhere; says whether the run can go on.
+    async fn parked_first(&mut self) -> bool {
         let completed = self.complete_parked().await;
         let store_failed = matches!(completed, Err(Error::Store { .. }));
         if let Err(error) = completed {
             self.failed(error);
         }
-        if !self.report.stopped && !store_failed {
-            self.scan_all().await;
-        }
-        self.count_waiting().await;
+        !self.report.stopped && !store_failed
+    }
+
+    fn ended(self) -> Ended {
         let seen = self.seen.filter(SeenTable::is_whole);
         Ended { report: self.report, sequence: self.sequence, seen }
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use connector::{Clock, Timestamp};
-use engine::Report;
 use engine::service::{Handle, Planned};
+use engine::{Report, Unfinished};
 use serde_json::json;
 use store::Store;
 
@@ -193,7 +193,8 @@ impl Office {
                     match good.schedule {
                         Some(schedule) => {
                             let last = if known { None } else { self.last(&good.flow).await };
-                            planned.push(Planned { flow: good.flow, schedule, last });
+                            let check = if known { None } else { self.check(&good.flow).await };
+                            planned.push(Planned { flow: good.flow, schedule, last, check });
                         }
                         None => gone.push(good.flow),
                     }
@@ -211,6 +212,11 @@ impl Office {
     /// The same for the first look.
     pub(crate) async fn first(&self, first: First) -> Vec<Planned> {
         self.take(first.changes).await.0
+    }
+
+    /// When the first of what systems finish later for a flow is asked after.
+    async fn check(&self, flow: &str) -> Option<Timestamp> {
+        Unfinished::of(&self.store.parked(flow).await.ok()?).next
     }
 
     /// When a flow's last run began; one that failed or was stopped does not count, because it

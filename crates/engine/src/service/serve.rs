@@ -166,6 +166,7 @@ fn run(options: &Options, due: Due, stop: Stop) -> impl Future<Output = Ended> +
         let started = engine.clock().now();
         let report = match found {
             Ok(Ok(_)) if stop.is_set() => Report { stopped: true, ..Report::default() },
+            Ok(Ok(flow)) if due.checks => Box::pin(engine.check(&flow, stop, watch)).await,
             Ok(Ok(flow)) => Box::pin(engine.run(&flow, stop, watch)).await,
             Ok(Err(error)) => engine.refused(&due.flow, error).await,
             Err(error) => lost(&engine, &due, &error).await,

@@ -12,6 +12,12 @@ use crate::{Beat, Report};
 /// Flows that are taken up together spread their first runs over so much for each of them.
 const ROOM: Duration = Duration::from_millis(100);
 
+/// Between two questions after what is finished later there is so much at least.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// Where a run failed before it knew what is asked after next, it is tried again after so much.
+const AFTER_FAILURE: Duration = Duration::from_secs(600);
+
 /// A flow that is to run.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -21,6 +27,8 @@ pub struct Planned {
     pub schedule: Schedule,
     /// When its last run began, if it ever ran.
     pub last: Option<Timestamp>,
+    /// When the first of what systems finish later is asked after, if there is anything.
+    pub check: Option<Timestamp>,
 }
 
 /// A run that is due.
@@ -28,13 +36,16 @@ pub struct Planned {
 pub(crate) struct Due {
     pub(crate) flow: Arc<str>,
     pub(crate) at: Timestamp,
+    /// Whether it asks after what is finished later, and polls nothing: its tick is yet to come.
+    pub(crate) checks: bool,
 }
 
 /// The beats of all flows, ordered by what is due first.
 #[derive(Default)]
 pub(crate) struct Timetable {
     flows: HashMap<Arc<str>, Entry>,
-    /// Invariant: holds exactly the flows that wait, at the moments of their beats.
+    /// Invariant: holds exactly the flows that wait, at the moments of their beats, or earlier
+    /// where something is asked after before that.
     waiting: BTreeSet<(Timestamp, Arc<str>)>,
     /// The latest moment that the clock has shown.
     latest: Timestamp,
@@ -47,13 +58,19 @@ struct Entry {
     failed: bool,
     /// The moment until which a system that failed in its last run asked to wait.
     asked: Option<Timestamp>,
+    /// When the first of what systems finish later is asked after.
+    check: Option<Timestamp>,
     state: State,
 }
 
 enum State {
     Waiting,
-    /// A run is under way; the change that came meanwhile waits for its end.
-    Running(Option<Change>),
+    /// A run is under way, which may only ask after what is finished later; the change that came
+    /// meanwhile waits for its end.
+    Running {
+        checks: bool,
+        change: Option<Change>,
+    },
 }
 
 enum Change {
@@ -65,21 +82,22 @@ impl Timetable {
     /// Takes flows up, or takes note that they have changed. A run under way goes on.
     pub(crate) fn put(&mut self, planned: Vec<Planned>, now: Timestamp) {
         let width = ROOM.saturating_mul(u32::try_from(planned.len()).unwrap_or(u32::MAX));
-        for Planned { flow, schedule, last } in planned {
+        for Planned { flow, schedule, last, check } in planned {
             let Some(entry) = self.flows.get_mut(&flow) else {
                 let beat = Beat::resumed(&flow, schedule, now, last, width);
-                self.waiting.insert((beat.at(), flow.clone()));
-                let state = State::Waiting;
-                self.flows.insert(flow, Entry { beat, last, failed: false, asked: None, state });
+                let (failed, asked, state) = (false, None, State::Waiting);
+                let entry = Entry { beat, last, failed, asked, check, state };
+                self.waiting.insert((entry.at(), flow.clone()));
+                self.flows.insert(flow, entry);
                 continue;
             };
             match &mut entry.state {
-                State::Running(change) => *change = Some(Change::Replaced(schedule)),
+                State::Running { change, .. } => *change = Some(Change::Replaced(schedule)),
                 State::Waiting => {
-                    let was = (entry.beat.at(), flow);
+                    let was = (entry.at(), flow);
                     self.waiting.remove(&was);
                     entry.replace(&was.1, schedule, now, width);
-                    self.waiting.insert((entry.beat.at(), was.1));
+                    self.waiting.insert((entry.at(), was.1));
                 }
             }
         }
@@ -89,10 +107,11 @@ impl Timetable {
     pub(crate) fn remove(&mut self, flow: &str) {
         let Some((name, entry)) = self.flows.get_key_value(flow) else { return };
         if let State::Waiting = entry.state {
-            self.waiting.remove(&(entry.beat.at(), name.clone()));
+            self.waiting.remove(&(entry.at(), name.clone()));
             self.flows.remove(flow);
         } else if let Some(entry) = self.flows.get_mut(flow) {
-            entry.state = State::Running(Some(Change::Removed));
+            let checks = matches!(entry.state, State::Running { checks: true, .. });
+            entry.state = State::Running { checks, change: Some(Change::Removed) };
         }
     }
 
@@ -105,11 +124,15 @@ impl Timetable {
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<Due> {
         self.waiting.first().filter(|(at, _)| *at <= now)?;
         let (at, flow) = self.waiting.pop_first()?;
+        let mut checks = false;
         if let Some(entry) = self.flows.get_mut(&flow) {
-            entry.last = Some(now);
-            entry.state = State::Running(None);
+            checks = entry.beat.at() > now;
+            if !checks {
+                entry.last = Some(now);
+            }
+            entry.state = State::Running { checks, change: None };
         }
-        Some(Due { flow, at })
+        Some(Due { flow, at, checks })
     }
 
     /// Takes note that a run has ended, and gives when the next one begins; `None` if the flow
@@ -123,16 +146,24 @@ impl Timetable {
         let (name, _) = self.flows.get_key_value(flow)?;
         let name = name.clone();
         let entry = self.flows.get_mut(flow)?;
-        let change = match std::mem::replace(&mut entry.state, State::Waiting) {
-            State::Running(change) => change,
-            State::Waiting => None,
+        let (checks, change) = match std::mem::replace(&mut entry.state, State::Waiting) {
+            State::Running { checks, change } => (checks, change),
+            State::Waiting => (false, None),
         };
-        entry.asked = report.asks_to_wait().map(|wait| now.plus(wait));
-        entry.failed = !report.errors.is_empty() && entry.asked.is_none();
-        if report.waits_for_change() {
-            entry.beat.next_without_change(now);
-        } else {
-            entry.beat.next(now, report);
+        // What could not be asked after must not be asked again at once.
+        let next = report.unfinished.next.map(|next| next.max(now.plus(SOONEST)));
+        entry.check = match entry.check {
+            Some(_) if next.is_none() && !report.errors.is_empty() => Some(now.plus(AFTER_FAILURE)),
+            _ => next,
+        };
+        if !checks {
+            entry.asked = report.asks_to_wait().map(|wait| now.plus(wait));
+            entry.failed = !report.errors.is_empty() && entry.asked.is_none();
+            if report.waits_for_change() {
+                entry.beat.next_without_change(now);
+            } else {
+                entry.beat.next(now, report);
+            }
         }
         match change {
             Some(Change::Removed) => {
@@ -142,9 +173,8 @@ impl Timetable {
             Some(Change::Replaced(schedule)) => entry.replace(&name, schedule, now, ROOM),
             None => {}
         }
-        let at = entry.beat.at();
-        self.waiting.insert((at, name));
-        Some(at)
+        self.waiting.insert((entry.at(), name));
+        Some(entry.beat.at())
     }
 
     /// Looks at the clock: where it was set back, no wait is longer for it.
@@ -159,13 +189,19 @@ impl Timetable {
         for (flow, entry) in &mut self.flows {
             if let State::Waiting = entry.state {
                 entry.asked = entry.asked.map(|asked| asked.minus(back));
-                self.waiting.insert((entry.beat.look(now), flow.clone()));
+                entry.beat.look(now);
+                self.waiting.insert((entry.at(), flow.clone()));
             }
         }
     }
 }
 
 impl Entry {
+    /// When it runs next, be it to ask after something.
+    fn at(&self) -> Timestamp {
+        self.check.map_or(self.beat.at(), |check| check.min(self.beat.at()))
+    }
+
     /// Puts another version of the flow in the place of this one.
     fn replace(&mut self, flow: &str, schedule: Schedule, now: Timestamp, width: Duration) {
         // What failed may be well again with the change, and runs as if it never ran.
@@ -203,7 +239,7 @@ mod tests {
     }
 
     fn planned(flow: &str, schedule: Schedule) -> Planned {
-        Planned { flow: flow.into(), schedule, last: None }
+        Planned { flow: flow.into(), schedule, last: None, check: None }
     }
 
     fn stuck() -> Report {
@@ -362,6 +398,32 @@ mod tests {
             table.put(vec![planned("a", every(120))], now);
             assert_eq!(next(&table).since(now), Duration::from_secs(120));
         }
+    }
+
+    #[test]
+    fn what_is_finished_later_is_asked_after_between_two_ticks() {
+        let check = |seconds| Some(start().plus(Duration::from_secs(seconds)));
+        let asks =
+            |next| Report { waiting: crate::Unfinished { messages: 1, next }, ..Report::default() };
+        let mut table = Timetable::default();
+        let last = Some(start());
+        table.put(vec![Planned { last, check: check(30), ..planned("a", every(600)) }], start());
+        let at = |table: &Timetable| table.next().map(|(at, _)| at);
+        assert_eq!(at(&table), check(30));
+        let due = table.take(check(30).unwrap()).unwrap();
+        assert!(due.checks);
+        // The beat stays where it was, and what is due already waits a second.
+        let tick = table.ended("a", check(31).unwrap(), &asks(check(5))).unwrap();
+        assert_eq!((tick, at(&table)), (check(600).unwrap(), check(32)));
+        assert!(table.take(check(32).unwrap()).unwrap().checks);
+        table.ended("a", check(33).unwrap(), &stuck());
+        assert_eq!(at(&table), check(600), "a failed check holds no poll up");
+        let due = table.take(check(633).unwrap()).unwrap();
+        assert!(!due.checks, "a poll asks too");
+        table.ended("a", check(634).unwrap(), &asks(check(640)));
+        assert_eq!(at(&table), check(640));
+        table.remove("a");
+        assert_eq!(table.next(), None);
     }
 
     #[test]
