@@ -403,8 +403,10 @@ mod tests {
     #[test]
     fn what_is_finished_later_is_asked_after_between_two_ticks() {
         let check = |seconds| Some(start().plus(Duration::from_secs(seconds)));
-        let asks =
-            |next| Report { waiting: crate::Unfinished { messages: 1, next }, ..Report::default() };
+        let asks = |next| Report {
+            unfinished: crate::Unfinished { messages: 1, next },
+            ..Report::default()
+        };
         let mut table = Timetable::default();
         let last = Some(start());
         table.put(vec![Planned { last, check: check(30), ..planned("a", every(600)) }], start());
