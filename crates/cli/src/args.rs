@@ -4,6 +4,7 @@ mod completions;
 mod map;
 mod new;
 mod secret;
+mod store;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use connector::Timestamp;
 pub(crate) use map::Map;
 pub(crate) use new::New;
 pub(crate) use secret::Secret;
+pub(crate) use store::Store;
 
 use crate::exit;
 
@@ -91,6 +93,9 @@ pub(crate) enum Command {
     /// Keeps secrets in the project's sealed vault.
     #[command(subcommand, after_help = secret::HELP)]
     Secret(Secret),
+    /// Looks after what flows remember: backups, checks, compaction, new keys.
+    #[command(subcommand, after_help = store::HELP)]
+    Store(Store),
     /// Prints what a shell needs to complete commands and options.
     #[command(after_help = completions::HELP)]
     Completions {

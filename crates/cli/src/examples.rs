@@ -94,6 +94,41 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
     ("secret set", &[("towpath secret set newsletter-client-secret", "asks for the value")]),
     ("secret list", &[("towpath secret list", "when each was set, and who uses it")]),
     ("secret rm", &[("towpath secret rm newsletter-client-secret", "forgets it")]),
+    ("store show", &[("towpath store show", "how much of what, and for which flow")]),
+    ("store verify", &[("towpath store verify", "reads everything; exit code 8 if damaged")]),
+    (
+        "store backup",
+        &[("towpath store backup backups/2026-11-21.towpath", "everything, also while flows run")],
+    ),
+    (
+        "store restore",
+        &[
+            ("towpath store restore backups/2026-11-21.towpath", "where there is no store"),
+            (
+                "towpath store restore old.towpath --key-file old-machine.key",
+                "on a machine with another key",
+            ),
+        ],
+    ),
+    (
+        "store export",
+        &[("towpath store export newsletter.towpath --flow newsletter", "one flow, no secrets")],
+    ),
+    (
+        "store import",
+        &[
+            ("towpath store import newsletter.towpath", "all flows in the file"),
+            ("towpath store import backup.towpath --flow newsletter", "one flow of a backup"),
+        ],
+    ),
+    ("store compact", &[("towpath store compact", "takes only the room that it needs")]),
+    (
+        "store rekey",
+        &[
+            ("towpath store rekey", "with a new key in the configuration directory"),
+            ("towpath store rekey --new-key-file /safe/new.key", "with one that you keep"),
+        ],
+    ),
     (
         "completions",
         &[(

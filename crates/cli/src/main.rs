@@ -9,6 +9,7 @@ mod examples;
 mod exit;
 mod folder;
 mod hold;
+mod keeper;
 mod keys;
 mod progress;
 mod project;
@@ -71,6 +72,7 @@ async fn run(cli: Cli) -> Result {
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
         Command::Secret(command) => commands::secret::run(config, command, json).await,
+        Command::Store(command) => commands::store::run(config, command, json).await,
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Schema { of, write } => commands::schema::run(config, of, write),
         Command::Connectors { name } => commands::connectors::run(name.as_deref(), json),

@@ -198,6 +198,39 @@ impl Watch for Progress {
     }
 }
 
+/// How far a long work on the store has come: a bar on a terminal, nothing elsewhere.
+pub(crate) struct Work(Option<ProgressBar>);
+
+impl Work {
+    pub(crate) fn new(json: bool) -> Self {
+        let watched = !json && std::io::stderr().is_terminal();
+        Self(watched.then(ProgressBar::new_spinner))
+    }
+
+    /// So many bytes are done, of so many if that is known.
+    pub(crate) fn at(&self, done: u64, of: Option<u64>) {
+        let Some(bar) = &self.0 else { return };
+        if let Some(of) = of
+            && bar.length() != Some(of)
+        {
+            let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_length(of);
+        } else if of.is_none() && done == 0 {
+            let style = ProgressStyle::with_template("{spinner} {bytes} {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        }
+        bar.set_position(done);
+    }
+
+    /// Ends the display.
+    pub(crate) fn done(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A line on standard error, for the person who watches.
 pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stderr().lock(), "{line}"));

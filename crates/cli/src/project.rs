@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use connector::{Connector, SystemClock};
 use engine::{Engine, Options};
 use flow::{Config, Finding, Flow};
+use store::upkeep::Retention;
 use store::{MasterKey, MemoryStore, SledOptions, SledStore, Store};
 
 use crate::accounts::Accounts;
@@ -17,6 +18,7 @@ use crate::engines;
 use crate::exit::{Exit, Failed, Result};
 use crate::folder;
 use crate::hold;
+use crate::keeper::Keeper;
 use crate::keys;
 use crate::progress::say;
 use crate::registry;
@@ -192,7 +194,8 @@ impl Project {
         })
     }
 
-    fn store_path(&self) -> PathBuf {
+    /// The folder of the store.
+    pub(crate) fn store_path(&self) -> PathBuf {
         let path = self.config.as_ref().and_then(|config| config.store.clone());
         self.root.join(path.unwrap_or_else(|| PathBuf::from(STORE)))
     }
@@ -207,20 +210,46 @@ impl Project {
 
     /// Opens the project's store with the key from the environment or the key file.
     pub(crate) async fn store(&self, durability: Durability) -> Result<Arc<dyn Store>> {
-        let key = keys::master_key(&self.store_path()).await?;
-        self.store_with(&key, durability).await
+        let (store, _) = self.sled_store(durability).await?;
+        Ok(Arc::new(store))
     }
 
-    async fn store_with(&self, key: &MasterKey, durability: Durability) -> Result<Arc<dyn Store>> {
+    /// The same, with its key.
+    pub(crate) async fn sled_store(&self, durability: Durability) -> Result<(SledStore, MasterKey)> {
+        keys::with_key(&self.store_path(), async |key| self.opened(key, durability).await).await
+    }
+
+    async fn opened(
+        &self,
+        key: &MasterKey,
+        durability: Durability,
+    ) -> store::Result<(SledStore, MasterKey)> {
         let durability = match durability {
             Durability::Full => store::Durability::Full,
             Durability::None => store::Durability::None,
         };
-        let options = SledOptions { path: self.store_path(), key, durability };
-        let opened = SledStore::open_watched(options, hold::store_points());
-        match opened.await {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(Failed { exit: Exit::Store, error: error.into() }),
+        let options = SledOptions { durability, ..self.store_options(key) };
+        let store = SledStore::open_watched(options, hold::store_points()).await?;
+        store.retain(self.retention());
+        Ok((store, key.clone()))
+    }
+
+    /// How the project's store is opened.
+    pub(crate) fn store_options<'a>(&self, key: &'a MasterKey) -> SledOptions<'a> {
+        SledOptions { path: self.store_path(), key, durability: store::Durability::Full }
+    }
+
+    /// How long things are kept, as towpath.yaml says.
+    fn retention(&self) -> Retention {
+        let Some(kept) = self.config.as_ref().map(|config| config.retention) else {
+            return Retention::default();
+        };
+        Retention {
+            dead_letters: kept.dead_letters,
+            trail: kept.trail,
+            trail_bytes: kept.trail_megabytes << 20,
+            runs: kept.runs,
+            history: kept.history,
         }
     }
 }
@@ -230,6 +259,8 @@ pub(crate) struct Workshop {
     pub(crate) engine: Arc<Engine>,
     /// What accounts that come later need.
     pub(crate) vault: Vault,
+    /// Looks after the store meanwhile; nobody does where nothing is remembered.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 impl Workshop {
@@ -246,8 +277,8 @@ impl Workshop {
         if accounts.need_vault && !SledStore::exists(&project.store_path()) {
             project.accounts(flows.iter().copied(), Some(&Vault::default()))?;
         }
-        let store = project.store(durability).await?;
-        Self::of(project, &flows, accounts, store).await
+        let (store, key) = project.sled_store(durability).await?;
+        Self::of(project, &flows, accounts, store, key).await
     }
 
     /// The same with a key of one's own.
@@ -259,8 +290,10 @@ impl Workshop {
         let flows: Vec<_> = flows.into_iter().collect();
         engines::warn(flows.iter().copied());
         let accounts = project.accounts(flows.iter().copied(), None)?;
-        let store = project.store_with(&key, Durability::Full).await?;
-        Self::of(project, &flows, accounts, store).await
+        let opened = project.opened(&key, Durability::Full).await;
+        let (store, key) =
+            opened.map_err(|error| Failed { exit: Exit::Store, error: error.into() })?;
+        Self::of(project, &flows, accounts, store, key).await
     }
 
     /// An engine with these accounts that remembers nothing.
@@ -271,23 +304,27 @@ impl Workshop {
         let store = Arc::new(MemoryStore::new(MasterKey::generate()));
         let (connectors, clock) = (project.connectors.clone(), Arc::new(SystemClock));
         let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
-        Self { engine, vault: Vault::default() }
+        Self { engine, vault: Vault::default(), keeper: None }
     }
 
     async fn of(
         project: &Project,
         flows: &[&Flow],
         mut accounts: Accounts,
-        store: Arc<dyn Store>,
+        store: SledStore,
+        key: MasterKey,
     ) -> Result<Self> {
+        let clock = Arc::new(SystemClock);
+        let keeper = Keeper::start(store.clone(), key, clock.clone()).await;
+        let keeper = keeper.map_err(|error| Failed { exit: Exit::Store, error: error.into() })?;
+        let store: Arc<dyn Store> = Arc::new(store);
         let vault = Vault::open(&*store, project.secrets_used().into_keys()).await?;
         if accounts.need_vault {
             accounts = project.accounts(flows.iter().copied(), Some(&vault))?;
         }
         let (connectors, accounts) = (project.connectors.clone(), accounts.ready);
-        let clock = Arc::new(SystemClock);
         let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
-        Ok(Self { engine, vault })
+        Ok(Self { engine, vault, keeper: Some(keeper) })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use connector::Connector;
 use mapping::Engine;
@@ -13,7 +14,7 @@ use crate::file::MappingFile;
 use crate::finding::{Finding, Place, code};
 use crate::source::Source;
 use crate::yaml::{self, Entry, Kind, Node};
-use crate::{fields, secret, shape, suggest};
+use crate::{duration, fields, secret, shape, suggest};
 
 /// What `towpath.yaml` says, checked; without the file it is all empty.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,30 @@ pub struct Config {
     pub engine: Engine,
     /// Where the state is kept, as written; `None` leaves it to the program.
     pub store: Option<PathBuf>,
+    /// How long the store keeps what is over.
+    pub retention: Retention,
+}
+
+/// How long, and how much, the store keeps of what is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Dead letters that were replayed or superseded.
+    pub dead_letters: Duration,
+    /// What became of each record.
+    pub trail: Duration,
+    /// The same, by size: so many MiB a flow.
+    pub trail_megabytes: u64,
+    /// The lines of each flow's runs.
+    pub runs: usize,
+    /// The snapshots of each flow's history.
+    pub history: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let month = Duration::from_secs(30 * 24 * 60 * 60);
+        Self { dead_letters: month, trail: month, trail_megabytes: 64, runs: 100, history: 50 }
+    }
 }
 
 /// Named credentials of a connector, as written: nothing has been looked up.
@@ -90,6 +115,32 @@ pub(crate) struct ConfigFile {
 struct StoreFile {
     /// The folder of the database, from where this file is; `.towpath/store` unless given.
     path: Option<String>,
+    /// How long what is over is kept. It is looked for once a day, when `towpath run` or
+    /// `towpath serve` opens the store and while they run. Dead letters that somebody has to decide
+    /// about are kept for ever.
+    retention: Option<RetentionFile>,
+}
+
+/// How long what is over is kept.
+#[derive(JsonSchema)]
+#[schemars(rename = "Retention", rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct RetentionFile {
+    /// Dead letters that were replayed or superseded, since they were refused last.
+    #[schemars(regex(pattern = duration::PATTERN), extend("default" = "30d"))]
+    dead_letters: Option<String>,
+    /// What became of each record, for `towpath why`.
+    #[schemars(regex(pattern = duration::PATTERN), extend("default" = "30d"))]
+    trail: Option<String>,
+    /// The same, by size: so many MiB a flow.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
+    trail_megabytes: Option<u64>,
+    /// The lines of each flow's runs.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = 100))]
+    runs: Option<u64>,
+    /// The snapshots of each flow's history.
+    #[schemars(range(min = 1, max = 1_000), extend("default" = 50))]
+    history: Option<u64>,
 }
 
 /// Checks a `towpath.yaml` called `label`: all findings, and the configuration as far as it can be
@@ -156,6 +207,9 @@ fn read(source: &mut Source<'_>, root: &Node, connectors: &[Connector]) -> Confi
     }
     let path = root.get("store").and_then(|store| store.get("path")).and_then(Node::text);
     config.store = path.map(PathBuf::from);
+    if let Some(kept) = root.get("store").and_then(|store| store.get("retention")) {
+        config.retention = retention(source, kept);
+    }
     config
 }
 
@@ -252,6 +306,36 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
     }
     let place = source.place(entry.key_span.clone());
     Some(Account { connector: wanted.to_owned(), base_url, settings, place })
+}
+
+fn retention(source: &mut Source<'_>, written: &Node) -> Retention {
+    let default = Retention::default();
+    let mut age = |key: &str, default| {
+        let Some(node) = written.get(key) else { return default };
+        let Some(text) = node.text() else { return default };
+        duration::parse(text).unwrap_or_else(|problem| {
+            let hint = duration::meant(text)
+                .map_or_else(|| "write `30d`, or hours as `12h`".to_owned(), |it| format!("write `{it}`"));
+            source.error(code::DURATION, node.span.clone(), problem, hint);
+            default
+        })
+    };
+    let (dead_letters, trail) =
+        (age("deadLetters", default.dead_letters), age("trail", default.trail));
+    let number = |key: &str, default: u64| match written.get(key).map(|node| &node.kind) {
+        Some(Kind::Number(number)) => number.as_u64().unwrap_or(default),
+        _ => default,
+    };
+    let count = |key: &str, default: usize| {
+        usize::try_from(number(key, default as u64)).unwrap_or(default)
+    };
+    Retention {
+        dead_letters,
+        trail,
+        trail_megabytes: number("trailMegabytes", default.trail_megabytes),
+        runs: count("runs", default.runs),
+        history: count("history", default.history),
+    }
 }
 
 /// Reads text, `{ secret: NAME }`, `{ env: NAME }` or `{ file: PATH }`.

@@ -15,4 +15,5 @@ pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod state;
+pub(crate) mod store;
 pub(crate) mod test;

@@ -9,6 +9,7 @@ use engine::{Engine, Error, Place};
 use flow::Flow;
 
 use super::lines::Lines;
+use crate::keeper::Keeper;
 use crate::project::{Project, Workshop};
 use crate::vault::Vault;
 
@@ -26,6 +27,8 @@ pub(crate) struct Shelf {
     /// All secrets that towpath.yaml names: it does not change while a service runs, and nobody
     /// else can write to the store.
     vault: Vault,
+    /// Looks after the store as long as the service runs.
+    _keeper: Option<Keeper>,
     versions: Mutex<HashMap<Arc<str>, Version>>,
     compiled: Mutex<Compiled>,
     /// The accounts that the engine has.
@@ -58,12 +61,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shelf {
     pub(crate) fn new(project: Arc<Project>, workshop: Workshop, lines: Arc<Lines>) -> Self {
-        let Workshop { engine, vault } = workshop;
+        let Workshop { engine, vault, keeper } = workshop;
         Self {
             project,
             engine,
             lines,
             vault,
+            _keeper: keeper,
             versions: Mutex::default(),
             compiled: Mutex::default(),
             accounts: Mutex::default(),

@@ -1,0 +1,51 @@
+//! What looks after a store while flows run: requests of other processes, and retention.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector::Clock;
+use store::upkeep::Desk;
+use store::{MasterKey, SledStore};
+use tokio::task::JoinHandle;
+
+use crate::progress::say;
+
+/// How often requests are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// So many looks lie between two questions whether the store is to be tidied: an hour.
+const TIDY: u32 = 3600;
+
+/// Looks after a store until it is dropped.
+pub(crate) struct Keeper(JoinHandle<()>);
+
+impl Keeper {
+    /// Removes what was kept long enough, and looks after the store from then on.
+    pub(crate) async fn start(
+        store: SledStore,
+        key: MasterKey,
+        clock: Arc<dyn Clock>,
+    ) -> store::Result<Self> {
+        store.tidy(clock.now().millis()).await?;
+        let desk = Desk::new(store.clone(), key);
+        Ok(Self(tokio::spawn(async move {
+            for looks in 1_u32.. {
+                clock.sleep(LOOK).await;
+                if let Err(error) = desk.look().await {
+                    say(&format!("a request about the store was not answered: {error}"));
+                }
+                if looks.is_multiple_of(TIDY)
+                    && let Err(error) = store.tidy(clock.now().millis()).await
+                {
+                    say(&format!("what is kept too long was not removed: {error}"));
+                }
+            }
+        })))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
