@@ -215,7 +215,10 @@ impl Project {
     }
 
     /// The same, with its key.
-    pub(crate) async fn sled_store(&self, durability: Durability) -> Result<(SledStore, MasterKey)> {
+    pub(crate) async fn sled_store(
+        &self,
+        durability: Durability,
+    ) -> Result<(SledStore, MasterKey)> {
         keys::with_key(&self.store_path(), async |key| self.opened(key, durability).await).await
     }
 

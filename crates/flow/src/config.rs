@@ -314,8 +314,10 @@ fn retention(source: &mut Source<'_>, written: &Node) -> Retention {
         let Some(node) = written.get(key) else { return default };
         let Some(text) = node.text() else { return default };
         duration::parse(text).unwrap_or_else(|problem| {
-            let hint = duration::meant(text)
-                .map_or_else(|| "write `30d`, or hours as `12h`".to_owned(), |it| format!("write `{it}`"));
+            let hint = duration::meant(text).map_or_else(
+                || "write `30d`, or hours as `12h`".to_owned(),
+                |it| format!("write `{it}`"),
+            );
             source.error(code::DURATION, node.span.clone(), problem, hint);
             default
         })
@@ -326,9 +328,8 @@ fn retention(source: &mut Source<'_>, written: &Node) -> Retention {
         Some(Kind::Number(number)) => number.as_u64().unwrap_or(default),
         _ => default,
     };
-    let count = |key: &str, default: usize| {
-        usize::try_from(number(key, default as u64)).unwrap_or(default)
-    };
+    let count =
+        |key: &str, default: usize| usize::try_from(number(key, default as u64)).unwrap_or(default);
     Retention {
         dead_letters,
         trail,

@@ -12,6 +12,9 @@
 //! This crate knows nothing of flows' contents, connectors, clocks or the environment: it takes
 //! names, times and bytes as arguments, and no type of sled or of a cipher leaves it.
 
+#[cfg(test)]
+extern crate self as towpath_store;
+
 mod blobs;
 mod commit;
 pub mod conformance;

@@ -473,3 +473,6 @@ pub(crate) async fn blocking<R: Send + 'static>(
         .await
         .unwrap_or_else(|_| Err(Error::Database { doing, reason: "it was stopped".to_owned() }))
 }
+
+#[cfg(test)]
+mod tests;

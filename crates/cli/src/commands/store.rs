@@ -22,7 +22,10 @@ pub(crate) async fn run(config: Option<&Path>, command: Store, json: bool) -> Re
     let path = project.store_path();
     let makes_one = matches!(command, Store::Restore { .. } | Store::Import { .. });
     if !makes_one && !SledStore::exists(&path) {
-        return Err(failed(anyhow!("there is no store at {}: nothing has run here", path.display())));
+        return Err(failed(anyhow!(
+            "there is no store at {}: nothing has run here",
+            path.display()
+        )));
     }
     let work = Work::new(json);
     match command {
@@ -57,7 +60,8 @@ pub(crate) async fn run(config: Option<&Path>, command: Store, json: bool) -> Re
             let from = archive_key(&file, key_file.as_deref(), &key)?;
             let flows = Some(flow).filter(|flows| !flows.is_empty());
             let told = |done, of| work.at(done, of);
-            let moved = store.import(&file, &from, flows.as_deref(), &told).await.map_err(failed)?;
+            let moved =
+                store.import(&file, &from, flows.as_deref(), &told).await.map_err(failed)?;
             work.done();
             say_moved("imported", &path, moved, json);
         }
@@ -199,7 +203,15 @@ fn show(project: &Project, overview: &Overview, json: bool) {
     print(&format!("\n{}", kinds.trim_fmt()));
     let mut flows = Table::new();
     flows.load_style(presets::NOTHING).set_header([
-        "flow", "size", "commits", "seen", "dead letters", "oldest", "parked", "journal", "trail since",
+        "flow",
+        "size",
+        "commits",
+        "seen",
+        "dead letters",
+        "oldest",
+        "parked",
+        "journal",
+        "trail since",
     ]);
     let time = |at: Option<i64>| {
         at.map_or_else(|| "-".to_owned(), |at| Timestamp::from_millis(at).to_string())

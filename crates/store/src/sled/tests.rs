@@ -1,0 +1,128 @@
+//! Damage at every kind of entry, and stores of formats to come, seen from inside.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::store::Store as _;
+
+#[path = "../../tests/full/mod.rs"]
+mod full;
+
+async fn filled(path: &Path, key: &MasterKey) -> SledStore {
+    let store = full::open(path, key).await.unwrap();
+    full::fill(&store).await;
+    store
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        names.map(|it| it.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Whatever bit is flipped in an entry, verifying names its flow and kind and nothing else, no
+/// reader gets anything but what was kept, and the other flows go on.
+#[tokio::test]
+async fn a_flipped_bit_is_named_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = filled(folder.path(), &key).await;
+    let trees = &store.core.trees;
+    let truth = (full::flow(&store, "letters").await, full::flow(&store, "table").await);
+    let mut kinds = 0;
+    for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Meta) {
+        let keys = trees.keys(tree, &[]).await.unwrap();
+        kinds += usize::from(!keys.is_empty());
+        for entry in keys.iter().take(4) {
+            let good = trees.get(tree, entry).await.unwrap().unwrap();
+            for at in [1, 9, good.len() / 2, good.len() - 1] {
+                let mut flipped = good.clone();
+                flipped[at] ^= 1;
+                let put = |value| vec![Write::Put(tree, entry.clone(), value)];
+                trees.apply(put(flipped), Wait::Visible).await.unwrap();
+                let verified = store.verify().await.unwrap();
+                let [damage] = &verified.damage[..] else {
+                    panic!("{tree:?} at {at}: {:?}", verified.damage);
+                };
+                assert_eq!(damage.kind, tree.name());
+                let flow = layout::split_flow(entry).map(|(flow, _)| flow.to_owned());
+                assert_eq!(damage.flow, flow.filter(|_| tree != Tree::Vault));
+                if damage.flow.as_deref() == Some("letters") {
+                    assert_eq!(full::flow(&store, "table").await, truth.1, "the other goes on");
+                }
+                trees.apply(put(good.clone()), Wait::Visible).await.unwrap();
+            }
+        }
+    }
+    assert!(kinds >= 9, "{kinds} kinds of entries");
+    assert_eq!(store.verify().await.unwrap().damage, []);
+    assert_eq!(full::flow(&store, "letters").await, truth.0);
+}
+
+/// A block that is gone as a whole has no check of its own: the head's count tells.
+#[tokio::test]
+async fn a_lost_block_is_told_by_the_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &MasterKey::generate()).await;
+    let keys = store.core.trees.keys(Tree::Seen, &layout::flow_prefix("letters")).await.unwrap();
+    let delete = vec![Write::Delete(Tree::Seen, keys[1].clone())];
+    store.core.trees.apply(delete, Wait::Visible).await.unwrap();
+    let verified = store.verify().await.unwrap();
+    assert_eq!(verified.damage.len(), 1, "{verified:?}");
+    assert!(verified.damage[0].what.contains("of 900 entries are there"), "{verified:?}");
+}
+
+/// A newer program may lay out everything otherwise: its store is left as it is, files included
+/// that no entry names in a way that this program knows.
+#[tokio::test]
+async fn a_newer_format_is_refused_and_nothing_of_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = filled(folder.path(), &key).await;
+    let newer = Write::Put(Tree::Meta, b"format".to_vec(), 9_u32.to_be_bytes().to_vec());
+    store.core.trees.apply(vec![newer], Wait::Durable).await.unwrap();
+    drop(store);
+    fs::write(folder.path().join("blobs/of-a-newer-kind"), b"kept").unwrap();
+    let before = files(&folder.path().join("blobs"));
+    for _ in 0..2 {
+        let refused = full::open(folder.path(), &key).await.map(drop);
+        assert!(matches!(refused, Err(Error::NewerFormat { found: 9, .. })), "{refused:?}");
+        let refused = crate::upkeep::verify(full::options(folder.path(), &key)).await;
+        assert!(matches!(refused, Err(Error::NewerFormat { found: 9, .. })), "{refused:?}");
+        let refused = crate::upkeep::compact(full::options(folder.path(), &key), None, &|_, _| {});
+        assert!(matches!(refused.await, Err(Error::NewerFormat { found: 9, .. })));
+    }
+    assert_eq!(files(&folder.path().join("blobs")), before);
+    let trees = SledTrees::open(folder.path().to_owned(), Durability::Full, None).await.unwrap();
+    let openings = trees.get(Tree::Meta, b"openings").await.unwrap().unwrap();
+    assert_eq!(openings, 1_u64.to_be_bytes(), "no opening was counted");
+}
+
+/// A migration that is cut off between any two of its writes is done by the next opening.
+#[tokio::test]
+async fn a_migration_that_was_cut_off_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    drop(filled(folder.path(), &key).await);
+    for (format, hashes) in [(1, false), (2, false), (2, true)] {
+        let trees =
+            SledTrees::open(folder.path().to_owned(), Durability::Full, None).await.unwrap();
+        let before = trees.get(Tree::Meta, b"hashes").await.unwrap().unwrap();
+        let mut writes =
+            vec![Write::Put(Tree::Meta, b"format".to_vec(), u32::to_be_bytes(format).to_vec())];
+        if !hashes {
+            writes.push(Write::Delete(Tree::Meta, b"hashes".to_vec()));
+        }
+        trees.apply(writes, Wait::Durable).await.unwrap();
+        drop(trees);
+        let store = full::open(folder.path(), &key).await.unwrap();
+        assert_eq!(store.verify().await.unwrap().damage, [], "{format} {hashes}");
+        assert_eq!(store.runs("letters").await.unwrap().len(), 3);
+        let after = store.core.trees.get(Tree::Meta, b"hashes").await.unwrap().unwrap();
+        let open = |sealed: &[u8]| store.core.sealer.open(Tree::Meta, b"hashes", sealed).unwrap();
+        assert_eq!(open(&before), open(&after), "the hashes are those of before");
+    }
+}
