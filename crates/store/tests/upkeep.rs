@@ -300,3 +300,45 @@ async fn seen_entries_survive_every_transfer_in_their_order() {
     assert_eq!(found.entries, [entry(7, 2), entry(8, 1)]);
     assert_eq!(found, store.look_up("f", &[entry(7, 0).key, entry(8, 0).key]).await.unwrap());
 }
+
+/// A compaction that is killed leaves one good store, wherever it was: the old one until it was
+/// decided, the new one from then on.
+#[tokio::test]
+async fn a_compaction_that_is_killed_leaves_one_good_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, path, other) =
+        (MasterKey::generate(), folder.path().join("store"), folder.path().join("other"));
+    let store = open(&path, &key).await.unwrap();
+    fill(&store).await;
+    let before = everything(&store).await;
+    let file = folder.path().join("backup");
+    store.export(&file, &key, None, 5, QUIET).await.unwrap();
+    drop(store);
+    // Killed while the new store was being built.
+    fs::create_dir_all(path.join("fresh/sled")).unwrap();
+    fs::write(path.join("fresh/sled/db"), b"half").unwrap();
+    let store = open(&path, &key).await.unwrap();
+    assert_eq!(everything(&store).await, before);
+    assert!(!path.join("fresh").exists());
+    drop(store);
+    // Killed between the decision and each of the moves behind it.
+    for moved in 0..4 {
+        upkeep::restore(&file, &key, options(&other, &key), QUIET).await.unwrap();
+        fs::create_dir(path.join("fresh")).unwrap();
+        for part in ["blobs", "mark", "sled"] {
+            fs::rename(other.join(part), path.join("fresh").join(part)).unwrap();
+        }
+        fs::remove_dir_all(&other).unwrap();
+        fs::write(path.join("fresh/whole"), b"").unwrap();
+        for part in ["blobs", "mark", "sled"].iter().take(moved) {
+            fs::create_dir_all(path.join("old")).unwrap();
+            fs::rename(path.join(part), path.join("old").join(part)).unwrap();
+            fs::rename(path.join("fresh").join(part), path.join(part)).unwrap();
+        }
+        assert!(SledStore::exists(&path), "{moved}");
+        let store = open(&path, &key).await.unwrap();
+        assert_eq!(everything(&store).await, before, "{moved}");
+        assert_eq!(store.verify().await.unwrap().damage, []);
+        assert!(!path.join("fresh").exists() && !path.join("old").exists(), "{moved}");
+    }
+}

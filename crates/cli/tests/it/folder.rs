@@ -37,10 +37,23 @@ impl Folder {
         self.run_with(args, b"")
     }
 
+    /// A program to run in the folder.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
+        command
+    }
+
+    /// Runs a command with a variable of the environment.
+    pub(crate) fn run_env(&self, args: &[&str], name: &str, value: &str) -> Ran {
+        let mut command = self.command(env!("CARGO_BIN_EXE_towpath"));
+        Ran::of(command.args(args).env(name, value).output().unwrap())
+    }
+
     /// Runs a command that reads `input`.
     pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
-        command.args(args).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
+        let mut command = self.command(env!("CARGO_BIN_EXE_towpath"));
+        command.args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // A command that refuses its arguments does not read.

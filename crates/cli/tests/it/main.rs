@@ -6,3 +6,4 @@ mod folder;
 mod map;
 mod new;
 mod secret;
+mod store;

@@ -205,3 +205,26 @@ sotre: {}
       help: did you mean `store`?
     ");
 }
+
+#[test]
+fn retention_has_defaults_and_says_what_is_wrong() {
+    let check = |retention: &str| {
+        let text = format!("store:\n  retention: {retention}\n");
+        let (config, findings) = flow::config::check("towpath.yaml", &text, &connectors());
+        (config.unwrap().retention, flow::render(&findings, &text, false))
+    };
+    let month = std::time::Duration::from_secs(30 * 24 * 3600);
+    let (kept, shown) = check("{ trail: 12h, runs: 7 }");
+    assert_eq!(shown, "");
+    assert_eq!((kept.dead_letters, kept.trail), (month, month / 60));
+    assert_eq!((kept.trail_megabytes, kept.runs, kept.history), (64, 7, 50));
+    for (wrong, problem) in [
+        ("{ trail: 12 }", "unit"),
+        ("{ deadLetters: for ever }", "whole number"),
+        ("{ runs: 0 }", "TP"),
+        ("{ letters: 3d }", "`deadLetters`"),
+    ] {
+        let (_, shown) = check(wrong);
+        assert!(shown.contains(problem), "{wrong}: {shown}");
+    }
+}
