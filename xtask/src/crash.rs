@@ -12,6 +12,12 @@ pub(crate) struct Args {
     /// How many times to kill at a random moment.
     #[arg(long, default_value_t = 10, value_name = "N")]
     random: usize,
+    /// Plays so many rounds instead: a process is killed or not while the systems misbehave.
+    #[arg(long, value_name = "N", conflicts_with_all = ["points", "random"])]
+    rounds: Option<u64>,
+    /// Plays one round again, by its number.
+    #[arg(long, value_name = "N", conflicts_with_all = ["points", "random", "rounds"])]
+    round: Option<u64>,
     /// What the random moments depend on: the same seed gives the same plans.
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     seed: u64,
@@ -32,8 +38,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.release {
         command.arg("--release");
     }
+    let rounds = args.rounds.or(args.round.map(|_| 1));
+    let test = if rounds.is_some() { "whole::slow_rounds" } else { "whole::slow_whole" };
     command
-        .args(["--", "--ignored", "--exact", "--nocapture", "whole::slow_whole"])
+        .args(["--", "--ignored", "--exact", "--nocapture", test])
+        .env("TOWPATH_CRASH_ROUNDS", rounds.unwrap_or(0).to_string())
+        .env("TOWPATH_CRASH_ROUND", args.round.unwrap_or(0).to_string())
         .env("TOWPATH_CRASH_POINTS", &args.points)
         .env("TOWPATH_CRASH_RANDOM", args.random.to_string())
         .env("TOWPATH_CRASH_SEED", args.seed.to_string())

@@ -9,13 +9,16 @@
 
 mod child;
 mod plan;
+mod rounds;
 mod story;
 mod whole;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::plan::{Kill, LEFTOVERS, Phase, Plan};
-use crate::story::{Size, Story};
+use crate::rounds::Round;
+use crate::story::{Again, Size, Story};
 
 const fn small(window: usize) -> Size {
     Size { receivers: 120, page: 10, window }
@@ -85,6 +88,47 @@ fn polls_and_sweeps_survive_being_killed_at_points_of_the_engine() {
 #[test]
 fn polls_and_sweeps_survive_being_killed_at_points_of_the_store() {
     kill_later_runs(store::POINTS, 1);
+}
+
+/// Rounds of one story after another, several stories at once; gives a row a round.
+fn play_rounds(seed: u64, numbers: Range<u64>, stories: u64) -> Vec<(u64, Round, Played)> {
+    let of_story = |story: u64| {
+        let mut rows = vec![];
+        let mut ongoing = None;
+        for number in numbers.clone().filter(|number| number % stories == story) {
+            let mut story = ongoing.take().unwrap_or_else(|| begun(small(4)));
+            let round = Round::of(seed, number);
+            let played = story.play_round(&round);
+            // A story that lost something goes no further.
+            ongoing = played.is_ok().then_some(story);
+            rows.push((number, round, played));
+        }
+        rows
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> =
+            (0..stories).map(|story| scope.spawn(move || of_story(story))).collect();
+        let rows = running.into_iter().flat_map(|story| story.join().unwrap());
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|(number, ..)| *number);
+        rows
+    })
+}
+
+type Played = Result<Again, String>;
+
+/// A story whose first run is complete.
+fn begun(size: Size) -> Story {
+    let mut story = Story::new(size);
+    story.play(&Plan { phase: Phase::First, kills: vec![] }).unwrap();
+    story
+}
+
+#[test]
+fn thirty_rounds_lose_nothing_while_processes_die_and_systems_misbehave() {
+    for (number, round, played) in play_rounds(1, 0..30, 6) {
+        assert!(played.is_ok(), "round {number}, {round}: {}", played.unwrap_err());
+    }
 }
 
 #[test]

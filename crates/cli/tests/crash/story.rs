@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::child::{self, Ran};
 use crate::plan::{Kill, Phase, Plan};
+use crate::rounds::Side;
 
 const NAME: &str = "newsletter-to-both";
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -18,7 +19,7 @@ const MEMBERS: u64 = 2_001;
 /// So many seen entries are kept in loose blocks; one more, and they are rolled.
 const LOOSE: usize = 20_000;
 /// A point that no run comes to fails, rather than being waited for without end.
-const ATTEMPTS: usize = 60;
+pub(crate) const ATTEMPTS: usize = 60;
 
 const FLOW: &str = r#"
 flow: newsletter-to-both
@@ -70,7 +71,7 @@ pub(crate) struct Again {
 
 /// Both sides of the flow, and the folder of the project.
 pub(crate) struct Story {
-    size: Size,
+    pub(crate) size: Size,
     /// The newsletter and CleverTap.
     source: Sandbox,
     /// The other account of CleverReach.
@@ -79,11 +80,11 @@ pub(crate) struct Story {
     runtime: tokio::runtime::Runtime,
     round: usize,
     /// How many changes there were to be sent so far.
-    changes: u64,
+    pub(crate) changes: u64,
     /// How many processes were killed so far.
     kills: u64,
     /// Whether a sweep may still have to find edits.
-    edits_open: bool,
+    pub(crate) edits_open: bool,
 }
 
 impl Story {
@@ -171,11 +172,22 @@ impl Story {
             Phase::First => self.changes,
             Phase::Later => self.changes - changes,
         };
+        let allowed = (self.kills - kills) * (self.size.window * self.size.page) as u64;
+        self.again(before, due, allowed)
+    }
+
+    /// What was sent beyond what was due; more of it than is allowed is an error.
+    pub(crate) fn again(
+        &self,
+        before: (u64, u64),
+        due: u64,
+        allowed: u64,
+    ) -> Result<Again, String> {
         let after = self.sent();
         let again = Again {
             profiles: (after.0 - before.0).checked_sub(due).ok_or("profiles are missing")?,
             members: (after.1 - before.1).checked_sub(due).ok_or("members are missing")?,
-            allowed: (self.kills - kills) * (self.size.window * self.size.page) as u64,
+            allowed,
         };
         if again.profiles > again.allowed || again.members > again.allowed {
             return Err(format!("sent again without need: {again:?}"));
@@ -240,7 +252,7 @@ impl Story {
         passed
     }
 
-    fn note(&mut self, ran: &Ran) -> Result<(), String> {
+    pub(crate) fn note(&mut self, ran: &Ran) -> Result<(), String> {
         match ran.code {
             None => {}
             Some(0) if ran.swept() => self.edits_open = false,
@@ -250,10 +262,15 @@ impl Story {
         Ok(())
     }
 
-    /// Edits three of ten receivers: a third of them with a timestamp, the others without one.
-    /// Tokens are no longer good, and the store looks as thousands of edits leave it.
+    /// Edits receivers; the store looks as thousands of edits leave it.
     fn edit(&mut self) {
         self.age();
+        self.touch();
+    }
+
+    /// Edits three of ten receivers: a third of them with a timestamp, the others without one.
+    /// Tokens are no longer good.
+    pub(crate) fn touch(&mut self) {
         self.write_flow("1s");
         self.round += 1;
         let round = self.round;
@@ -300,14 +317,26 @@ impl Story {
         });
     }
 
+    pub(crate) const fn side(&self, side: Side) -> &Sandbox {
+        match side {
+            Side::Newsletter | Side::Profiles => &self.source,
+            Side::Members => &self.target,
+        }
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.source.clear_faults();
+        self.target.clear_faults();
+    }
+
     /// How many profiles and members were sent.
-    fn sent(&self) -> (u64, u64) {
+    pub(crate) fn sent(&self) -> (u64, u64) {
         let members = self.target.stats().cleverreach.receivers_upserted;
         (self.source.stats().clevertap.records_accepted, members)
     }
 
     /// Looks for every receiver, in its latest version, on the other side.
-    fn compare(&self) -> Result<(), String> {
+    pub(crate) fn compare(&self) -> Result<(), String> {
         let profiles = self.source.profiles();
         let receivers = self.source.receivers();
         let missing = |what: &str, is_there: &dyn Fn(&Receiver) -> bool| {

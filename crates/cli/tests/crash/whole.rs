@@ -4,8 +4,9 @@
 
 use std::str::FromStr;
 
-use crate::plan::{self, Phase, Plan};
-use crate::story::{Size, Story};
+use crate::plan::{self, Phase};
+use crate::story::{Again, Size, Story};
+use crate::{begun, play_rounds};
 
 /// What the environment says, or this.
 fn given<T: FromStr>(name: &str, otherwise: T) -> T {
@@ -74,9 +75,31 @@ fn slow_whole() {
     assert_eq!(lost, 0);
 }
 
-/// A story whose first run is complete.
-fn begun(size: Size) -> Story {
-    let mut story = Story::new(size);
-    story.play(&Plan { phase: Phase::First, kills: vec![] }).unwrap();
-    story
+#[test]
+#[ignore = "it takes as long as one likes: `cargo xtask crash --rounds N` runs it"]
+fn slow_rounds() {
+    let (rounds, seed, first) = (given("ROUNDS", 500), given("SEED", 1), given("ROUND", 0));
+    println!("\n{rounds} rounds from {first} of seed {seed}\n");
+    println!(
+        "| round | what befalls it | profiles sent again | members sent again | at most | result |"
+    );
+    println!("|---:|---|---:|---:|---:|---|");
+    let mut lost = 0;
+    // A few at a time, so that rows come while others are played.
+    for from in (first..first + rounds).step_by(24) {
+        for (number, round, played) in play_rounds(seed, from..(from + 24).min(first + rounds), 6) {
+            match played {
+                Ok(Again { profiles, members, allowed }) => {
+                    println!("| {number} | {round} | {profiles} | {members} | {allowed} | whole |");
+                }
+                Err(error) => {
+                    lost += 1;
+                    println!("| {number} | {round} | | | | LOST: {error} |");
+                }
+            }
+        }
+    }
+    println!("\n{rounds} rounds, {lost} lost something");
+    println!("replay one: cargo xtask crash --seed {seed} --round N");
+    assert_eq!(lost, 0);
 }
