@@ -215,6 +215,7 @@ pub fn step_to(board: &Board, id: &str, after: Vec<usize>) -> Step {
         batch: NonZeroUsize::new(100).unwrap(),
         concurrency: None,
         retry: Retry::default(),
+        in_doubt: flow::InDoubt::default(),
     }
 }
 

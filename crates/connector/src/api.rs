@@ -337,7 +337,7 @@ impl Request<'_> {
                 Some(message) => redactor.redact(&message),
                 None => response::message(&body, &redactor),
             };
-            return Err(response::failure(status, &message, after, &label));
+            return Err(response::failure(status, &message, after, &label, self.safe));
         }
     }
 

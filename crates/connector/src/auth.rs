@@ -296,6 +296,7 @@ impl TokenCalls<'_> {
                 &response::message(&body, &self.redactor),
                 retry_after,
                 label,
+                true,
             ));
         }
         let mut answer = HttpResponse::new(without_odd_scope(&body).unwrap_or(body.to_vec()));

@@ -8,7 +8,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a call to a system failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Worth trying again: transport, 429, 5xx, an answer that makes no sense.
+    /// Worth trying again, and surely not carried out: no connection, 429, 503 with a time to come
+    /// again; of a question also what stays without an answer or makes no sense.
     #[error("{reason}")]
     Retry {
         /// What happened.
@@ -28,7 +29,8 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
-    /// Sent, but no answer that tells whether it was carried out.
+    /// Sent, but no answer that tells whether it was carried out: none at all, another 5xx, one that
+    /// makes no sense. Where carrying it out twice does no harm it is sent again.
     #[error("{reason}")]
     Unknown {
         /// What happened instead of an answer.

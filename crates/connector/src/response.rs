@@ -72,11 +72,16 @@ impl Response {
 }
 
 /// Maps an answer that is no success to what the caller may do.
+///
+/// A failure on the system's side may come after its work was done: unless the request is `safe`,
+/// only those answers say that nothing was, which mean so (RFC 9110, RFC 6585, RFC 8470): 408, 425,
+/// 429, and 503 where it says when to come again. A gateway says 503 of requests that it passed on.
 pub(crate) fn failure(
     status: StatusCode,
     message: &str,
     after: Option<Duration>,
     label: &str,
+    safe: bool,
 ) -> Error {
     let said = if message.is_empty() { String::new() } else { format!(": {message}") };
     let reason = format!("{label} answered {}{said}", status.as_u16());
@@ -87,7 +92,11 @@ pub(crate) fn failure(
             reason: format!("{reason}; redirects are not followed, correct the base URL"),
         },
         413 => Error::TooLarge { reason },
-        408 | 425 | 429 | 500.. => Error::Retry { reason, after },
+        408 | 425 | 429 => Error::Retry { reason, after },
+        500.. if safe || (status == StatusCode::SERVICE_UNAVAILABLE && after.is_some()) => {
+            Error::Retry { reason, after }
+        }
+        500.. => Error::Unknown { reason },
         code => Error::Reject { code: format!("http{code}"), reason },
     }
 }
@@ -173,12 +182,11 @@ mod tests {
 
     #[test]
     fn a_status_says_what_the_caller_may_do() {
-        let kind = |status: u16| match failure(
-            StatusCode::from_u16(status).unwrap(),
-            "no",
-            Some(Duration::from_secs(7)),
-            "GET /x",
-        ) {
+        let after = Some(Duration::from_secs(7));
+        let failed = |status: u16, after, safe| {
+            failure(StatusCode::from_u16(status).unwrap(), "no", after, "GET /x", safe)
+        };
+        let kind = |status: u16| match failed(status, after, true) {
             Error::Retry { after, .. } => format!("retry {}", after.unwrap().as_secs()),
             Error::Unauthorized { .. } => "unauthorized".to_owned(),
             Error::TooLarge { .. } => "too large".to_owned(),
@@ -200,6 +208,12 @@ mod tests {
             "retry 7",
         ];
         assert_eq!(kinds, expected);
+
+        // What may have been done is told apart from what surely was not.
+        let unknown = |status, after| matches!(failed(status, after, false), Error::Unknown { .. });
+        let table = [408, 425, 429, 500, 502, 503, 504].map(|status| unknown(status, None));
+        assert_eq!(table, [false, false, false, true, true, true, true]);
+        assert!(!unknown(503, after) && unknown(504, after));
     }
 
     #[test]

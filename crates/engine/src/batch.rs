@@ -1,22 +1,47 @@
 //! Sends one batch, in as many calls as it takes.
 
-use connector::{ErasedItem, Error as Call, Outcome, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector::{ErasedItem, Error as Call, Outcome, Outcomes, Timestamp};
+use flow::InDoubt;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::retry::Tries;
 use crate::run::{Context, StepContext};
+use crate::step::Arrival;
 use crate::{Error, Result};
+
+/// A message that is about to be sent.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) item: ErasedItem,
+    pub(crate) arrival: Arrival,
+}
 
 /// What became of one message that was sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Sent {
-    Done { value: Value, target_key: Option<String> },
+    Done {
+        value: Value,
+        target_key: Option<String>,
+    },
     Parked(HandedOver),
-    Rejected { code: String, reason: String },
+    Rejected {
+        code: String,
+        reason: String,
+    },
+    /// It was begun at this time, and nobody knows whether the system took it.
+    InDoubt {
+        sent: Timestamp,
+        reason: String,
+    },
 }
 
 /// A message that its system finishes later; times are milliseconds since the epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct HandedOver {
     pub(crate) token: String,
     pub(crate) since: i64,
@@ -24,36 +49,88 @@ pub(crate) struct HandedOver {
     pub(crate) deadline: i64,
 }
 
-/// Sends the messages of one batch; one answer a message, in order.
+/// What became of the messages of a batch.
+pub(crate) struct Answered {
+    /// One a message, in order.
+    pub(crate) sent: Vec<Sent>,
+    /// A call that left all its messages in doubt: the batch is settled, but the run should not go
+    /// on as if nothing was wrong.
+    pub(crate) outage: Option<Error>,
+}
+
+/// What one call says about one of its messages.
+pub(crate) enum Verdict {
+    Done {
+        value: Value,
+        target_key: Option<String>,
+    },
+    Parked(HandedOver),
+    Rejected {
+        code: String,
+        reason: String,
+    },
+    /// The system surely did not take it.
+    NotTaken {
+        reason: String,
+        after: Option<Duration>,
+    },
+    /// Nobody knows whether the system took it.
+    Unknown {
+        reason: String,
+    },
+}
+
+/// One call's answer, and when it was begun and answered.
+struct CallAnswer {
+    answer: Result<Outcomes, Call>,
+    begun: Timestamp,
+    answered: Timestamp,
+}
+
+/// Sends the messages of one batch.
 ///
-/// What the system did not take is sent again on its own. A batch that is too large, or refused
-/// as a whole, is halved until the messages that are at fault stand alone; after more than
-/// `allowed` of them the rest counts as refused too, since the page stops uncommitted anyway.
+/// What the system did not take is sent again on its own; so is what nobody knows about, where
+/// that does no harm or the step asks for it. A batch that is too large, or refused as a whole, is
+/// halved until the messages that are at fault stand alone; after more than `allowed` of them the
+/// rest counts as refused too, since the page stops uncommitted anyway.
 pub(crate) async fn send(
-    context: &Context,
-    step: &StepContext,
-    items: &[ErasedItem],
+    context: &Arc<Context>,
+    step: usize,
+    going: &[Outgoing],
     allowed: usize,
-) -> Result<Vec<Sent>> {
-    let mut sent: Vec<Option<Sent>> = vec![None; items.len()];
+) -> Result<Answered> {
+    let Some(taken) = context.steps.get(step) else { return Err(context.no_step()) };
+    let holds = taken.is_journaled() && taken.step.in_doubt == InDoubt::Hold;
+    let mut sent: Vec<Option<Sent>> = vec![None; going.len()];
+    let mut outage = None;
     // The positions still to be sent, in order; the last part is sent next.
-    let mut parts: Vec<Vec<usize>> = vec![(0..items.len()).collect()];
+    let mut parts: Vec<Vec<usize>> = vec![(0..going.len()).collect()];
     let mut alone = 0;
     while let Some(part) = parts.pop() {
         let mut open = part;
-        let mut tries = Tries::new(step.step.retry, &step.place, &*context.clock, &*context.watch);
+        let mut tries =
+            Tries::new(taken.step.retry, &taken.place, &*context.clock, &*context.watch);
         while !open.is_empty() {
-            let batch: Vec<ErasedItem> =
-                open.iter().filter_map(|index| items.get(*index).cloned()).collect();
-            context.watch.at("engine.batch.next");
-            let answer = step.step.action.run(&step.api, &batch).await;
-            context.watch.at("engine.batch.answered");
+            let batch = open.iter().filter_map(|index| going.get(*index));
+            let CallAnswer { answer, begun, answered } = if taken.is_journaled() {
+                journaled(context, step, batch.cloned().collect()).await?
+            } else {
+                plain(context, taken, batch.map(|going| going.item.clone()).collect()).await
+            };
             let failed = match answer {
                 Ok(outcomes) => {
-                    let (left, failed) =
-                        sort_out(outcomes.into_vec(), &open, context.clock.now(), &mut sent);
+                    let verdicts = outcomes.into_vec().into_iter();
+                    let verdicts = verdicts.map(|outcome| verdict(outcome, answered));
+                    let unknown = holds.then_some(begun);
+                    let (left, failed) = sort_out(verdicts.collect(), &open, unknown, &mut sent);
                     open = left;
                     failed
+                }
+                Err(Call::Unknown { reason }) if holds => {
+                    let error = Call::Unknown { reason: reason.clone() };
+                    outage.get_or_insert(Error::of_call(taken.place.clone(), error, 1));
+                    set(&mut sent, &mut open, &Sent::InDoubt { sent: begun, reason });
+                    None
                 }
                 Err(Call::TooLarge { .. } | Call::Reject { .. }) if open.len() > 1 => {
                     let second = open.split_off(open.len() / 2);
@@ -79,15 +156,85 @@ pub(crate) async fn send(
             if let Some(error) = failed
                 && let Err(error) = tries.again(error).await
             {
-                return Err(Error::of_call(step.place.clone(), error, tries.made));
+                return Err(Error::of_call(taken.place.clone(), error, tries.made));
             }
         }
     }
     let whole: Option<Vec<Sent>> = sent.into_iter().collect();
-    whole.ok_or_else(|| Error::Internal {
-        place: step.place.clone(),
+    let sent = whole.ok_or_else(|| Error::Internal {
+        place: taken.place.clone(),
         problem: "a message of a batch was left without an outcome".to_owned(),
-    })
+    })?;
+    Ok(Answered { sent, outage })
+}
+
+/// One call of an action that may be repeated.
+async fn plain(context: &Context, step: &StepContext, batch: Vec<ErasedItem>) -> CallAnswer {
+    let begun = context.clock.now();
+    context.watch.at("engine.batch.next");
+    let answer = step.step.action.run(&step.api, &batch).await;
+    context.watch.at("engine.batch.answered");
+    CallAnswer { answer, begun, answered: context.clock.now() }
+}
+
+/// One call of an action that must not be repeated: it is written down before the request leaves,
+/// and its answer before anybody learns of it. It is not broken off with its page.
+async fn journaled(
+    context: &Arc<Context>,
+    step: usize,
+    batch: Vec<Outgoing>,
+) -> Result<CallAnswer> {
+    let (own, place) = (context.clone(), context.place(step));
+    let call = async move {
+        let (Some(step), Some(journal)) = (own.steps.get(step), &own.journal) else {
+            return Err(own.no_step());
+        };
+        own.watch.at("engine.intent.next");
+        let id = journal.intend(step, own.clock.now(), &batch).await?;
+        own.watch.at("engine.intent.kept");
+        let items: Vec<ErasedItem> = batch.iter().map(|going| going.item.clone()).collect();
+        let messages = items.len();
+        let called = plain(&own, step, items).await;
+        own.watch.at("engine.outcome.next");
+        journal.answered(id, &verdicts(&called, messages)).await?;
+        own.watch.at("engine.outcome.kept");
+        Ok(called)
+    };
+    context.calls.run(&place, call).await
+}
+
+/// What a call says about each of its messages.
+fn verdicts(call: &CallAnswer, messages: usize) -> Vec<Verdict> {
+    match &call.answer {
+        Ok(outcomes) => {
+            let outcomes = outcomes.clone().into_vec().into_iter();
+            outcomes.map(|outcome| verdict(outcome, call.answered)).collect()
+        }
+        Err(Call::Unknown { reason }) => {
+            (0..messages).map(|_| Verdict::Unknown { reason: reason.clone() }).collect()
+        }
+        Err(error) => {
+            let not_taken = |_| Verdict::NotTaken { reason: error.to_string(), after: None };
+            (0..messages).map(not_taken).collect()
+        }
+    }
+}
+
+fn verdict(outcome: Option<Outcome>, answered: Timestamp) -> Verdict {
+    match outcome {
+        Some(Outcome::Done { value, target_key }) => Verdict::Done { value, target_key },
+        Some(Outcome::Rejected { code, reason }) => Verdict::Rejected { code, reason },
+        Some(Outcome::Parked { token, check_after, deadline }) => Verdict::Parked(HandedOver {
+            token,
+            since: answered.millis(),
+            check_at: answered.plus(check_after).millis(),
+            deadline: answered.plus(deadline).millis(),
+        }),
+        Some(Outcome::Retry { reason, after }) => Verdict::NotTaken { reason, after },
+        None => Verdict::Unknown {
+            reason: "the system did not say what became of a message".to_owned(),
+        },
+    }
 }
 
 fn set(sent: &mut [Option<Sent>], open: &mut Vec<usize>, outcome: &Sent) {
@@ -98,23 +245,24 @@ fn set(sent: &mut [Option<Sent>], open: &mut Vec<usize>, outcome: &Sent) {
     }
 }
 
-/// Takes over the outcomes that are final; gives the positions to be sent again, and why.
-///
-/// Only idempotent actions get here, so an unknown outcome may be sent again.
+/// Takes over what is final; gives the positions to be sent again, and why. What nobody knows
+/// about is final if it was begun at a time `in_doubt`.
 fn sort_out(
-    outcomes: Vec<Option<Outcome>>,
+    verdicts: Vec<Verdict>,
     open: &[usize],
-    now: Timestamp,
+    in_doubt: Option<Timestamp>,
     sent: &mut [Option<Sent>],
 ) -> (Vec<usize>, Option<Call>) {
     let mut left = vec![];
     let mut failed = None;
-    let mut outcomes = outcomes.into_iter();
+    let mut verdicts = verdicts.into_iter();
     for index in open {
-        let outcome = match outcomes.next().flatten() {
-            Some(Outcome::Done { value, target_key }) => Sent::Done { value, target_key },
-            Some(Outcome::Rejected { code, reason }) => Sent::Rejected { code, reason },
-            Some(Outcome::Retry { after, reason }) => {
+        let unsaid = || Verdict::Unknown { reason: "the answer leaves it out".to_owned() };
+        let outcome = match (verdicts.next().unwrap_or_else(unsaid), in_doubt) {
+            (Verdict::Done { value, target_key }, _) => Sent::Done { value, target_key },
+            (Verdict::Parked(handed_over), _) => Sent::Parked(handed_over),
+            (Verdict::Rejected { code, reason }, _) => Sent::Rejected { code, reason },
+            (Verdict::NotTaken { reason, after }, _) => {
                 left.push(*index);
                 let longest = match failed {
                     Some(Call::Retry { after: before, .. }) => after.max(before),
@@ -123,15 +271,9 @@ fn sort_out(
                 failed = Some(Call::Retry { reason, after: longest });
                 continue;
             }
-            Some(Outcome::Parked { token, check_after, deadline }) => Sent::Parked(HandedOver {
-                token,
-                since: now.millis(),
-                check_at: now.plus(check_after).millis(),
-                deadline: now.plus(deadline).millis(),
-            }),
-            None => {
+            (Verdict::Unknown { reason }, Some(sent)) => Sent::InDoubt { sent, reason },
+            (Verdict::Unknown { reason }, None) => {
                 left.push(*index);
-                let reason = "the system did not say what became of a message".to_owned();
                 failed.get_or_insert(Call::Unknown { reason });
                 continue;
             }

@@ -2,8 +2,8 @@
 
 use store::{Commit, Counts, NamesChange, ParkedChange, SeenChange};
 
-use crate::deliver::Settled;
 use crate::run::Run;
+use crate::settled::Settled;
 use crate::{Error, Event, Result};
 
 /// What was settled beside pages.
@@ -41,6 +41,7 @@ impl Run {
             SeenChange::Replace(parts) => (parts.iter().map(|part| part.len() as u64).sum(), 0),
         };
         let commit = Commit {
+            journal: settled.journal.clone(),
             snapshot: self.snapshot.write(&flow.name)?,
             dead_letters: settled.dead_letters,
             parked,
@@ -57,6 +58,9 @@ impl Run {
             // What the table holds may not be what the store has.
             self.seen = None;
             return Err(Error::store(&flow.name, &error));
+        }
+        if let Some(journal) = &self.context.journal {
+            journal.forgotten(&settled.journal);
         }
         self.sequence += 1;
         (self.stored, self.appended) = (stored, appended);

@@ -1,51 +1,23 @@
 //! Maps a page's messages and takes them through the steps, until each is settled.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use connector::Timestamp;
 use flow::message::{self, Scope, Unmappable};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use mapping::Moment;
 use serde_json::{Map, Value};
-use store::{NewDeadLetter, Parked, TrailBlock, parked_id};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::batch::HandedOver;
 use crate::detect::Emitted;
+use crate::journal::Journal;
 use crate::resume::{Ahead, Resumed};
 use crate::run::Context;
-use crate::step::{self, Arrival, Fate, Traveller};
-use crate::trail::{Trail, What};
+use crate::settled::{IN_DOUBT, Settled};
+use crate::step::{self, Arrival, Fate, Origin, Traveller};
+use crate::trail::What;
 use crate::way::{Ends, Onward, Way};
 use crate::{Error, Event, Place, Result};
-
-/// What became of a page's messages.
-#[derive(Debug, Default)]
-pub(crate) struct Settled {
-    pub(crate) delivered: u64,
-    pub(crate) filtered: u64,
-    pub(crate) dead_letters: Vec<NewDeadLetter>,
-    /// What systems finish later.
-    pub(crate) parked: Vec<Parked>,
-    /// What became of each message, for its history.
-    pub(crate) trail: Trail,
-    /// The results of each message that went on where it was before, by its id and their steps.
-    pub(crate) results: HashMap<Arc<str>, BTreeMap<String, Value>>,
-}
-
-impl Settled {
-    /// Whether no message was settled in a way that leaves something to keep.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.dead_letters.is_empty() && self.parked.is_empty() && self.trail.is_empty()
-    }
-
-    /// What became of the messages, as a commit keeps it.
-    pub(crate) fn trail(&self, now: Timestamp) -> Option<TrailBlock> {
-        let bytes = self.trail.to_bytes()?;
-        Some(TrailBlock { sequence: 0, at: now.millis(), bytes })
-    }
-}
 
 /// Messages that go through the steps together.
 struct Page {
@@ -63,6 +35,7 @@ struct Page {
 /// once there are no raw records any more.
 pub(crate) async fn page(
     context: Arc<Context>,
+    partition: Arc<str>,
     emitted: Vec<Emitted>,
     unmapped: OwnedSemaphorePermit,
 ) -> Result<Settled> {
@@ -72,11 +45,15 @@ pub(crate) async fn page(
     if emitted.is_empty() {
         return Ok(page.settled);
     }
-    let travellers = page.map(emitted).await?;
+    let ids = page.context.journaled_ids(&emitted);
+    let travellers = page.map(emitted, &Origin::Page { partition }).await?;
     page.context.watch.at("engine.page.mapped");
     drop(unmapped);
     for round in rounds(travellers, |traveller| &traveller.key) {
         page.take_steps(round, vec![]).await?;
+    }
+    if let Some(journal) = &page.context.journal {
+        page.settled.journaled = journal.noted(false, &ids);
     }
     Ok(page.settled)
 }
@@ -91,7 +68,15 @@ pub(crate) async fn resume(
     now_ms: i64,
     resumed: Vec<Resumed>,
 ) -> Result<Settled> {
+    let settled = go_on(context.clone(), now_ms, resumed).await;
+    // What was sent is written down, also if something else failed.
+    context.calls.finish().await;
+    settled
+}
+
+async fn go_on(context: Arc<Context>, now_ms: i64, resumed: Vec<Resumed>) -> Result<Settled> {
     let mut page = Page::new(context, now_ms, resumed.len(), usize::MAX);
+    let ids: Vec<_> = resumed.iter().map(|message| message.id.clone()).collect();
     let (mut travellers, mut raw) = (vec![], vec![]);
     for message in resumed {
         match message.read(&page.context.flow, &page.context.trigger_place, now_ms)? {
@@ -99,11 +84,14 @@ pub(crate) async fn resume(
             Ahead::Mapping(emitted) => raw.push(emitted),
         }
     }
-    let mapped = page.map(raw).await?;
+    let mapped = page.map(raw, &Origin::Resumed { begins: None }).await?;
     travellers.extend(mapped.into_iter().map(|traveller| (traveller, None)));
     for round in rounds(travellers, |(traveller, _)| &traveller.key) {
         let (travellers, onward) = round.into_iter().unzip();
         page.take_steps(travellers, onward).await?;
+    }
+    if let Some(journal) = &page.context.journal {
+        page.settled.journal = journal.settled_by(true, &ids);
     }
     Ok(page.settled)
 }
@@ -127,11 +115,12 @@ impl Page {
     }
 
     /// Makes messages of the raw records; what cannot be mapped becomes a dead letter.
-    async fn map(&mut self, emitted: Vec<Emitted>) -> Result<Vec<Arc<Traveller>>> {
+    async fn map(&mut self, emitted: Vec<Emitted>, origin: &Origin) -> Result<Vec<Arc<Traveller>>> {
         if emitted.is_empty() {
             return Ok(vec![]);
         }
-        let (context, now_ms) = (self.context.clone(), self.now_ms);
+        let (context, now_ms, origin) = (self.context.clone(), self.now_ms, origin.clone());
+        let moments = context.journal.as_ref().map(Journal::moments).unwrap_or_default();
         let place = self.context.trigger_place.clone();
         let workers = self.context.workers.clone();
         let mapped = workers
@@ -141,6 +130,7 @@ impl Page {
                 emitted
                     .into_iter()
                     .map(|Emitted { id, key, partition_key, data, seed }| {
+                        let now_ms = moments.get(&*id).copied().unwrap_or(now_ms);
                         let moment = Moment { now_ms, seed };
                         let scope = Scope { variables: &variables, moment };
                         let metadata = message::metadata(&key);
@@ -152,7 +142,9 @@ impl Page {
                             }
                         };
                         let message = message.into();
-                        let traveller = Traveller { id, key, partition_key, message, moment };
+                        let origin = origin.clone();
+                        let traveller =
+                            Traveller { id, key, partition_key, message, moment, origin };
                         (Arc::new(traveller), problem)
                     })
                     .collect::<Vec<_>>()
@@ -198,23 +190,29 @@ impl Page {
                 });
             }
             let Some((taken, arrived)) = running.try_next().await? else { break };
+            self.settled.outage = self.settled.outage.take().or(taken.outage);
+            let context = self.context.clone();
+            let Some(step) = context.steps.get(taken.step).map(|step| &*step.step.id) else {
+                return Err(context.no_step());
+            };
             for (fate, (at, results)) in taken.fates.into_iter().zip(arrived) {
                 let Some(traveller) = travellers.get(at) else { continue };
                 match fate {
                     Fate::Done { value, target_key } => {
                         let target_key = target_key.as_deref();
-                        let done = |step| What::Delivered { step, answer: &value, target_key };
-                        self.tell(taken.step, traveller, done);
+                        let done = What::Delivered { step, answer: &value, target_key };
+                        self.settled.tell(traveller, done);
                         way.done(taken.step, at, value);
                     }
                     Fate::Filtered => {
-                        self.tell(taken.step, traveller, |step| What::Filtered { step });
+                        self.settled.tell(traveller, What::Filtered { step });
                         way.filtered(at);
                     }
                     Fate::Parked(how) => {
                         way.parked(at);
                         handed_over.push((taken.step, at, how));
                     }
+                    Fate::RefusedBefore => way.refused(at),
                     Fate::Refused(problem) => {
                         way.refused(at);
                         self.refuse(Some(taken.step), traveller, &results, problem)?;
@@ -228,7 +226,9 @@ impl Page {
         for (step, at, how) in handed_over {
             let Some(traveller) = travellers.get(at) else { continue };
             let results = way.results_of(at).collect::<Map<_, _>>();
-            self.park(step, traveller, &Value::Object(results), how);
+            let context = self.context.clone();
+            let Some(step) = context.steps.get(step).map(|step| &step.step.id) else { continue };
+            self.settled.park(&*context.store, step, traveller, &Value::Object(results), how);
         }
         for (at, traveller) in travellers.iter().enumerate() {
             if way.went_on(at) {
@@ -250,38 +250,6 @@ impl Page {
         of_step.map_or_else(|| self.context.trigger_place.clone(), |step| step.place.clone())
     }
 
-    /// Notes what became of a message at a step.
-    fn tell<'a>(
-        &'a mut self,
-        step: usize,
-        message: &Traveller,
-        what: impl FnOnce(&'a str) -> What<'a>,
-    ) {
-        if let Some(step) = self.context.steps.get(step) {
-            self.settled.trail.add(&message.partition_key, &message.id, what(&step.step.id));
-        }
-    }
-
-    /// Keeps a message that its step's system finishes later.
-    fn park(&mut self, step: usize, message: &Traveller, results: &Value, handed_over: HandedOver) {
-        let context = self.context.clone();
-        let Some(step) = context.steps.get(step).map(|step| &step.step.id) else { return };
-        let what = What::Parked { step };
-        self.settled.trail.add(&message.partition_key, &message.id, what);
-        self.settled.parked.push(Parked {
-            id: parked_id(&*context.store, &message.id, step),
-            message_id: message.id.to_string(),
-            step: step.clone(),
-            record_key: message.key.to_string(),
-            partition_key: message.partition_key,
-            since: handed_over.since,
-            check_at: handed_over.check_at,
-            deadline: handed_over.deadline,
-            token: handed_over.token,
-            payload: message.payload(results),
-        });
-    }
-
     /// Makes a message a dead letter, unless so many are refused that something else is wrong.
     fn refuse(
         &mut self,
@@ -292,19 +260,12 @@ impl Page {
     ) -> Result<()> {
         let place = self.place(step);
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
-        let what = What::Refused { step: place.step.as_deref(), code: &why.code };
-        self.settled.trail.add(&message.partition_key, &message.id, what);
-        let payload = message.payload(results);
-        self.settled.dead_letters.push(NewDeadLetter {
-            message_id: message.id.to_string(),
-            step: place.step,
-            code: why.code,
-            reason: why.reason,
-            at: self.now_ms,
-            payload,
-            record_key: message.key.to_string(),
-            partition_key: message.partition_key,
-        });
+        let in_doubt = why.code == IN_DOUBT;
+        self.settled.refuse(&place, message, results, why, self.now_ms);
+        if in_doubt {
+            // It says nothing about the mapping, and was sent already.
+            return Ok(());
+        }
         self.refused.insert(message.id.clone());
         let rejected = self.refused.len();
         if rejected > self.allowed {

@@ -8,6 +8,8 @@ use connector::{Api, Clock, Connector, Services, Timestamp};
 use flow::Flow;
 use store::{RunLine, Store};
 
+use crate::calls::Calls;
+use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::run::{Context, Ended, Run, StepContext};
 use crate::snapshot::Snapshot;
@@ -214,7 +216,7 @@ impl Engine {
     }
 
     async fn start(&self, flow: &Arc<Flow>, stop: Stop, watch: Arc<dyn Watch>) -> Result<Run> {
-        let context = self.context(flow, watch)?;
+        let mut context = self.context(flow, watch)?;
         let source = self.source(flow)?;
         let failed = |error: store::Error| Error::store(&flow.name, &error);
         if lock(&self.doubtful).contains(&flow.name) {
@@ -224,6 +226,8 @@ impl Engine {
         }
         let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
         context.watch.at("engine.run.leased");
+        let store = self.options.store.clone();
+        context.journal = Some(Journal::open(store, lease.fence.clone()).await?);
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
         let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
@@ -252,14 +256,6 @@ impl Engine {
                 step: Some(step.id.clone()),
                 account: step.account.clone(),
             };
-            if !step.action.idempotent() {
-                let reason = format!(
-                    "{}.{} is not idempotent: without a journal a restart could send a message \
-                     twice, so it is not run",
-                    step.connector, step.name
-                );
-                return Err(Error::Config { place, reason });
-            }
             let api = self.api(&step.account, &step.connector, &place)?;
             Ok(StepContext { step: step.clone(), api, place })
         });
@@ -273,6 +269,8 @@ impl Engine {
             watch,
             workers: self.workers.clone(),
             unmapped: self.workers.unmapped(),
+            journal: None,
+            calls: Calls::default(),
         })
     }
 

@@ -12,9 +12,10 @@ use serde_json::value::RawValue;
 use store::{NewDeadLetter, Parked, ParkedChange};
 
 use crate::beside::Beside;
-use crate::deliver::{self, Settled};
+use crate::deliver;
 use crate::resume::{Resume, Resumed};
 use crate::run::{Context, Run, StepContext};
+use crate::settled::Settled;
 use crate::trail::What;
 use crate::{Error, Event, Result};
 

@@ -3,6 +3,7 @@
 /// Every point that [`Watch::at`](crate::Watch::at) tells, and what is true there.
 pub const POINTS: &[(&str, &str)] = &[
     ("engine.run.leased", "the run has the right to commit; nothing was asked yet"),
+    ("engine.journal.resolved", "what earlier runs left in doubt is settled; nothing was polled"),
     ("engine.run.listed", "the partitions are listed"),
     ("engine.page.fetched", "a page was fetched, and nothing is known of its records"),
     ("engine.sweep.fetched", "the same in a sweep: a full scan of what was read whole before"),
@@ -10,8 +11,12 @@ pub const POINTS: &[(&str, &str)] = &[
     ("engine.page.detected", "a page's new records are known, and nothing of them is mapped"),
     ("engine.page.mapped", "a page's records are messages"),
     ("engine.step.mapped", "a step's inputs are made, and none is sent"),
+    ("engine.intent.next", "what must not be sent twice is about to be written down"),
+    ("engine.intent.kept", "what must not be sent twice is written down, and not sent"),
     ("engine.batch.next", "a batch is about to be sent"),
     ("engine.batch.answered", "a batch was answered, and nobody else knows"),
+    ("engine.outcome.next", "the answer to what was written down is known, and not written down"),
+    ("engine.outcome.kept", "the answer to what was written down is written down too"),
     ("engine.step.done", "a step of a page is done; others may not be"),
     ("engine.page.delivered", "a page is delivered, and nothing of it is committed"),
     ("engine.commit.next", "a page's commit is composed, and the store has not got it"),

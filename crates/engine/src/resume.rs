@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::detect::Emitted;
-use crate::step::Traveller;
+use crate::step::{Origin, Traveller};
 use crate::way::Onward;
 use crate::{Error, Place, Result};
 
@@ -68,6 +68,7 @@ impl Resumed {
         };
         let results: BTreeMap<usize, Value> =
             results.into_iter().filter_map(|(id, result)| Some((position(&id)?, result))).collect();
+        let mut begins = None;
         let onward = match &at {
             Resume::FromTrigger => {
                 let data = raw(&message).map_err(|problem| Error::Internal {
@@ -76,11 +77,16 @@ impl Resumed {
                 })?;
                 return Ok(Ahead::Mapping(Emitted { id, key, partition_key, data, seed }));
             }
-            Resume::FromStep(step) => Onward::at(flow, known(step)?, results),
+            Resume::FromStep(step) => {
+                let step = known(step)?;
+                begins = Some(step);
+                Onward::at(flow, step, results)
+            }
             Resume::Behind(step) => Onward::behind(flow, known(step)?, results),
         };
         let moment = Moment { now_ms, seed };
-        let traveller = Traveller { id, key, partition_key, message, moment };
+        let origin = Origin::Resumed { begins };
+        let traveller = Traveller { id, key, partition_key, message, moment, origin };
         Ok(Ahead::Steps(traveller, Some(onward)))
     }
 }

@@ -11,10 +11,13 @@ use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use crate::deliver::{self, Settled};
+use crate::calls::Calls;
+use crate::deliver;
 use crate::detect::{Candidates, Detected, Emitted, Identity};
 use crate::fetch::{self, Fetched};
+use crate::journal::Journal;
 use crate::seen::SeenTable;
+use crate::settled::Settled;
 use crate::snapshot::{ScanState, Snapshot};
 use crate::workers::{Unmapped, Workers};
 use crate::{Error, Event, Place, Report, Result, Stop, Watch};
@@ -30,6 +33,9 @@ pub(crate) struct Context {
     pub(crate) watch: Arc<dyn Watch>,
     pub(crate) workers: Workers,
     pub(crate) unmapped: Unmapped,
+    /// Of a run with the right to commit; without it nothing is sent that must not be repeated.
+    pub(crate) journal: Option<Journal>,
+    pub(crate) calls: Calls,
 }
 
 /// A step with its access to its system.
@@ -37,6 +43,36 @@ pub(crate) struct StepContext {
     pub(crate) step: Step,
     pub(crate) api: Api,
     pub(crate) place: Place,
+}
+
+impl StepContext {
+    /// Whether what it sends must not be sent twice, and so is written down.
+    pub(crate) fn is_journaled(&self) -> bool {
+        !self.step.action.idempotent()
+    }
+}
+
+impl Context {
+    /// Where a step is.
+    pub(crate) fn place(&self, step: usize) -> Place {
+        let place = self.steps.get(step).map(|step| &step.place);
+        place.unwrap_or(&self.trigger_place).clone()
+    }
+
+    /// The error where a step is asked for that there is not, or that nothing may be sent by.
+    pub(crate) fn no_step(&self) -> Error {
+        let problem = "a step was begun that this run cannot take".to_owned();
+        Error::Internal { place: self.trigger_place.clone(), problem }
+    }
+
+    /// The ids of a page's messages, if any of them may be in the journal.
+    pub(crate) fn journaled_ids(&self, emitted: &[Emitted]) -> Vec<Arc<str>> {
+        let known = self.journal.as_ref().is_some_and(|journal| !journal.is_empty());
+        if !known && !self.steps.iter().any(StepContext::is_journaled) {
+            return vec![];
+        }
+        emitted.iter().map(|emitted| emitted.id.clone()).collect()
+    }
 }
 
 /// A run under way.
@@ -92,7 +128,7 @@ impl Run {
     /// Scans every partition. One that fails does not stop the others, unless what failed would
     /// fail there too.
     pub(crate) async fn all(mut self) -> Ended {
-        if self.parked_first().await {
+        if self.left_first().await {
             self.scan_all().await;
         }
         self.count_waiting().await;
@@ -101,13 +137,18 @@ impl Run {
 
     /// Asks after what systems finish later, and scans nothing.
     pub(crate) async fn checks(mut self) -> Ended {
-        self.parked_first().await;
+        self.left_first().await;
         self.count_waiting().await;
         self.ended()
     }
 
-    /// Completes what is done elsewhere; says whether the run can go on.
-    async fn parked_first(&mut self) -> bool {
+    /// Settles what earlier runs left in doubt, and completes what is done elsewhere; says whether
+    /// the run can go on.
+    async fn left_first(&mut self) -> bool {
+        if let Err(error) = self.resolve_journal().await {
+            self.failed(error);
+            return false;
+        }
         let completed = self.complete_parked().await;
         let store_failed = matches!(completed, Err(Error::Store { .. }));
         if let Err(error) = completed {
@@ -167,6 +208,12 @@ impl Run {
                     }
                 }
             }
+        }
+        if self.report.errors.is_empty()
+            && !self.report.stopped
+            && let Err(error) = self.clear_journal(&listed).await
+        {
+            self.failed(error);
         }
     }
 
@@ -237,13 +284,13 @@ impl Run {
         let mut fetching = Some(fetch(&ahead));
         let mut more = true;
         let mut failed = None;
-        let mut stopping = false;
+        let (mut stopping, mut over) = (false, false);
         let mut stop = self.stop.clone();
         let mut grace_over: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(std::future::pending());
         let end = loop {
             if let Some(waiting) = held.take_if(|_| deliveries.is_empty()) {
-                deliveries.push_back(self.deliver(waiting));
+                deliveries.push_back(self.deliver(&id, waiting));
             }
             let room = held.is_none() && pages.len() < window;
             if fetching.is_none() && more && room && !stopping && failed.is_none() {
@@ -266,12 +313,20 @@ impl Run {
                     let Some(page) = pages.pop_front() else { break Err(self.lost()) };
                     context.watch.at("engine.page.delivered");
                     let settled = match delivered {
-                        Ok(settled) => self.settle(partition, listed, page, settled).await,
+                        Ok(mut settled) => {
+                            let outage = settled.outage.take();
+                            let committed = self.settle(partition, listed, page, settled).await;
+                            committed.map(|()| outage)
+                        }
                         Err(error) => Err((error, page)),
                     };
-                    if let Err((error, page)) = settled {
-                        pages.push_front(page);
-                        break Err(error);
+                    match settled {
+                        Ok(None) => {}
+                        Ok(Some(outage)) => break Err(outage),
+                        Err((error, page)) => {
+                            pages.push_front(page);
+                            break Err(error);
+                        }
                     }
                 }
                 fetched = Task::next(fetching.as_mut()) => {
@@ -297,7 +352,7 @@ impl Run {
                             if waits {
                                 held = Some(waiting);
                             } else {
-                                deliveries.push_back(self.deliver(waiting));
+                                deliveries.push_back(self.deliver(&id, waiting));
                             }
                         }
                         Err(error) if error.ends_run(listed.len() == 1) => break Err(error),
@@ -311,13 +366,32 @@ impl Run {
                     let (clock, grace) = (context.clock.clone(), self.stop.grace);
                     grace_over = Box::pin(async move { clock.sleep(grace).await });
                 }
-                () = &mut grace_over => break Ok(End::Stopped),
+                () = &mut grace_over => {
+                    over = true;
+                    break Ok(End::Stopped);
+                }
             }
         };
         // What was not committed leaves no trace: the next run finds it again. Nothing of it may
         // go on beside that run.
         Task::stop(fetching).await;
         Task::stop(deliveries).await;
+        // What was sent is written down first, unless that takes longer than finishing may.
+        let patience = async {
+            if over {
+                return;
+            }
+            if !stopping {
+                stop.wait().await;
+                grace_over = Box::pin(context.clock.sleep(self.stop.grace));
+            }
+            grace_over.await;
+        };
+        tokio::select! {
+            biased;
+            () = context.calls.finish() => {}
+            () = patience => {}
+        }
         for page in pages.into_iter().rev() {
             if let Some(seen) = &mut self.seen {
                 seen.undo(page.detected);
@@ -362,8 +436,12 @@ impl Run {
         (InFlight { detected, scan: ahead.clone() }, waiting)
     }
 
-    fn deliver(&self, Waiting { emitted, unmapped }: Waiting) -> Task<Settled> {
-        let page = deliver::page(self.context.clone(), emitted, unmapped);
+    fn deliver(
+        &self,
+        partition: &Arc<str>,
+        Waiting { emitted, unmapped }: Waiting,
+    ) -> Task<Settled> {
+        let page = deliver::page(self.context.clone(), partition.clone(), emitted, unmapped);
         Task::of(page, self.context.trigger_place.clone(), "delivery")
     }
 

@@ -3,10 +3,11 @@
 use connector::Changes;
 use store::{Commit, Counts, ParkedChange, SeenChange};
 
-use crate::deliver::Settled;
 use crate::horizon::Horizon;
+use crate::journal::Journal;
 use crate::run::{InFlight, Run};
 use crate::seen::is_worth_writing_anew;
+use crate::settled::Settled;
 use crate::snapshot::Snapshot;
 use crate::{Error, Event};
 
@@ -48,7 +49,13 @@ impl Run {
         let (seen, stored, appended) = self.kept(listed, &page, &snapshot);
         let rewritten = matches!(seen, SeenChange::Replace(_)).then_some(stored);
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
-        let news = !nothing_seen || !settled.is_empty() || snapshot != self.snapshot;
+        let context = self.context.clone();
+        let noted = |journal: &Journal| journal.settled_by(false, &settled.journaled);
+        let journal = context.journal.as_ref().map(noted).unwrap_or_default();
+        let news = !nothing_seen
+            || !settled.is_empty()
+            || !journal.is_empty()
+            || snapshot != self.snapshot;
         if news {
             let committed = match snapshot.write(&flow.name) {
                 Ok(snapshot) => {
@@ -59,6 +66,7 @@ impl Run {
                         trail: settled.trail(self.context.clock.now()),
                         dead_letters: settled.dead_letters,
                         parked: settled.parked.into_iter().map(ParkedChange::Put).collect(),
+                        journal,
                         ..Commit::default()
                     };
                     let (store, watch) = (&self.context.store, &self.context.watch);
@@ -73,6 +81,9 @@ impl Run {
                 // The table may be pruned for the commit that failed; the store knows what counts.
                 self.seen = None;
                 return Err((error, page));
+            }
+            if let Some(journal) = &self.context.journal {
+                journal.committed(false, &settled.journaled);
             }
             self.sequence += 1;
             self.snapshot = snapshot;

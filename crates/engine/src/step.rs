@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use connector::ErasedItem;
+use flow::InDoubt;
 use flow::message::{self, Scope, Unmappable};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use mapping::Moment;
 use serde_json::Value;
 
-use crate::Result;
-use crate::batch::{self, HandedOver, Sent};
-use crate::run::Context;
+use crate::batch::{self, Answered, HandedOver, Outgoing, Sent};
+use crate::journal::Known;
+use crate::run::{Context, StepContext};
+use crate::settled::in_doubt;
+use crate::{Error, Result};
 
 /// A message on its way through the steps.
 #[derive(Clone, Debug)]
@@ -23,6 +26,26 @@ pub(crate) struct Traveller {
     pub(crate) message: Arc<str>,
     /// What `$now()` and `$random()` give.
     pub(crate) moment: Moment,
+    pub(crate) origin: Origin,
+}
+
+/// Where a message comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// A page of a partition: it may come again as long as that is not committed.
+    Page { partition: Arc<str> },
+    /// It was on its way before. Where it begins at a step, somebody asked that it be sent there.
+    Resumed { begins: Option<usize> },
+}
+
+impl Origin {
+    pub(crate) const fn is_resumed(&self) -> bool {
+        matches!(self, Self::Resumed { .. })
+    }
+
+    fn begins_at(&self, step: usize) -> bool {
+        matches!(self, Self::Resumed { begins } if *begins == Some(step))
+    }
 }
 
 impl Traveller {
@@ -43,64 +66,104 @@ pub(crate) struct Arrival {
 pub(crate) struct Taken {
     pub(crate) step: usize,
     pub(crate) fates: Vec<Fate>,
+    /// A call that left all its messages in doubt.
+    pub(crate) outage: Option<Error>,
 }
 
 /// What a step made of one message.
 pub(crate) enum Fate {
-    Done { value: Value, target_key: Option<String> },
+    Done {
+        value: Value,
+        target_key: Option<String>,
+    },
     Filtered,
     Parked(HandedOver),
     Refused(Unmappable),
+    /// It was refused, and its dead letter is committed already.
+    RefusedBefore,
 }
 
 /// Takes messages through one step; after more than `allowed` refusals of the system the rest
 /// counts as refused too.
+///
+/// What the journal knows of a message is its fate: nothing is mapped or sent of it.
 pub(crate) async fn take(
     context: Arc<Context>,
     allowed: usize,
     step: usize,
     arrivals: Vec<Arrival>,
 ) -> Result<Taken> {
-    let mut fates = vec![];
+    let Some(taken) = context.steps.get(step) else { return Err(context.no_step()) };
+    let mut fates: Vec<Option<Fate>> =
+        arrivals.iter().map(|arrival| known(&context, step, taken, &arrival.traveller)).collect();
+    let unknown = arrivals.into_iter().zip(&fates).enumerate();
+    let unknown = unknown.filter(|(_, (_, fate))| fate.is_none());
+    let (places, arrivals): (Vec<_>, Vec<_>) =
+        unknown.map(|(at, (arrival, _))| (at, arrival)).unzip();
+    let mut set = |at: usize, fate: Fate| {
+        if let Some(slot) = fates.get_mut(at) {
+            *slot = Some(fate);
+        }
+    };
     let mut ready = vec![];
-    for (at, prepared) in prepare(&context, step, arrivals).await?.into_iter().enumerate() {
+    for (prepared, at) in prepare(&context, step, arrivals).await?.into_iter().zip(places) {
         match prepared {
-            Prepared::Item(item) => {
-                ready.push((at, item));
-                fates.push(Fate::Filtered);
-            }
-            Prepared::Filtered => fates.push(Fate::Filtered),
-            Prepared::Refused(problem) => fates.push(Fate::Refused(problem)),
+            Prepared::Item(item) => ready.push((at, *item)),
+            Prepared::Filtered => set(at, Fate::Filtered),
+            Prepared::Refused(problem) => set(at, Fate::Refused(problem)),
         }
     }
     context.watch.at("engine.step.mapped");
-    let Some(taken) = context.steps.get(step) else { return Ok(Taken { step, fates }) };
     let size = taken.step.batch.get().min(taken.step.action.max_batch());
     let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());
-    let (places, items): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
+    let (places, going): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
     let batches =
-        items.chunks(size.max(1)).map(|items| batch::send(&context, taken, items, allowed));
+        going.chunks(size.max(1)).map(|going| batch::send(&context, step, going, allowed));
     // Started here and not sooner: what is not yet asked for sends nothing.
     let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
     let mut places = places.into_iter();
-    while let Some(sent) = answers.try_next().await? {
+    let mut first_outage = None;
+    while let Some(Answered { sent, outage }) = answers.try_next().await? {
+        first_outage = first_outage.or(outage);
         for (sent, at) in sent.into_iter().zip(places.by_ref()) {
             let fate = match sent {
                 Sent::Done { value, target_key } => Fate::Done { value, target_key },
                 Sent::Parked(handed_over) => Fate::Parked(handed_over),
                 Sent::Rejected { code, reason } => Fate::Refused(Unmappable::new(code, reason)),
+                Sent::InDoubt { sent, reason } => {
+                    Fate::Refused(in_doubt(Some(taken), sent, Some(&reason)))
+                }
             };
-            if let Some(slot) = fates.get_mut(at) {
-                *slot = fate;
-            }
+            set(at, fate);
         }
     }
-    Ok(Taken { step, fates })
+    let fates: Option<Vec<Fate>> = fates.into_iter().collect();
+    let fates = fates.ok_or_else(|| Error::Internal {
+        place: taken.place.clone(),
+        problem: "a message was left without a fate".to_owned(),
+    })?;
+    Ok(Taken { step, fates, outage: first_outage })
+}
+
+/// What became of a message at a step before, if that settles it.
+fn known(context: &Context, step: usize, taken: &StepContext, message: &Traveller) -> Option<Fate> {
+    let journal = context.journal.as_ref().filter(|_| taken.is_journaled())?;
+    match journal.known(&taken.step.id, message)? {
+        Known::Done { value, target_key } => Some(Fate::Done { value, target_key }),
+        Known::Parked(handed_over) => Some(Fate::Parked(handed_over)),
+        Known::InDoubt { .. } if taken.step.in_doubt == InDoubt::Resend => None,
+        Known::InDoubt { sent, reason } => {
+            Some(Fate::Refused(in_doubt(Some(taken), sent, reason.as_deref())))
+        }
+        // Whoever replays it knows that it may arrive twice.
+        Known::Held if message.origin.begins_at(step) => None,
+        Known::Held => Some(Fate::RefusedBefore),
+    }
 }
 
 /// What a step's condition and mapping made of a message.
 enum Prepared {
-    Item(ErasedItem),
+    Item(Box<Outgoing>),
     Filtered,
     Refused(Unmappable),
 }
@@ -112,22 +175,24 @@ async fn prepare(
     arrivals: Vec<Arrival>,
 ) -> Result<Vec<Prepared>> {
     let Some(place) = context.steps.get(step).map(|step| step.place.clone()) else {
-        return Ok(vec![]);
+        return Err(context.no_step());
     };
     let (workers, context) = (context.workers.clone(), context.clone());
     let mapped = workers.run(&place, move || {
         let Some(taken) = context.steps.get(step) else { return vec![] };
         let common = message::variables(&context.flow, &taken.step.fields);
-        let prepare = |Arrival { traveller, results }: Arrival| {
+        let prepare = |arrival: Arrival| {
+            let traveller = &arrival.traveller;
             let variables = common
                 .clone()
                 .with_text("trigger", traveller.message.clone())
-                .with("steps", results);
+                .with("steps", arrival.results.clone());
             let scope = Scope { variables: &variables, moment: traveller.moment };
             match message::input(&taken.step, &traveller.message, &scope) {
                 Ok(Some(input)) => {
                     let (id, key) = (traveller.id.clone(), traveller.key.clone());
-                    Prepared::Item(ErasedItem { id, key, input })
+                    let item = ErasedItem { id, key, input };
+                    Prepared::Item(Box::new(Outgoing { item, arrival }))
                 }
                 Ok(None) => Prepared::Filtered,
                 Err(problem) => Prepared::Refused(problem),

@@ -17,7 +17,7 @@ use crate::file::{FlowFile, MaxRejectsFile, RetryFile, Spanned, StepFile, Trigge
 use crate::finding::{Finding, code};
 use crate::graph::{self, Graph};
 use crate::source::Source;
-use crate::{Flow, MaxRejects, Retry, Step, Trigger};
+use crate::{Flow, InDoubt, MaxRejects, Retry, Step, Trigger};
 use crate::{across, examples, schedule, secret, shape, suggest, yaml};
 
 /// What a flow file is checked against.
@@ -229,6 +229,10 @@ impl<'a> Checker<'_, '_, 'a> {
             after: vec![],
             concurrency: count(file.concurrency.as_ref()),
             retry,
+            in_doubt: match file.in_doubt.as_ref().map(|it| &*it.value) {
+                Some("resend") => InDoubt::Resend,
+                _ => InDoubt::Hold,
+            },
         })
     }
 

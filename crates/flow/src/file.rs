@@ -173,8 +173,24 @@ pub(crate) struct StepFile {
     pub(crate) concurrency: Option<Spanned<u64>>,
     /// How calls that failed are tried again: no answer, 429, 5xx. What the system refuses is not.
     pub(crate) retry: Option<RetryFile>,
+    /// What becomes of a message that was sent, and nobody knows whether it arrived, by an action
+    /// that must not be repeated: `hold` makes it a dead letter, and somebody looks; `resend` sends
+    /// it again, so that it may arrive twice. Actions that may be repeated send it again anyway.
+    #[schemars(with = "Option<InDoubtFile>", extend("default" = "hold"))]
+    pub(crate) in_doubt: Option<Spanned<String>>,
     #[schemars(skip)]
     pub(crate) span: Range<usize>,
+}
+
+/// What becomes of a message of which nobody knows whether it arrived.
+#[derive(JsonSchema)]
+#[schemars(rename = "InDoubt", rename_all = "camelCase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum InDoubtFile {
+    /// It becomes a dead letter.
+    Hold,
+    /// It is sent again.
+    Resend,
 }
 
 /// What a step waits for.
@@ -305,6 +321,7 @@ impl StepFile {
                 first: text(node, "first"),
                 longest: text(node, "longest"),
             }),
+            in_doubt: text(node, "inDoubt"),
             span: node.span.clone(),
         }
     }

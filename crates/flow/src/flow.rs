@@ -111,6 +111,20 @@ pub struct Step {
     pub concurrency: Option<NonZeroUsize>,
     /// How failures are tried again.
     pub retry: Retry,
+    /// What becomes of a message of which nobody knows whether it arrived, where the action may
+    /// not be repeated.
+    pub in_doubt: InDoubt,
+}
+
+/// What becomes of a message that was sent, and nobody knows whether it arrived, by an action that
+/// may not be repeated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InDoubt {
+    /// It becomes a dead letter: somebody looks, and replays or drops it.
+    #[default]
+    Hold,
+    /// It is sent again, and may arrive twice.
+    Resend,
 }
 
 /// How data is brought from one shape to another.

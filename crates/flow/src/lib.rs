@@ -41,7 +41,7 @@ mod yaml;
 pub use check::{Context, check, is_name};
 pub use config::Config;
 pub use finding::{CODES, Code, Finding, Place, Severity};
-pub use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};
+pub use flow::{Flow, InDoubt, MaxRejects, Retry, Step, Transformation, Trigger};
 pub use render::{line, render};
 pub use same_name::same_name;
 pub use sarif::sarif;

@@ -45,8 +45,8 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
     let spoilt = |spoil| Fault::at(at, spoil);
     let open = |name: &str, spoil| Outage { order: OPEN, ..outage(name, spoilt(spoil)) };
     let mut all = vec![
-        outage("500 once", spoilt(Spoil::Status(500))),
-        outage("503 that lasts", spoilt(Spoil::Status(503)).lasting()),
+        open("500 once", Spoil::Status(500)),
+        Outage { order: OPEN, ..outage("503 that lasts", spoilt(Spoil::Status(503)).lasting()) },
         open("a closed connection", Spoil::Hangup),
         open("an answer that breaks off", Spoil::Cut),
     ];
