@@ -219,6 +219,13 @@ pub fn step_to(board: &Board, id: &str, after: Vec<usize>) -> Step {
     }
 }
 
+/// A step as [`step_to`] makes it, whose action must not be repeated.
+pub fn step_once(board: &Board, id: &str, after: Vec<usize>) -> Step {
+    let fields = json!({ "board": board.id, "once": true });
+    let action = connector().find_action("collect").unwrap().configure;
+    Step { action: action(fields).unwrap(), ..step_to(board, id, after) }
+}
+
 /// A flow from a board to itself, whose trigger asks for what changed.
 pub fn flow_of(board: &Board) -> Flow {
     flow_by("pages", board)
@@ -310,6 +317,8 @@ impl PollingTrigger for SweptPages {
 #[derive(Deserialize, JsonSchema)]
 struct Collect {
     board: u64,
+    #[serde(default)]
+    once: bool,
 }
 
 #[async_trait]
@@ -318,7 +327,7 @@ impl Action for Collect {
     const MAX_BATCH: usize = 1000;
 
     fn idempotent(&self) -> bool {
-        true
+        !self.once
     }
 
     async fn run(&self, _api: &Api, batch: &Batch<Value>) -> Result<Outcomes> {

@@ -26,6 +26,8 @@ pub struct Dying {
     left: AtomicUsize,
     tables: AtomicUsize,
     look_ups: AtomicUsize,
+    /// What is counted beside commits: writes to the journal.
+    writes: AtomicUsize,
     /// A commit waits for a permit and keeps it.
     commits: Semaphore,
     begun: AtomicUsize,
@@ -41,9 +43,20 @@ impl Dying {
             left,
             tables: AtomicUsize::default(),
             look_ups: AtomicUsize::default(),
+            writes: AtomicUsize::new(usize::MAX),
             commits: Semaphore::new(Semaphore::MAX_PERMITS),
             begun: AtomicUsize::default(),
         }
+    }
+
+    /// Dies at the write to the journal number `at`, counted from 1.
+    pub fn at_journal(store: Arc<dyn Store>, at: usize, moment: Moment) -> Self {
+        Self { moment, writes: AtomicUsize::new(at), ..Self::never(store) }
+    }
+
+    /// How often the journal was written to, for a store that never dies.
+    pub fn journal_writes(&self) -> usize {
+        usize::MAX - self.writes.load(Ordering::SeqCst)
     }
 
     /// Never dies, and counts.
@@ -79,7 +92,7 @@ impl Dying {
 
     /// Whether it died.
     pub fn is_dead(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0
+        self.left.load(Ordering::SeqCst) == 0 || self.writes.load(Ordering::SeqCst) == 0
     }
 
     fn alive(&self) -> Result<&dyn Store> {
@@ -141,7 +154,14 @@ impl Store for Dying {
     }
 
     async fn journal(&self, fence: &Fence, changes: Vec<JournalChange>) -> Result<()> {
-        self.alive()?.journal(fence, changes).await
+        self.alive()?;
+        if self.writes.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return self.store.journal(fence, changes).await;
+        }
+        if self.moment == Moment::After {
+            self.store.journal(fence, changes).await?;
+        }
+        Err(Error::Crashed)
     }
 
     async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {

@@ -9,6 +9,8 @@ mod board;
 mod dying;
 pub mod world;
 
-pub use board::{Board, Delivered, Endless, flow_of, parked, record, step_to, sweeping_flow_of};
+pub use board::{
+    Board, Delivered, Endless, flow_of, parked, record, step_once, step_to, sweeping_flow_of,
+};
 pub use dying::{Dying, Moment};
 pub use world::World;
