@@ -198,10 +198,11 @@ async fn another_source_is_refused_until_somebody_decides() {
     let error = report.errors.first().unwrap().to_string();
     assert!(error.contains("state keep") && error.contains("state reset"), "{error}");
 
-    let handle = engine::Handle::new(world.store.clone());
-    let source = world.engine(world.store.clone()).source(&other).unwrap();
+    let engine = std::sync::Arc::new(world.engine(world.store.clone()));
+    let change = engine::StateChange::Reset { source: engine.source(&other).unwrap() };
     let flow = other.name.clone();
-    handle.ask(engine::Request::Reset { flow, source }).await.unwrap();
+    let handle = engine::Handle::of(engine);
+    handle.ask(engine::Request::Change { flow, change }).await.unwrap();
     assert!(world.run(&other).await.errors.is_empty());
     let snapshot = world.snapshot(&other.name).await.unwrap();
     assert_eq!(snapshot.generation, 1);
@@ -219,10 +220,11 @@ async fn keeping_the_state_in_the_middle_of_a_scan_loses_nothing() {
     world.sandbox.clear_faults();
     // Another page size is another source: its page numbers mean other receivers.
     let flow = world.flow(&in_pages_of(50));
-    let handle = engine::Handle::new(world.store.clone());
-    let source = world.engine(world.store.clone()).source(&flow).unwrap();
+    let engine = std::sync::Arc::new(world.engine(world.store.clone()));
+    let change = engine::StateChange::Keep { source: engine.source(&flow).unwrap() };
     let name = flow.name.clone();
-    handle.ask(engine::Request::Keep { flow: name, source }).await.unwrap();
+    let handle = engine::Handle::of(engine);
+    handle.ask(engine::Request::Change { flow: name, change }).await.unwrap();
     let report = world.run(&flow).await;
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     assert_eq!((world.uploaded(), world.sandbox.profile_count()), (60, 60));

@@ -4,6 +4,7 @@ mod completions;
 mod map;
 mod new;
 mod secret;
+mod state;
 mod store;
 
 use std::num::NonZeroUsize;
@@ -17,9 +18,10 @@ use connector::Timestamp;
 pub(crate) use map::Map;
 pub(crate) use new::New;
 pub(crate) use secret::Secret;
+pub(crate) use state::{Rewind, State};
 pub(crate) use store::Store;
 
-use crate::exit;
+use crate::{exit, times};
 
 /// Runs integration flows: what changed in one system is mapped and written to others.
 ///
@@ -188,8 +190,9 @@ pub(crate) struct Schedule {
     /// How many ticks of each flow are shown.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) next: u16,
-    /// Shows the ticks after this moment instead of now, such as 2026-03-28T12:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Shows the ticks after this moment instead of now, such as 2026-03-28T12:00:00Z or
+    /// now-2h.
+    #[arg(long, value_name = "TIME", value_parser = times::moment)]
     pub(crate) from: Option<Timestamp>,
 }
 
@@ -206,6 +209,17 @@ pub(crate) struct Run {
     /// others it tells which, since there are none.
     #[arg(long, conflicts_with = "once")]
     pub(crate) dry_run: bool,
+    /// Begins a backfill and runs the flow once: what changed since this time is sent again, page
+    /// by page between those of what changes now. If it is stopped, the next run goes on with it.
+    /// A time is 2026-03-28T12:00:00Z, 2026-03-28, now-2h, or seconds since 1970.
+    #[arg(long, value_name = "TIME", value_parser = times::moment, conflicts_with = "dry_run")]
+    pub(crate) from: Option<Timestamp>,
+    /// Leaves out of the backfill what changed later than this.
+    #[arg(long, value_name = "TIME", value_parser = times::moment, requires = "from")]
+    pub(crate) until: Option<Timestamp>,
+    /// Ends the backfill under way, and runs nothing.
+    #[arg(long, conflicts_with_all = ["once", "dry_run", "from"])]
+    pub(crate) stop_backfill: bool,
     /// How long fetched pages may take to be delivered after the first signal, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) grace: Duration,
@@ -255,28 +269,6 @@ pub(crate) struct Sandbox {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum State {
-    /// Shows a flow's snapshot, counts and last runs; without a name, which flows have state.
-    Show {
-        /// The flow's name or file.
-        #[arg(value_name = "FLOW")]
-        flow: Option<String>,
-    },
-    /// Goes on from the stored snapshot although the flow reads another source now.
-    Keep {
-        /// The flow file, or the name of a flow in `flows`.
-        #[arg(value_name = "FLOW")]
-        flow: String,
-    },
-    /// Forgets the snapshot: the next run reads and sends everything again.
-    Reset {
-        /// The flow file, or the name of a flow in `flows`.
-        #[arg(value_name = "FLOW")]
-        flow: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetters {
     /// Lists refused messages, newest first.
     List {
@@ -303,8 +295,4 @@ pub(crate) enum Schema {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: u64 = text.parse().map_err(|_| "a whole number of seconds".to_owned())?;
     Ok(Duration::from_secs(seconds))
-}
-
-fn moment(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| "a time such as 2026-03-28T12:00:00Z".to_owned())
 }

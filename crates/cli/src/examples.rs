@@ -64,6 +64,8 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
             ("towpath run newsletter --dry-run", "what would be sent; sends nothing"),
             ("towpath run newsletter --once", "once, now"),
             ("towpath run newsletter", "on its schedule, until a signal"),
+            ("towpath run newsletter --from 2026-03-01", "once, and what changed since again"),
+            ("towpath run newsletter --stop-backfill", "that is enough of it"),
         ],
     ),
     (
@@ -81,6 +83,33 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
             ("towpath state show newsletter", "what one remembers"),
         ],
     ),
+    ("state history", &[("towpath state history newsletter", "what moved it, and when")]),
+    (
+        "state rewind",
+        &[
+            ("towpath state rewind newsletter --to now-2h", "says what that means, and asks"),
+            ("towpath state rewind newsletter --by 1d --yes", "a day further back than it is"),
+            ("towpath state rewind newsletter --to-entry 41", "to an entry of its history"),
+        ],
+    ),
+    (
+        "state set",
+        &[
+            (
+                "echo '{ \"lastUpdated\": \"2026-03-01T00:00:00Z\" }' | towpath state set newsletter -",
+                "goes on from there",
+            ),
+            ("towpath state set newsletter snapshot.json", "with a time for each partition"),
+        ],
+    ),
+    (
+        "state export",
+        &[
+            ("towpath state export newsletter > state.json", "where it stands"),
+            ("towpath state export newsletter --seen > state.ndjson", "with all that was settled"),
+        ],
+    ),
+    ("state import", &[("towpath state import newsletter state.ndjson", "goes on from it here")]),
     ("state keep", &[("towpath state keep newsletter", "the new source goes on where it was")]),
     ("state reset", &[("towpath state reset newsletter", "everything is read and sent again")]),
     (

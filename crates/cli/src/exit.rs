@@ -47,6 +47,7 @@ impl Exit {
             Error::Config { .. }
             | Error::SourceChanged { .. }
             | Error::TooManyRejects { .. }
+            | Error::Refused { .. }
             | Error::AlreadyRunning { .. } => Self::Config,
             Error::Unauthorized { .. } => Self::Unauthorized,
             Error::Unavailable { .. } => Self::Unavailable,

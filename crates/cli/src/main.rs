@@ -18,6 +18,7 @@ mod registry;
 mod scaffold;
 mod serve;
 mod signals;
+mod times;
 mod trial;
 mod vault;
 

@@ -1,6 +1,7 @@
 //! What a person or a machine sees of a run while it runs.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use engine::{Event, Report, Watch};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::commands::backfill;
 use crate::hold;
 
 /// How often the bar moves.
@@ -18,6 +20,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Progress {
     look: Look,
     dead_letters: Mutex<u64>,
+    /// A backfill alternates with what is live, whose scans are then no news.
+    alternates: AtomicBool,
 }
 
 enum Look {
@@ -36,7 +40,7 @@ impl Progress {
         } else {
             Look::Lines
         };
-        Self { look, dead_letters: Mutex::default() }
+        Self { look, dead_letters: Mutex::default(), alternates: AtomicBool::new(false) }
     }
 
     /// A line for the person who watches; nothing for machines.
@@ -61,11 +65,15 @@ impl Progress {
                 "seconds": report.took.as_secs_f64(),
                 "unfinished": report.unfinished.messages,
                 "nextCheck": report.unfinished.next,
+                "backfill": report.backfill.as_ref().map(backfill::value),
                 "errors": report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
             }));
             return;
         }
         say(&format!("{flow}: {}", summary(report)));
+        if let Some(done) = &report.backfill {
+            say(&format!("  {}", backfill::sentence(done)));
+        }
         for error in &report.errors {
             say(&format!("  error: {error}"));
         }
@@ -77,6 +85,7 @@ impl Progress {
             bar.finish_and_clear();
         }
         *self.so_far() = 0;
+        self.alternates.store(false, Ordering::Relaxed);
     }
 
     /// How many dead letters this run made.
@@ -154,13 +163,43 @@ impl Watch for Progress {
                         bar.reset();
                         bar.enable_steady_tick(TICK);
                     }
-                    bar.set_message(format!("{what}{of}{again}"));
-                } else {
+                    if !self.alternates.load(Ordering::Relaxed) {
+                        bar.set_message(format!("{what}{of}{again}"));
+                    }
+                } else if !self.alternates.load(Ordering::Relaxed) {
                     self.say(&format!("{flow}: reading {what}{of}{again}"));
                 }
                 self.json(&json!({
                     "event": "scanning", "flow": flow, "partition": partition, "resumed": resumed,
                     "since": match want { Want::Changed { since } => json!(since), Want::All => Value::Null },
+                }));
+            }
+            Event::Backfilling { flow, partition, want, records, done, partitions, resumed } => {
+                self.alternates.store(true, Ordering::Relaxed);
+                let what = match want {
+                    Want::All => "everything".to_owned(),
+                    Want::Changed { since } => format!("what changed since {since}"),
+                };
+                let of =
+                    if partition.is_empty() { String::new() } else { format!(" of {partition}") };
+                let part = format!("partition {} of {partitions}", done + 1);
+                let records_so_far = HumanCount(*records);
+                if let Look::Bar(bar) = &self.look {
+                    bar.set_message(format!(
+                        "backfill: {what}{of}, {part}, {records_so_far} records"
+                    ));
+                } else if *resumed {
+                    self.say(&format!(
+                        "{flow}: backfill goes on where it was left: {what}{of}, {part}, \
+                         {records_so_far} records so far"
+                    ));
+                } else if *records == 0 {
+                    self.say(&format!("{flow}: backfill of {what}{of}"));
+                }
+                self.json(&json!({
+                    "event": "backfilling", "flow": flow, "partition": partition,
+                    "records": records, "partitionsDone": done, "partitions": partitions,
+                    "resumed": resumed,
                 }));
             }
             Event::Committed { flow, counts } => {

@@ -56,6 +56,7 @@ impl Services {
 #[derive(Clone)]
 pub struct Api {
     inner: Arc<Inner>,
+    limiter: Arc<dyn Limiter>,
     observed: Option<Arc<Observed>>,
 }
 
@@ -65,7 +66,6 @@ struct Inner {
     http: reqwest::Client,
     session: Session,
     limits: Vec<Limit>,
-    limiter: Arc<dyn Limiter>,
     clock: Arc<dyn Clock>,
     failure: Option<FindFailure>,
     redactor: Redactor,
@@ -107,19 +107,18 @@ impl Api {
             http,
             session: Session::new(account.clone(), identity, &services),
             limits: limits.collect(),
-            limiter: services.limiter,
             clock: services.clock,
             failure: connector.failure(),
             redactor: account.redactor(),
             account,
         };
-        Ok(Self { inner: Arc::new(inner), observed: None })
+        Ok(Self { inner: Arc::new(inner), limiter: services.limiter, observed: None })
     }
 
     /// The same access, and what its answers will show beside their content.
     pub fn observed(&self) -> (Self, Arc<Observed>) {
         let observed = Arc::new(Observed::default());
-        (Self { inner: self.inner.clone(), observed: Some(observed.clone()) }, observed)
+        (Self { observed: Some(observed.clone()), ..self.clone() }, observed)
     }
 
     /// Notes the system's own time, where a connector learns it elsewhere than from the `Date` of
@@ -128,6 +127,12 @@ impl Api {
         if let Some(observed) = &self.observed {
             observed.note(Some(date));
         }
+    }
+
+    /// The same access by other rules about whose request goes first.
+    #[must_use]
+    pub fn limited_by(&self, limiter: Arc<dyn Limiter>) -> Self {
+        Self { limiter, ..self.clone() }
     }
 
     /// The account in use.
@@ -299,7 +304,7 @@ impl Request<'_> {
                 let json = http::HeaderValue::from_static("application/json");
                 request = request.header(http::header::CONTENT_TYPE, json).body(body.clone());
             }
-            let permit = api.limiter.acquire(&api.identity, self.limit).await;
+            let permit = self.api.limiter.acquire(&api.identity, self.limit).await;
             let answer = request.send().await;
             let answer =
                 answer.map_err(|error| response::transport_error(error, &label, self.safe))?;
@@ -317,9 +322,9 @@ impl Request<'_> {
             let body = read?;
             let (status, message) = self.judge(status, &body);
             if status == StatusCode::TOO_MANY_REQUESTS {
-                api.limiter.throttled(&api.identity, self.limit);
+                self.api.limiter.throttled(&api.identity, self.limit);
             } else if status.is_success() {
-                api.limiter.accepted(&api.identity, self.limit);
+                self.api.limiter.accepted(&api.identity, self.limit);
             }
             let redactor = match &authorised.token {
                 Some(token) => api.redactor.and(token.clone()),

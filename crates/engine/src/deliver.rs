@@ -120,7 +120,7 @@ impl Page {
             return Ok(vec![]);
         }
         let (context, now_ms, origin) = (self.context.clone(), self.now_ms, origin.clone());
-        let moments = context.journal.as_ref().map(Journal::moments).unwrap_or_default();
+        let moments = context.journal.as_deref().map(Journal::moments).unwrap_or_default();
         let place = self.context.trigger_place.clone();
         let workers = self.context.workers.clone();
         let mapped = workers

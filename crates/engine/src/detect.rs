@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use store::{Seen, Store};
 
 use crate::canonical;
+use crate::forgotten::{Forgotten, is_forgotten};
 use crate::seen::{Entry, Key, SeenTable, UNVERSIONED};
 
 /// Which key and content a record has, as keyed hashes.
@@ -115,6 +116,10 @@ fn version(record: &Record) -> i64 {
 pub(crate) struct Candidates<'a> {
     pub(crate) records: Vec<(Record, Fingerprint)>,
     pub(crate) want: Want,
+    /// Records with a later version are left out.
+    pub(crate) until: Option<Timestamp>,
+    /// The entries that count as absent.
+    pub(crate) forgotten: &'a [Forgotten],
     /// Whether the trigger wants change detection at all.
     pub(crate) compare: bool,
     pub(crate) identity: Identity<'a>,
@@ -134,6 +139,9 @@ impl SeenTable {
             {
                 continue;
             }
+            if page.until.is_some_and(|until| record.version > Some(until)) {
+                continue;
+            }
             detected.records += 1;
             detected.newest = detected.newest.max(record.version);
             let entry = Entry {
@@ -142,6 +150,7 @@ impl SeenTable {
                 sequence: page.sequence,
             };
             let old = self.get(&found.key).filter(|_| page.compare);
+            let old = old.filter(|old| !is_forgotten(page.forgotten, old));
             let changed = old.is_none_or(|old| old.content != entry.content);
             if page.compare && (changed || old.is_some_and(|old| old.version != entry.version)) {
                 detected.undo.push((found.key, self.set(found.key, Some(entry))));
@@ -192,6 +201,8 @@ mod tests {
         Candidates {
             records: records.collect(),
             want: Want::Changed { since: Timestamp::from_secs(since) },
+            until: None,
+            forgotten: &[],
             compare: true,
             identity: Identity { flow: "f", trigger: "t", partition: "", generation: 0 },
             committed: 0,
@@ -235,6 +246,25 @@ mod tests {
             })
             .collect();
         assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_sent_once_more_under_another_id() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let mut table = SeenTable::default();
+        let records = [("a", 10, 1), ("b", 20, 1), ("c", 30, 1)];
+        let first = table.detect(&store, page(&store, &records, 0, 1));
+        let rules = [Forgotten { after: 0, up_to: 1, since: Some(Timestamp::from_secs(20)) }];
+        let again = |table: &mut SeenTable, sequence| {
+            let mut page = page(&store, &records, 0, sequence);
+            page.identity.generation = 1;
+            page.until = Some(Timestamp::from_secs(20));
+            table.detect(&store, Candidates { forgotten: &rules, ..page })
+        };
+        let second = again(&mut table, 2);
+        assert_eq!((emitted(&second), second.records), (vec!["b"], 2));
+        assert!(first.emitted.iter().all(|it| it.id != second.emitted.first().unwrap().id));
+        assert!(again(&mut table, 3).emitted.is_empty());
     }
 
     #[test]

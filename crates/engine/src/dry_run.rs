@@ -80,12 +80,14 @@ impl DryRun<'_> {
         let head = store.head(name).await.map_err(failed)?;
         let committed = head.as_ref().map_or(0, |head| head.sequence);
         let stored = head.as_ref().map_or(0, |head| head.seen_entries);
-        let snapshot = Snapshot::of_head(name, head, self.engine.source(self.flow)?)?;
+        let mut snapshot = Snapshot::of_head(name, head, self.engine.source(self.flow)?)?;
         let mut loading = Loading::of(stored);
         store.seen(name, &mut |entries| loading.add(entries)).await.map_err(failed)?;
         let mut seen = loading.table();
         let now = context.clock.now();
-        for partition in fetch::partitions(&context).await? {
+        let listed = fetch::partitions(&context).await?;
+        snapshot.adopt(&listed);
+        for partition in listed {
             let stored = snapshot.partitions.get(&partition).and_then(|part| part.scan.clone());
             let mut scan =
                 stored.unwrap_or_else(|| snapshot.next_scan(&partition, &self.flow.trigger, now));
@@ -124,6 +126,8 @@ async fn page(
     let candidates = Candidates {
         records: fetched.records,
         want,
+        until: None,
+        forgotten: &snapshot.forgotten,
         compare: trigger.trigger.changes() != Changes::None,
         identity: Identity {
             flow: &context.flow.name,

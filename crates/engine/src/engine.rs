@@ -8,7 +8,6 @@ use connector::{Api, Clock, Connector, Services, Timestamp};
 use flow::Flow;
 use store::{RunLine, Store};
 
-use crate::calls::Calls;
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::run::{Context, Ended, Run, StepContext};
@@ -48,6 +47,7 @@ pub struct Engine {
     /// Those that came later than the engine.
     more_accounts: Mutex<HashMap<String, Account>>,
     services: Services,
+    limits: Arc<Limits>,
     /// One a name, so that all flows share its token.
     apis: Mutex<HashMap<String, Api>>,
     running: Mutex<HashSet<String>>,
@@ -86,15 +86,17 @@ impl Engine {
     }
 
     fn with_workers(options: Options, workers: Workers) -> Self {
+        let limits = Arc::new(Limits::new(options.clock.clone()));
         let services = Services {
             clock: options.clock.clone(),
-            limiter: Arc::new(Limits::new(options.clock.clone())),
+            limiter: limits.clone(),
             tokens: Arc::new(VaultTokens(options.store.clone())),
         };
         Self {
             options,
             more_accounts: Mutex::default(),
             services,
+            limits,
             apis: Mutex::default(),
             running: Mutex::default(),
             workers,
@@ -210,6 +212,11 @@ impl Engine {
         &self.options.clock
     }
 
+    /// Takes a flow's place among those that run; nobody else may run or change it meanwhile.
+    pub(crate) fn enter_or_refuse(&self, flow: &str) -> Result<impl Drop + '_> {
+        self.enter(flow).ok_or_else(|| Error::AlreadyRunning { flow: flow.to_owned() })
+    }
+
     fn enter(&self, flow: &str) -> Option<Running<'_>> {
         let entered = lock(&self.running).insert(flow.to_owned());
         entered.then(|| Running { engine: self, flow: flow.to_owned() })
@@ -227,11 +234,12 @@ impl Engine {
         let lease = self.options.store.lease(&flow.name).await.map_err(failed)?;
         context.watch.at("engine.run.leased");
         let store = self.options.store.clone();
-        context.journal = Some(Journal::open(store, lease.fence.clone()).await?);
+        context.journal = Some(Arc::new(Journal::open(store, lease.fence.clone()).await?));
         let sequence = lease.head.as_ref().map_or(0, |head| head.sequence);
         let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
         Ok(Run {
+            behind_live: Arc::new(context.behind_live(&self.limits)),
             context: Arc::new(context),
             fence: lease.fence,
             snapshot,
@@ -241,6 +249,7 @@ impl Engine {
             looked_through: 0,
             appended: 0,
             stored,
+            listed: vec![],
             stop,
             report: Report::default(),
         })
@@ -270,7 +279,7 @@ impl Engine {
             workers: self.workers.clone(),
             unmapped: self.workers.unmapped(),
             journal: None,
-            calls: Calls::default(),
+            calls: Arc::default(),
         })
     }
 

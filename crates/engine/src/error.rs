@@ -106,10 +106,21 @@ pub enum Error {
         known: u32,
     },
     /// The flow is running already.
-    #[error("flow \"{flow}\" is already running; one run at a time keeps its snapshot")]
+    #[error(
+        "flow \"{flow}\" is already running; one run at a time keeps its snapshot. Wait until that \
+         run has ended, or stop it"
+    )]
     AlreadyRunning {
         /// The flow's name.
         flow: String,
+    },
+    /// What an operator asked for cannot be done as things are. Nothing was changed.
+    #[error("flow \"{flow}\": {problem}")]
+    Refused {
+        /// The flow's name.
+        flow: String,
+        /// Why, and the way out.
+        problem: String,
     },
     /// The store failed.
     #[error("flow \"{flow}\": the store could not be used: {problem}")]
@@ -130,6 +141,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn refused(flow: &str, problem: impl Into<String>) -> Self {
+        Self::Refused { flow: flow.to_owned(), problem: problem.into() }
+    }
+
     pub(crate) fn store(flow: &str, error: &store::Error) -> Self {
         Self::Store { flow: flow.to_owned(), problem: error.to_string() }
     }
@@ -140,6 +155,7 @@ impl Error {
             self,
             Self::Config { .. }
                 | Self::SourceChanged { .. }
+                | Self::Refused { .. }
                 | Self::Snapshot { .. }
                 | Self::NewerSnapshot { .. }
                 | Self::Store { .. }

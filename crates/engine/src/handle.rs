@@ -1,13 +1,21 @@
 //! What operators ask: plain requests and answers, the same in process and over a wire.
 
+mod state;
+
 use std::sync::Arc;
 
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Commit, Counts, Head, RunLine, SeenChange, Store};
+use store::{Counts, RunLine, Store};
 
-use crate::{Error, Result, Snapshot};
+use crate::backfill::Backfill;
+use crate::change::Changed;
+use crate::exported::{Exported, SeenLine};
+use crate::import::Taken;
+use crate::rewind::Rewound;
+use crate::{Engine, Error, Result};
+pub use state::{Entry, StateChange, Waiting};
 
 /// What an operator asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,19 +28,26 @@ pub enum Request {
         /// The flow's name.
         flow: String,
     },
-    /// Goes on from the stored snapshot although the flow reads another source now.
-    Keep {
+    /// The snapshots of a flow that are remembered.
+    History {
         /// The flow's name.
         flow: String,
-        /// The fingerprint of the new source.
-        source: String,
     },
-    /// Forgets the snapshot and what was seen: the next run reads and sends everything.
-    Reset {
+    /// A flow's state as a document.
+    Export {
         /// The flow's name.
         flow: String,
-        /// The fingerprint of the source.
-        source: String,
+        /// When it is asked for.
+        at: Timestamp,
+        /// Whether all that was settled is to go along.
+        seen: bool,
+    },
+    /// Changes a flow's state; refused while the flow runs.
+    Change {
+        /// The flow's name.
+        flow: String,
+        /// What is changed.
+        change: StateChange,
     },
     /// The dead letters of one flow or of all, newest first.
     DeadLetters {
@@ -55,17 +70,55 @@ pub enum Answer {
         /// Sorted.
         flows: Vec<String>,
     },
-    /// What a flow remembers; `None` if it never committed.
+    /// What a flow remembers.
     State {
-        /// The snapshot as stored.
+        /// The snapshot as stored; `None` if it never committed.
         snapshot: Option<Value>,
+        /// The number of the last commit.
+        commit: u64,
         /// What became of its records so far.
         counts: Counts,
+        /// What waits.
+        waiting: Waiting,
         /// Its last runs, newest first.
         runs: Vec<RunLine>,
     },
-    /// Done.
-    Done,
+    /// The snapshots that are remembered.
+    History {
+        /// Newest first.
+        entries: Vec<Entry>,
+    },
+    /// A flow's state; `None` if it never committed.
+    Exported {
+        /// Without what was settled.
+        exported: Option<Box<Exported>>,
+        /// What was settled, if that was asked for.
+        seen: Vec<SeenLine>,
+    },
+    /// What a change came to.
+    Changed {
+        /// Its place in the history.
+        changed: Changed,
+    },
+    /// What a rewind came to.
+    Rewound {
+        /// Its place in the history.
+        changed: Changed,
+        /// What it means.
+        rewound: Rewound,
+    },
+    /// What an import came to.
+    Imported {
+        /// Its place in the history.
+        changed: Changed,
+        /// What became of what was seen.
+        taken: Taken,
+    },
+    /// The backfill that was ended; `None` if none was under way.
+    Stopped {
+        /// As far as it came.
+        backfill: Option<Box<Backfill>>,
+    },
     /// Dead letters without their payloads.
     DeadLetters {
         /// Newest first.
@@ -112,12 +165,17 @@ pub struct DeadLetter {
 
 /// Answers operators. Cheap to clone.
 #[derive(Clone)]
-pub struct Handle(Arc<dyn Store>);
+pub struct Handle(Arc<dyn Store>, Option<Arc<Engine>>);
 
 impl Handle {
-    /// A handle on what a store keeps.
+    /// A handle on what a store keeps, which only reads it.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self(store)
+        Self(store, None)
+    }
+
+    /// A handle on what an engine keeps, which changes it too, never while a flow runs.
+    pub fn of(engine: Arc<Engine>) -> Self {
+        Self(engine.store().clone(), Some(engine))
     }
 
     /// Answers one request.
@@ -128,44 +186,16 @@ impl Handle {
         };
         match request {
             Request::Flows => Ok(Answer::Flows { flows: self.0.flows().await.map_err(of("*"))? }),
-            Request::State { flow } => {
-                let head = self.0.head(&flow).await.map_err(of(&flow))?;
-                let runs = self.0.runs(&flow).await.map_err(of(&flow))?;
-                let counts = head.as_ref().map(|head| head.counts).unwrap_or_default();
-                let snapshot = head.map(|head| serde_json::from_slice(&head.snapshot));
-                let snapshot = snapshot.transpose().map_err(|error| Error::Snapshot {
-                    flow,
-                    problem: format!("the stored snapshot is not JSON: {error}"),
-                })?;
-                Ok(Answer::State { snapshot, counts, runs })
-            }
-            Request::Keep { flow, source } => {
-                self.change(&flow, SeenChange::Append(vec![]), |head| {
-                    let mut snapshot = Snapshot::read(&flow, &head.snapshot)?;
-                    snapshot.source = source;
-                    // A place inside a scan is one of the old source: the scan begins afresh, and
-                    // what was seen keeps it from sending again.
-                    for partition in snapshot.partitions.values_mut() {
-                        partition.scan = None;
-                    }
-                    Ok(snapshot)
-                })
-                .await
-            }
-            Request::Reset { flow, source } => {
-                self.change(&flow, SeenChange::Replace(vec![]), |head| {
-                    // What cannot be read is what a reset gets rid of; a newer format is not.
-                    let mut snapshot = match Snapshot::read(&flow, &head.snapshot) {
-                        Ok(snapshot) => snapshot,
-                        Err(error @ Error::NewerSnapshot { .. }) => return Err(error),
-                        // No generation so far was higher than the commits that made them.
-                        Err(_) => Snapshot { generation: head.sequence, ..Snapshot::default() },
-                    };
-                    snapshot.reset(source);
-                    Ok(snapshot)
-                })
-                .await
-            }
+            Request::State { flow } => state::show(&*self.0, &flow).await,
+            Request::History { flow } => state::history(&*self.0, &flow).await,
+            Request::Export { flow, at, seen } => state::export(&*self.0, &flow, at, seen).await,
+            Request::Change { flow, change } => match &self.1 {
+                Some(engine) => state::change(engine, &flow, change).await,
+                None => {
+                    let problem = "state is changed by what runs flows, and this only reads it";
+                    Err(Error::refused(&flow, problem))
+                }
+            },
             Request::DeadLetters { flow } => {
                 let name = flow.clone().unwrap_or_else(|| "*".to_owned());
                 let found = self.0.dead_letters(flow.as_deref()).await.map_err(of(&name))?;
@@ -198,20 +228,5 @@ impl Handle {
                 Ok(Answer::DeadLetter { dead_letter: found.map(whole) })
             }
         }
-    }
-
-    async fn change(
-        &self,
-        flow: &str,
-        seen: SeenChange,
-        change: impl FnOnce(&Head) -> Result<Snapshot> + Send,
-    ) -> Result<Answer> {
-        let failed = |error: store::Error| Error::store(flow, &error);
-        let lease = self.0.lease(flow).await.map_err(failed)?;
-        let Some(head) = lease.head else { return Ok(Answer::Done) };
-        let snapshot = change(&head)?.write(flow)?;
-        let commit = Commit { snapshot, seen, ..Commit::default() };
-        self.0.commit(&lease.fence, head.sequence + 1, commit).await.map_err(failed)?;
-        Ok(Answer::Done)
     }
 }

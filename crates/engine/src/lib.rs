@@ -6,19 +6,27 @@
 //! This crate names no connector and knows no terminal. Nobody else writes state: a snapshot
 //! moves in `settle` alone, after the last message of its page is settled.
 
+mod alternate;
+mod backfill;
 mod batch;
 mod beat;
 mod beside;
 mod calls;
 mod canonical;
+mod change;
 mod deliver;
 mod detect;
+mod document;
 mod dry_run;
 mod engine;
 mod error;
+mod exported;
 mod fetch;
+mod forgotten;
 mod handle;
+mod history;
 mod horizon;
+mod import;
 mod journal;
 mod limits;
 mod parked;
@@ -28,6 +36,7 @@ mod report;
 mod resolve;
 mod resume;
 mod retry;
+mod rewind;
 mod run;
 mod schedule;
 mod seen;
@@ -45,15 +54,23 @@ mod watch;
 mod way;
 mod workers;
 
+pub use backfill::{Backfill, Backfilled, UnderWay};
 pub use beat::{Beat, jitter};
+pub use change::Changed;
 pub use dry_run::{DryRun, Found};
 pub use engine::{Account, Engine, Options};
 pub use error::{Error, Place, Result};
-pub use handle::{Answer, DeadLetter, DeadLetterLine, Handle, Request};
+pub use exported::{Exported, Imported, SeenLine, SeenLines};
+pub use forgotten::Forgotten;
+pub use handle::{
+    Answer, DeadLetter, DeadLetterLine, Entry, Handle, Request, StateChange, Waiting,
+};
+pub use import::Taken;
 pub use limits::Limits;
 pub use parked::Unfinished;
 pub use points::POINTS;
 pub use report::Report;
+pub use rewind::{RewindTo, Rewound};
 pub use schedule::Schedule;
 pub use snapshot::{Partition, ScanState, Snapshot};
 pub use stop::{Stop, Stopper};

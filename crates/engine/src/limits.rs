@@ -22,10 +22,21 @@ pub struct Limits {
 struct Gate {
     state: Mutex<GateState>,
     freed: Notify,
+    /// The same for requests that wait behind others.
+    freed_behind: Notify,
+}
+
+/// Whose turn it is where several wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Behind,
 }
 
 struct GateState {
     under_way: usize,
+    /// The requests that wait and go first.
+    waiting: usize,
     /// At least 1; halved by a 429, won back one by one.
     allowed: usize,
     accepted: u32,
@@ -40,19 +51,50 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.under_way = state.under_way.saturating_sub(1);
-        drop(state);
-        self.0.freed.notify_one();
+        self.0.wake(&state);
+    }
+}
+
+/// Counts among those that wait and go first, until dropped.
+struct Waiting<'a>(&'a Gate);
+
+impl<'a> Waiting<'a> {
+    fn at(gate: &'a Gate) -> Self {
+        gate.state().waiting += 1;
+        Self(gate)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.waiting = state.waiting.saturating_sub(1);
+        // A place that was meant for this one may be another's now.
+        self.0.wake(&state);
     }
 }
 
 impl Gate {
+    /// Wakes whoever's turn it is, if there is a place.
+    fn wake(&self, state: &GateState) {
+        if state.under_way >= state.allowed {
+            return;
+        }
+        if state.waiting > 0 {
+            self.freed.notify_one();
+        } else {
+            self.freed_behind.notify_one();
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>) -> Option<Place> {
+    fn enter(self: &Arc<Self>, turn: Turn) -> Option<Place> {
         let mut state = self.state();
-        if state.under_way >= state.allowed {
+        let waits = turn == Turn::Behind && state.waiting > 0;
+        if waits || state.under_way >= state.allowed {
             return None;
         }
         state.under_way += 1;
@@ -71,13 +113,42 @@ impl Limits {
         let gate = gates.entry((identity.to_owned(), limit.class)).or_insert_with(|| {
             let state = GateState {
                 under_way: 0,
+                waiting: 0,
                 allowed: limit.concurrency.get(),
                 accepted: 0,
                 next_start: Timestamp::default(),
             };
-            Arc::new(Gate { state: Mutex::new(state), freed: Notify::new() })
+            let state = Mutex::new(state);
+            Arc::new(Gate { state, freed: Notify::new(), freed_behind: Notify::new() })
         });
         gate.clone()
+    }
+
+    /// The same limits for requests that let all others go first, such as those of a backfill.
+    pub(crate) fn behind(self: &Arc<Self>) -> Arc<dyn Limiter> {
+        Arc::new(Behind(self.clone()))
+    }
+
+    async fn enter(&self, identity: &str, limit: Limit, turn: Turn) -> Permit {
+        let gate = self.gate(identity, limit);
+        let place = {
+            let _waiting = (turn == Turn::First).then(|| Waiting::at(&gate));
+            let freed = if turn == Turn::First { &gate.freed } else { &gate.freed_behind };
+            loop {
+                // Registered before looking, so that a place freed in between is not missed.
+                let mut freed = pin!(freed.notified());
+                freed.as_mut().enable();
+                if let Some(place) = gate.enter(turn) {
+                    break place;
+                }
+                freed.await;
+            }
+        };
+        let wait = self.pace(&gate, limit);
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
+        }
+        Permit::new(place)
     }
 
     /// How long the next request has to wait for its turn within the second.
@@ -94,21 +165,7 @@ impl Limits {
 #[async_trait]
 impl Limiter for Limits {
     async fn acquire(&self, identity: &str, limit: Limit) -> Permit {
-        let gate = self.gate(identity, limit);
-        let place = loop {
-            // Registered before looking, so that a place freed in between is not missed.
-            let mut freed = pin!(gate.freed.notified());
-            freed.as_mut().enable();
-            if let Some(place) = gate.enter() {
-                break place;
-            }
-            freed.await;
-        };
-        let wait = self.pace(&gate, limit);
-        if !wait.is_zero() {
-            self.clock.sleep(wait).await;
-        }
-        Permit::new(place)
+        self.enter(identity, limit, Turn::First).await
     }
 
     fn throttled(&self, identity: &str, limit: Limit) {
@@ -128,9 +185,26 @@ impl Limiter for Limits {
         if state.accepted >= WIN_BACK {
             state.accepted = 0;
             state.allowed += 1;
-            drop(state);
-            gate.freed.notify_one();
+            gate.wake(&state);
         }
+    }
+}
+
+/// Limits for requests that let all others go first.
+struct Behind(Arc<Limits>);
+
+#[async_trait]
+impl Limiter for Behind {
+    async fn acquire(&self, identity: &str, limit: Limit) -> Permit {
+        self.0.enter(identity, limit, Turn::Behind).await
+    }
+
+    fn throttled(&self, identity: &str, limit: Limit) {
+        self.0.throttled(identity, limit);
+    }
+
+    fn accepted(&self, identity: &str, limit: Limit) {
+        self.0.accepted(identity, limit);
     }
 }
 
@@ -175,6 +249,29 @@ mod tests {
             limits.accepted("a", limit(4));
         }
         assert_eq!(fitting(&limits), 4);
+    }
+
+    #[tokio::test]
+    async fn a_freed_place_goes_to_what_is_live_and_then_to_what_waits_behind() {
+        let limits = Arc::new(Limits::new(Arc::new(ManualClock::new(Timestamp::default()))));
+        let behind = limits.behind();
+        let held = limits.acquire("a", limit(1)).await;
+        let mut backfill = pin!(behind.acquire("a", limit(1)));
+        let mut live = Box::pin(limits.acquire("a", limit(1)));
+        assert!(backfill.as_mut().now_or_never().is_none());
+        assert!(live.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(backfill.as_mut().now_or_never().is_none());
+        drop(live.as_mut().now_or_never().unwrap());
+        let held = backfill.as_mut().now_or_never().unwrap();
+        // A live request that gives up leaves its place to those behind.
+        let mut backfill = pin!(behind.acquire("a", limit(1)));
+        let mut live = Box::pin(limits.acquire("a", limit(1)));
+        assert!(backfill.as_mut().now_or_never().is_none());
+        assert!(live.as_mut().now_or_never().is_none());
+        drop(held);
+        drop(live);
+        assert!(backfill.as_mut().now_or_never().is_some());
     }
 
     #[tokio::test]

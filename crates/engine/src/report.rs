@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use store::Counts;
 
+use crate::backfill::Backfilled;
 use crate::{Error, Unfinished};
 
 /// What became of a run.
@@ -13,6 +14,8 @@ pub struct Report {
     pub counts: Counts,
     /// Pages that were settled.
     pub pages: u64,
+    /// What it did of a backfill, if one was under way.
+    pub backfill: Option<Backfilled>,
     /// Whether the signal to stop ended it early.
     pub stopped: bool,
     /// What failed; empty after a good run.

@@ -11,11 +11,13 @@ use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use crate::backfill::Of;
 use crate::calls::Calls;
 use crate::deliver;
 use crate::detect::{Candidates, Detected, Emitted, Identity};
 use crate::fetch::{self, Fetched};
 use crate::journal::Journal;
+use crate::limits::Limits;
 use crate::seen::SeenTable;
 use crate::settled::Settled;
 use crate::snapshot::{ScanState, Snapshot};
@@ -34,8 +36,8 @@ pub(crate) struct Context {
     pub(crate) workers: Workers,
     pub(crate) unmapped: Unmapped,
     /// Of a run with the right to commit; without it nothing is sent that must not be repeated.
-    pub(crate) journal: Option<Journal>,
-    pub(crate) calls: Calls,
+    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) calls: Arc<Calls>,
 }
 
 /// A step with its access to its system.
@@ -73,11 +75,35 @@ impl Context {
         }
         emitted.iter().map(|emitted| emitted.id.clone()).collect()
     }
+
+    /// The same with requests that let all others go first.
+    pub(crate) fn behind_live(&self, limits: &Arc<Limits>) -> Self {
+        let steps = self.steps.iter().map(|it| StepContext {
+            step: it.step.clone(),
+            api: it.api.limited_by(limits.behind()),
+            place: it.place.clone(),
+        });
+        Self {
+            flow: self.flow.clone(),
+            trigger_api: self.trigger_api.limited_by(limits.behind()),
+            trigger_place: self.trigger_place.clone(),
+            steps: steps.collect(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            watch: self.watch.clone(),
+            workers: self.workers.clone(),
+            unmapped: self.workers.unmapped(),
+            journal: self.journal.clone(),
+            calls: self.calls.clone(),
+        }
+    }
 }
 
 /// A run under way.
 pub(crate) struct Run {
     pub(crate) context: Arc<Context>,
+    /// The same for a backfill, whose requests let those of what is live go first.
+    pub(crate) behind_live: Arc<Context>,
     pub(crate) fence: Fence,
     /// As committed.
     pub(crate) snapshot: Snapshot,
@@ -93,6 +119,8 @@ pub(crate) struct Run {
     pub(crate) stored: u64,
     /// How many of them this run added since the table was written as a whole.
     pub(crate) appended: u64,
+    /// The partitions that were listed last.
+    pub(crate) listed: Vec<String>,
     pub(crate) stop: Stop,
     pub(crate) report: Report,
 }
@@ -113,13 +141,14 @@ enum End {
 
 /// A page between its fetch and its commit.
 pub(crate) struct InFlight {
+    pub(crate) of: Of,
     pub(crate) detected: Detected,
     /// The scan as it stands behind this page; `None` as cursor means that it is complete.
     pub(crate) scan: ScanState,
 }
 
 /// A page's messages that are still to be delivered.
-struct Waiting {
+pub(crate) struct Waiting {
     emitted: Vec<Emitted>,
     unmapped: OwnedSemaphorePermit,
 }
@@ -129,7 +158,7 @@ impl Run {
     /// fail there too.
     pub(crate) async fn all(mut self) -> Ended {
         if self.left_first().await {
-            self.scan_all().await;
+            self.live_and_backfill().await;
         }
         self.count_waiting().await;
         self.ended()
@@ -144,7 +173,7 @@ impl Run {
 
     /// Settles what earlier runs left in doubt, and completes what is done elsewhere; says whether
     /// the run can go on.
-    async fn left_first(&mut self) -> bool {
+    pub(crate) async fn left_first(&mut self) -> bool {
         if let Err(error) = self.resolve_journal().await {
             self.failed(error);
             return false;
@@ -162,27 +191,32 @@ impl Run {
         Ended { report: self.report, sequence: self.sequence, seen }
     }
 
-    fn failed(&mut self, error: Error) {
+    pub(crate) fn failed(&mut self, error: Error) {
         self.report.needs_change |= error.needs_change();
         self.context.watch.on(&Event::Failed { error: &error });
         self.report.errors.push(error);
     }
 
-    async fn scan_all(&mut self) {
+    /// Scans every partition; says whether the run may go on with something else.
+    pub(crate) async fn live(&mut self) -> bool {
         let listed = tokio::select! {
             biased;
             listed = fetch::partitions(&self.context) => listed,
             () = self.stop.wait() => {
                 self.report.stopped = true;
-                return;
+                return false;
             }
         };
-        let listed = match listed {
+        let adopted = match listed {
+            Ok(listed) => self.adopt(listed).await,
+            Err(error) => Err(error),
+        };
+        let listed = match adopted {
             Ok(listed) => listed,
             Err(error) => {
                 self.report.needs_change |= error.needs_change();
                 self.report.errors.push(error);
-                return;
+                return false;
             }
         };
         self.context.watch.at("engine.run.listed");
@@ -190,13 +224,13 @@ impl Run {
         for partition in &listed {
             if self.stop.is_set() {
                 self.report.stopped = true;
-                break;
+                return false;
             }
             match self.partition(partition, &listed).await {
                 Ok(End::Complete) => {}
                 Ok(End::Stopped) => {
                     self.report.stopped = true;
-                    break;
+                    return false;
                 }
                 Err(error) => {
                     let ends_run = error.ends_run(alone);
@@ -204,17 +238,31 @@ impl Run {
                     self.context.watch.on(&Event::Failed { error: &error });
                     self.report.errors.push(error);
                     if ends_run {
-                        break;
+                        return false;
                     }
                 }
             }
         }
+        // Pages of a backfill that was stopped may still ask for what the journal has.
         if self.report.errors.is_empty()
-            && !self.report.stopped
+            && self.snapshot.backfill.is_none()
             && let Err(error) = self.clear_journal(&listed).await
         {
             self.failed(error);
+            return false;
         }
+        true
+    }
+
+    /// Takes note of what is listed. Partitions that are new where the snapshot says where such
+    /// ones begin get their beginning in a commit of its own.
+    async fn adopt(&mut self, listed: Vec<String>) -> Result<Vec<String>> {
+        let mut snapshot = self.snapshot.clone();
+        if snapshot.adopt(&listed) {
+            self.commit_snapshot(snapshot).await?;
+        }
+        self.listed.clone_from(&listed);
+        Ok(listed)
     }
 
     /// Scans one partition; after a scan that an earlier run began, once more for what changed
@@ -290,7 +338,7 @@ impl Run {
             Box::pin(std::future::pending());
         let end = loop {
             if let Some(waiting) = held.take_if(|_| deliveries.is_empty()) {
-                deliveries.push_back(self.deliver(&id, waiting));
+                deliveries.push_back(self.deliver(Of::Live, &id, waiting));
             }
             let room = held.is_none() && pages.len() < window;
             if fetching.is_none() && more && room && !stopping && failed.is_none() {
@@ -345,14 +393,14 @@ impl Run {
                             more = fetched.next.is_some();
                             let sequence = self.sequence + 1 + pages.len() as u64;
                             let (page, waiting) =
-                                self.detect(partition, &mut ahead, fetched, sequence);
+                                self.detect(Of::Live, partition, &mut ahead, fetched, sequence);
                             context.watch.at("engine.page.detected");
                             let waits = page.detected.follows_in_flight;
                             pages.push_back(page);
                             if waits {
                                 held = Some(waiting);
                             } else {
-                                deliveries.push_back(self.deliver(&id, waiting));
+                deliveries.push_back(self.deliver(Of::Live, &id, waiting));
                             }
                         }
                         Err(error) if error.ends_run(listed.len() == 1) => break Err(error),
@@ -401,8 +449,9 @@ impl Run {
     }
 
     /// Holds a page against what was settled, and moves the scan behind it.
-    fn detect(
+    pub(crate) fn detect(
         &mut self,
+        of: Of,
         partition: &str,
         ahead: &mut ScanState,
         fetched: Fetched,
@@ -410,6 +459,7 @@ impl Run {
     ) -> (InFlight, Waiting) {
         let context = &self.context;
         let trigger = &context.flow.trigger;
+        let rules = self.snapshot.rules(of);
         let mut unread = SeenTable::default();
         let seen = self.seen.as_mut().unwrap_or(&mut unread);
         let mut detected = seen.detect(
@@ -417,12 +467,14 @@ impl Run {
             Candidates {
                 records: fetched.records,
                 want: ahead.want(),
+                until: rules.until,
+                forgotten: &rules.forgotten,
                 compare: trigger.trigger.changes() != Changes::None,
                 identity: Identity {
                     flow: &context.flow.name,
                     trigger: &trigger.name,
                     partition,
-                    generation: self.snapshot.generation,
+                    generation: rules.generation,
                 },
                 committed: self.sequence,
                 sequence,
@@ -433,16 +485,26 @@ impl Run {
         ahead.cursor = fetched.next;
         let emitted = std::mem::take(&mut detected.emitted);
         let waiting = Waiting { emitted, unmapped: fetched.unmapped };
-        (InFlight { detected, scan: ahead.clone() }, waiting)
+        (InFlight { of, detected, scan: ahead.clone() }, waiting)
     }
 
-    fn deliver(
+    pub(crate) fn deliver(
         &self,
+        of: Of,
         partition: &Arc<str>,
         Waiting { emitted, unmapped }: Waiting,
     ) -> Task<Settled> {
-        let page = deliver::page(self.context.clone(), partition.clone(), emitted, unmapped);
+        let context = self.context_of(of).clone();
+        let page = deliver::page(context, partition.clone(), emitted, unmapped);
         Task::of(page, self.context.trigger_place.clone(), "delivery")
+    }
+
+    /// What a page's requests go through.
+    pub(crate) const fn context_of(&self, of: Of) -> &Arc<Context> {
+        match of {
+            Of::Live => &self.context,
+            Of::Backfill => &self.behind_live,
+        }
     }
 
     fn lost(&self) -> Error {
@@ -452,14 +514,14 @@ impl Run {
 }
 
 /// A page being fetched or delivered on a task of its own; dropping it stops the task.
-struct Task<T> {
+pub(crate) struct Task<T> {
     task: JoinHandle<Result<T>>,
     place: Place,
     what: &'static str,
 }
 
 impl<T: Send + 'static> Task<T> {
-    fn of(
+    pub(crate) fn of(
         work: impl Future<Output = Result<T>> + Send + 'static,
         place: Place,
         what: &'static str,
@@ -476,7 +538,7 @@ impl<T: Send + 'static> Task<T> {
     }
 
     /// Stops tasks, and returns when none of them does anything any more.
-    async fn stop(tasks: impl IntoIterator<Item = Self>) {
+    pub(crate) async fn stop(tasks: impl IntoIterator<Item = Self>) {
         let tasks: Vec<Self> = tasks.into_iter().collect();
         tasks.iter().for_each(|it| it.task.abort());
         for task in tasks {

@@ -3,13 +3,14 @@
 use connector::Changes;
 use store::{Commit, Counts, ParkedChange, SeenChange};
 
+use crate::backfill::Of;
 use crate::horizon::Horizon;
 use crate::journal::Journal;
 use crate::run::{InFlight, Run};
 use crate::seen::is_worth_writing_anew;
 use crate::settled::Settled;
 use crate::snapshot::Snapshot;
-use crate::{Error, Event};
+use crate::{Error, Event, history};
 
 impl Run {
     /// Commits a page; gives it back with the error if that fails.
@@ -33,7 +34,10 @@ impl Run {
             dead_lettered: settled.dead_letters.len() as u64,
         };
         let parked = settled.parked.len() as u64;
-        let snapshot = self.behind(partition, listed, &page);
+        let (snapshot, backfilled) = match page.of {
+            Of::Live => (self.behind(partition, listed, &page), None),
+            Of::Backfill => self.behind_backfill(partition, listed, &page, counts),
+        };
         let added = page.detected.seen.len() as u64;
         let is_partial = self.seen.as_ref().is_some_and(|seen| !seen.is_whole());
         let ends_scan = page.scan.cursor.is_none();
@@ -51,17 +55,19 @@ impl Run {
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
         let context = self.context.clone();
         let noted = |journal: &Journal| journal.settled_by(false, &settled.journaled);
-        let journal = context.journal.as_ref().map(noted).unwrap_or_default();
+        let journal = context.journal.as_deref().map(noted).unwrap_or_default();
         let news = !nothing_seen
             || !settled.is_empty()
             || !journal.is_empty()
             || snapshot != self.snapshot;
         if news {
+            let cause = history::cause(&self.snapshot, &snapshot, self.context.clock.now());
             let committed = match snapshot.write(&flow.name) {
                 Ok(snapshot) => {
                     let commit = Commit {
                         snapshot,
                         seen,
+                        cause,
                         counts,
                         trail: settled.trail(self.context.clock.now()),
                         dead_letters: settled.dead_letters,
@@ -87,6 +93,7 @@ impl Run {
             }
             self.sequence += 1;
             self.snapshot = snapshot;
+            self.report.backfill = backfilled.or(self.report.backfill.take());
             self.stored = stored;
             self.appended = appended;
             self.rewritten = rewritten.or(self.rewritten);
@@ -163,6 +170,9 @@ impl Run {
         let trigger = &self.context.flow.trigger;
         let by_time = trigger.trigger.changes() == Changes::Timestamps;
         let complete = page.scan.cursor.is_none();
-        (by_time && complete).then(|| Horizon::of(snapshot, listed, trigger.overlap)).flatten()
+        // A backfill will come to what is older: what was settled since it began still counts.
+        (by_time && complete && snapshot.backfill.is_none())
+            .then(|| Horizon::of(snapshot, listed, trigger.overlap))
+            .flatten()
     }
 }

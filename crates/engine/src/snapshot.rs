@@ -8,10 +8,15 @@ use flow::Trigger;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::backfill::Backfill;
+use crate::forgotten::Forgotten;
 use crate::{Error, Result};
 
-/// The format that this version writes.
-const FORMAT: u32 = 1;
+/// The format that this version writes. The one before had neither `forgotten` nor `begin` nor
+/// `backfill`: who does not know them would not send what they ask for.
+const FORMAT: u32 = 2;
+/// The oldest format that this version reads.
+const OLDEST: u32 = 1;
 
 /// What a polling flow remembers. It begins empty; the first commit attaches what is known.
 ///
@@ -29,8 +34,18 @@ pub struct Snapshot {
     pub last_sweep: Option<Timestamp>,
     /// The fingerprint of what is read: trigger, fields, connector and account.
     pub source: String,
-    /// Counts the times that everything was asked for anew.
+    /// Counts the times that something was asked for anew.
     pub generation: u64,
+    /// What was settled and counts as absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<Forgotten>,
+    /// Where partitions begin that are listed next and were never read, instead of being read
+    /// whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begin: Option<Timestamp>,
+    /// The backfill under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Backfill>,
     /// What is remembered of each partition; the one of a trigger without any is called "".
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub partitions: BTreeMap<String, Partition>,
@@ -121,7 +136,7 @@ impl Snapshot {
             ))
         })?;
         match value.get("format").and_then(Value::as_u64) {
-            Some(format) if format == u64::from(FORMAT) => {}
+            Some(format) if (OLDEST.into()..=FORMAT.into()).contains(&format) => {}
             Some(found) if found > u64::from(FORMAT) => {
                 return Err(Error::NewerSnapshot { flow: flow.to_owned(), found, known: FORMAT });
             }
@@ -132,12 +147,13 @@ impl Snapshot {
                 )));
             }
         }
-        serde_json::from_value(value).map_err(|error| {
+        let read: Self = serde_json::from_value(value).map_err(|error| {
             problem(format!(
                 "the stored snapshot cannot be read ({error}); restore a backup of the store, or \
                  `towpath state reset {flow}` reads everything again"
             ))
-        })
+        })?;
+        Ok(Self { format: FORMAT, ..read })
     }
 
     /// A snapshot of a flow that never committed.
@@ -198,9 +214,16 @@ impl Snapshot {
         })
     }
 
-    /// Forgets all progress: the next run reads everything, and what was seen counts as unseen.
-    pub(crate) fn reset(&mut self, source: String) {
-        *self = Self { generation: self.generation + 1, ..Self::new(source) };
+    /// Gives partitions that are listed for the first time the moment where they are to begin;
+    /// says whether there was one.
+    pub(crate) fn adopt(&mut self, listed: &[String]) -> bool {
+        let Some(begin) = self.begin.take() else { return false };
+        for id in listed {
+            let fresh = Partition { last_updated: Some(begin), ..Partition::default() };
+            self.partitions.entry(id.clone()).or_insert(fresh);
+        }
+        self.settle_top(listed);
+        true
     }
 
     /// Moves the top `lastUpdated` to the earliest of the listed partitions that have one, and
@@ -278,6 +301,8 @@ mod tests {
         assert!(error.contains("newer towpath"), "{error}");
         let error = Snapshot::read("f", b"{\"format\":1,").unwrap_err().to_string();
         assert!(error.contains("state reset f"), "{error}");
+        let old = Snapshot::read("f", br#"{"format":1,"source":"s","generation":2}"#).unwrap();
+        assert_eq!((old.format, old.generation), (FORMAT, 2));
         let whole = Snapshot::new("s".to_owned());
         assert_eq!(Snapshot::read("f", &whole.write("f").unwrap()).unwrap(), whole);
     }

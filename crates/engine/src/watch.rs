@@ -21,6 +21,23 @@ pub enum Event<'a> {
         /// Whether an earlier run began it.
         resumed: bool,
     },
+    /// A page of a backfill begins.
+    Backfilling {
+        /// The flow's name.
+        flow: &'a str,
+        /// The partition; empty if there are none.
+        partition: &'a str,
+        /// What is asked for.
+        want: Want,
+        /// How many records the backfill took so far, over all runs.
+        records: u64,
+        /// How many partitions are done.
+        done: usize,
+        /// How many partitions there are.
+        partitions: usize,
+        /// Whether an earlier run began it, and this is the first page of this one.
+        resumed: bool,
+    },
     /// A page was committed, or had nothing to commit.
     Committed {
         /// The flow's name.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use engine::{Beat, DryRun, Schedule};
 
 use crate::args::Run;
+use crate::commands::backfill;
 use crate::exit::{Exit, Failed, Result};
 use crate::progress::{Progress, print_json, say};
 use crate::project::{Project, Workshop};
@@ -25,8 +26,15 @@ pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result
     if args.dry_run {
         return dry_run(&workshop, &flow).await;
     }
+    let engine = workshop.engine.clone();
+    if args.stop_backfill {
+        return backfill::stop(engine, &flow.name, json).await;
+    }
+    if let Some(from) = args.from {
+        backfill::begin(engine, &flow, from, args.until, json).await?;
+    }
     let stop = signals::stop_on_signal(args.grace);
-    if args.once {
+    if args.once || args.from.is_some() {
         let progress = Arc::new(Progress::new(json));
         let report = workshop.engine.run(&flow, stop, progress.clone()).await;
         progress.finish(&flow.name, &report);

@@ -7,6 +7,7 @@ use connector::Timestamp;
 use engine::service::Ran;
 use serde_json::{Value, json};
 
+use crate::commands::backfill;
 use crate::commands::check::counted;
 use crate::progress::{print, print_json, say, summary};
 use crate::project::Checked;
@@ -69,12 +70,16 @@ impl Lines {
                 "lateSeconds": started.since(*due).as_secs_f64(),
                 "outcome": report.outcome(), "counts": report.counts, "pages": report.pages,
                 "seconds": report.took.as_secs_f64(), "needsChange": report.needs_change,
+                "backfill": report.backfill.as_ref().map(backfill::value),
                 "errors": report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "next": next,
             }));
             return;
         }
         let mut line = format!("{flow}: {}", summary(report));
+        if let Some(done) = &report.backfill {
+            line.push_str(&format!("; {}", backfill::sentence(done)));
+        }
         if let Some((first, others)) = report.errors.split_first() {
             line.push_str(&format!("; error: {first}"));
             if !others.is_empty() {

@@ -35,13 +35,19 @@ fn guide(name: &str) -> String {
 }
 
 #[test]
-fn the_first_flow() {
+fn the_first_flow_and_its_state() {
     let folder = tempfile::tempdir().unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut reader = Reader::new(folder.path(), home.path());
     reader.follow("first-flow.md", &guide("first-flow.md"));
     // With the sandbox of that one, on whose ports no other can be.
     reader.follow("store.md", &guide("store.md"));
+    drop(reader);
+    // Not beside it: both readers start the stand-ins on the usual ports.
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut reader = Reader::new(folder.path(), home.path());
+    reader.follow("state.md", &guide("state.md"));
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod folder;
 mod map;
 mod new;
 mod secret;
+mod state;
 mod store;
