@@ -333,6 +333,7 @@ fn letter(message: &str, step: Option<&str>, at: i64, payload: &[u8]) -> NewDead
         payload: payload.to_vec(),
         record_key: format!("key of {message}"),
         partition_key: [7; 16],
+        ..NewDeadLetter::default()
     }
 }
 

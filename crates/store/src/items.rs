@@ -102,7 +102,7 @@ impl<T: Trees> Core<T> {
             at: new.at,
             record_key: new.record_key.clone(),
             partition_key: new.partition_key,
-            state: LetterState::Open,
+            state: new.state,
             attempts,
             edited: None,
         };
@@ -214,6 +214,15 @@ impl<T: Trees> Core<T> {
     }
 
     pub(crate) async fn dead_letter(&self, prefix: &str) -> Result<Option<DeadLetter>> {
+        if prefix.len() == layout::ID_LEN {
+            // A whole id needs no list of all others.
+            for flow in self.flows().await? {
+                if let Some(letter) = self.letter(&flow, prefix).await? {
+                    return Ok(Some(letter));
+                }
+            }
+            return Ok(None);
+        }
         let ids = self.item_ids(Tree::DeadLetters, None).await?;
         let mut found = ids.iter().filter(|(_, id)| id.starts_with(prefix));
         match (found.next(), found.next()) {

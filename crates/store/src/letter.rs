@@ -6,8 +6,8 @@ use crate::store::Store;
 
 /// A refused message on its way into the store.
 ///
-/// Its id is made of flow, message id and step, so the same one again overwrites itself: it is
-/// open again, and only its attempts add up.
+/// Its id is made of flow, message id and step, so the same one again overwrites itself: only its
+/// attempts add up.
 #[derive(Debug, Clone, Default)]
 pub struct NewDeadLetter {
     /// The message's id.
@@ -26,6 +26,8 @@ pub struct NewDeadLetter {
     pub record_key: String,
     /// Keyed hash of partition and record key; zero if there is none.
     pub partition_key: [u8; 16],
+    /// Where it stands from the beginning: one that the same commit overtakes is not open.
+    pub state: LetterState,
 }
 
 /// A dead letter as a list shows it.
