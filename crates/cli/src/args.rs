@@ -1,11 +1,13 @@
 //! The command line, as clap reads it.
 
 mod completions;
+mod dead_letters;
 mod map;
 mod new;
 mod secret;
 mod state;
 mod store;
+mod why;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,11 +17,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use connector::Timestamp;
 
+pub(crate) use dead_letters::{DeadLetters, Standing, Which};
 pub(crate) use map::Map;
 pub(crate) use new::New;
 pub(crate) use secret::Secret;
 pub(crate) use state::{Rewind, State};
 pub(crate) use store::Store;
+pub(crate) use why::Why;
 
 use crate::{exit, times};
 
@@ -89,9 +93,14 @@ pub(crate) enum Command {
     /// Shows and changes what flows remember.
     #[command(subcommand)]
     State(State),
-    /// Lists and shows messages that were refused.
-    #[command(subcommand, name = "dead-letters")]
+    /// Lists messages that were refused, and sends, changes or drops them.
+    #[command(subcommand, name = "dead-letters", after_help = dead_letters::HELP)]
     DeadLetters(DeadLetters),
+    /// Tells what happened to one record: delivered, filtered out, refused, unchanged, waiting.
+    ///
+    /// Newest last, with the answers of systems in short, as far back as that is kept: 30 days, or
+    /// the newest 64 MiB of each flow.
+    Why(Why),
     /// Keeps secrets in the project's sealed vault.
     #[command(subcommand, after_help = secret::HELP)]
     Secret(Secret),
@@ -266,22 +275,6 @@ pub(crate) struct Sandbox {
     /// Answers without a `Date` header.
     #[arg(long)]
     pub(crate) no_date: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLetters {
-    /// Lists refused messages, newest first.
-    List {
-        /// Only those of this flow.
-        #[arg(value_name = "FLOW")]
-        flow: Option<String>,
-    },
-    /// Shows one with its reason and the whole message.
-    Show {
-        /// Its id, or the beginning of it.
-        #[arg(value_name = "ID")]
-        id: String,
-    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

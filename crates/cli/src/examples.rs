@@ -117,9 +117,50 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("towpath dead-letters list", "of all flows"),
             ("towpath dead-letters list newsletter --json", "of one, for machines"),
+            (
+                "towpath dead-letters list --code T2001 --since 2026-03-28T12:00:00Z",
+                "those with one code, refused since then",
+            ),
         ],
     ),
     ("dead-letters show", &[("towpath dead-letters show 3f9a", "the one whose id begins so")]),
+    (
+        "dead-letters edit",
+        &[
+            ("towpath dead-letters edit 3f9a", "in the editor"),
+            (
+                "towpath dead-letters show 3f9a --json | jq .payload.message | sed s/@@/@/ | towpath \
+                 dead-letters edit 3f9a --file -",
+                "by a program",
+            ),
+        ],
+    ),
+    (
+        "dead-letters replay",
+        &[
+            ("towpath dead-letters replay 3f9a", "one"),
+            (
+                "towpath dead-letters replay --flow newsletter --step profiles --code T2001",
+                "those that a corrected mapping takes now",
+            ),
+            ("towpath dead-letters replay --all", "all that are open"),
+        ],
+    ),
+    (
+        "dead-letters drop",
+        &[
+            ("towpath dead-letters drop 3f9a 77b0", "two of them"),
+            ("towpath dead-letters drop --state replayed --yes", "those that are done with"),
+        ],
+    ),
+    (
+        "why",
+        &[
+            ("towpath why 279", "what every flow did with the record that has this key"),
+            ("towpath why 279 --flow newsletter --json", "one flow, for machines"),
+            ("towpath why 3f9a", "the record of a dead letter"),
+        ],
+    ),
     ("secret set", &[("towpath secret set newsletter-client-secret", "asks for the value")]),
     ("secret list", &[("towpath secret list", "when each was set, and who uses it")]),
     ("secret rm", &[("towpath secret rm newsletter-client-secret", "forgets it")]),

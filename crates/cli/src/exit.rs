@@ -48,6 +48,8 @@ impl Exit {
             | Error::SourceChanged { .. }
             | Error::TooManyRejects { .. }
             | Error::Refused { .. }
+            | Error::NoSuchLetter { .. }
+            | Error::Letter { .. }
             | Error::AlreadyRunning { .. } => Self::Config,
             Error::Unauthorized { .. } => Self::Unauthorized,
             Error::Unavailable { .. } => Self::Unavailable,
@@ -84,6 +86,11 @@ pub(crate) struct Failed {
 impl Failed {
     pub(crate) fn config(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Config, error: error.into() }
+    }
+
+    /// A failure of the engine.
+    pub(crate) fn run(error: engine::Error) -> Self {
+        Self { exit: Exit::of_run(std::slice::from_ref(&error)), error: error.into() }
     }
 
     /// Says where it happened.

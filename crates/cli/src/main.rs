@@ -4,6 +4,7 @@ mod accounts;
 mod again;
 mod args;
 mod commands;
+mod difference;
 mod engines;
 mod examples;
 mod exit;
@@ -13,6 +14,7 @@ mod keeper;
 mod keys;
 mod progress;
 mod project;
+mod question;
 mod reference;
 mod registry;
 mod scaffold;
@@ -72,6 +74,7 @@ async fn run(cli: Cli) -> Result {
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
+        Command::Why(args) => commands::why::run(config, args, json).await,
         Command::Secret(command) => commands::secret::run(config, command, json).await,
         Command::Store(command) => commands::store::run(config, command, json).await,
         Command::Completions { shell } => commands::completions::run(shell),

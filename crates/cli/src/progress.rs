@@ -28,6 +28,7 @@ enum Look {
     Bar(ProgressBar),
     Lines,
     Json,
+    Nothing,
 }
 
 impl Progress {
@@ -43,12 +44,21 @@ impl Progress {
         Self { look, dead_letters: Mutex::default(), alternates: AtomicBool::new(false) }
     }
 
+    /// Shows nothing of a run, and comes to its points.
+    pub(crate) fn quiet() -> Self {
+        Self {
+            look: Look::Nothing,
+            dead_letters: Mutex::default(),
+            alternates: AtomicBool::new(false),
+        }
+    }
+
     /// A line for the person who watches; nothing for machines.
     pub(crate) fn say(&self, line: &str) {
         match &self.look {
             Look::Bar(bar) => bar.suspend(|| say(line)),
             Look::Lines => say(line),
-            Look::Json => {}
+            Look::Json | Look::Nothing => {}
         }
     }
 

@@ -284,6 +284,19 @@ impl Workshop {
         Self::of(project, &flows, accounts, store, key).await
     }
 
+    /// The same on a store that is open already, for a command that is soon over: nobody looks
+    /// after the store meanwhile.
+    pub(crate) async fn on<'a>(
+        project: &Project,
+        flows: impl IntoIterator<Item = &'a Flow>,
+        store: Arc<dyn Store>,
+    ) -> Result<Self> {
+        let flows: Vec<_> = flows.into_iter().collect();
+        engines::warn(flows.iter().copied());
+        let accounts = project.accounts(flows.iter().copied(), None)?;
+        Self::around(project, &flows, accounts, store, None).await
+    }
+
     /// The same with a key of one's own.
     pub(crate) async fn with_key<'a>(
         project: &Project,
@@ -313,21 +326,30 @@ impl Workshop {
     async fn of(
         project: &Project,
         flows: &[&Flow],
-        mut accounts: Accounts,
+        accounts: Accounts,
         store: SledStore,
         key: MasterKey,
     ) -> Result<Self> {
-        let clock = Arc::new(SystemClock);
-        let keeper = Keeper::start(store.clone(), key, clock.clone()).await;
+        let keeper = Keeper::start(store.clone(), key, Arc::new(SystemClock)).await;
         let keeper = keeper.map_err(|error| Failed { exit: Exit::Store, error: error.into() })?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        Self::around(project, flows, accounts, Arc::new(store), Some(keeper)).await
+    }
+
+    async fn around(
+        project: &Project,
+        flows: &[&Flow],
+        mut accounts: Accounts,
+        store: Arc<dyn Store>,
+        keeper: Option<Keeper>,
+    ) -> Result<Self> {
+        let clock = Arc::new(SystemClock);
         let vault = Vault::open(&*store, project.secrets_used().into_keys()).await?;
         if accounts.need_vault {
             accounts = project.accounts(flows.iter().copied(), Some(&vault))?;
         }
         let (connectors, accounts) = (project.connectors.clone(), accounts.ready);
         let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
-        Ok(Self { engine, vault, keeper: Some(keeper) })
+        Ok(Self { engine, vault, keeper })
     }
 }
 

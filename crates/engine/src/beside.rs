@@ -1,6 +1,8 @@
 //! Commits what is settled beside pages: the snapshot stays as it is.
 
-use store::{Commit, Counts, NamesChange, ParkedChange, SeenChange};
+use std::collections::HashMap;
+
+use store::{Commit, Counts, LetterChange, LetterMark, NamesChange, ParkedChange, SeenChange};
 
 use crate::run::Run;
 use crate::settled::Settled;
@@ -16,13 +18,26 @@ pub(crate) struct Beside {
     pub(crate) names: NamesChange,
     /// Messages that were made for it.
     pub(crate) emitted: u64,
+    /// Since when messages that are not new were on their way, by the tags of their ids.
+    pub(crate) since: HashMap<[u8; 8], i64>,
+    /// What becomes of dead letters that were sent again.
+    pub(crate) letters: Vec<LetterChange>,
 }
 
 impl Run {
     /// Commits it under the flow's lease, as one.
     pub(crate) async fn commit_beside(&mut self, beside: Beside) -> Result<()> {
         let flow = self.context.flow.clone();
-        let Beside { settled, mut parked, seen, names, emitted } = beside;
+        let Beside { mut settled, mut parked, seen, names, emitted, since, mut letters } = beside;
+        for overtaken in self.overtaken(&mut settled, &since).await? {
+            let own = letters.iter().position(|own| own.id == overtaken.id);
+            match own.and_then(|own| letters.get_mut(own)) {
+                // What was sent is sent; what was refused again is overtaken.
+                Some(LetterChange { change: LetterMark::State { .. }, .. }) => {}
+                Some(own) => *own = overtaken,
+                None => letters.push(overtaken),
+            }
+        }
         let counts = Counts {
             emitted,
             filtered: settled.filtered,
@@ -44,6 +59,7 @@ impl Run {
             journal: settled.journal.clone(),
             snapshot: self.snapshot.write(&flow.name)?,
             dead_letters: settled.dead_letters,
+            letters,
             parked,
             seen,
             names,

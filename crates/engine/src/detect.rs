@@ -31,10 +31,22 @@ impl Fingerprint {
             volatile.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
         let skipped: Vec<&[&str]> = skipped.iter().map(Vec::as_slice).collect();
         canonical::write(record.data.get(), &skipped, scratch);
-        let key = store.keyed_hash("seen.key", &[partition.as_bytes(), record.key.as_bytes()]);
+        let key = record_key(store, partition, &record.key);
         let content = store.keyed_hash("seen.content", &[scratch]);
-        Self { key: first(&key), content: first(&content) }
+        Self { key, content: first(&content) }
     }
+}
+
+/// The key of a record in the seen table, and in all that is kept about it.
+pub(crate) fn record_key(store: &dyn Store, partition: &str, key: &str) -> [u8; 16] {
+    first(&store.keyed_hash("seen.key", &[partition.as_bytes(), key.as_bytes()]))
+}
+
+/// What fixes `$random()` for the message with this id; 0 for an id of another make.
+pub(crate) fn seed(message_id: &str) -> u64 {
+    let digits = message_id.get(4..20);
+    let seed = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    seed.unwrap_or_default().swap_bytes()
 }
 
 fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {

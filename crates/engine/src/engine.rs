@@ -10,6 +10,7 @@ use store::{RunLine, Store};
 
 use crate::journal::Journal;
 use crate::limits::Limits;
+use crate::overtaken::OpenLetters;
 use crate::run::{Context, Ended, Run, StepContext};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
@@ -52,13 +53,13 @@ pub struct Engine {
     apis: Mutex<HashMap<String, Api>>,
     running: Mutex<HashSet<String>>,
     workers: Workers,
-    tables: Tables,
+    pub(crate) tables: Tables,
     /// The flows whose last run could not commit.
     doubtful: Mutex<HashSet<String>>,
 }
 
 /// A flow's place among those that run; free again when dropped.
-struct Running<'a> {
+pub(crate) struct Running<'a> {
     engine: &'a Engine,
     flow: String,
 }
@@ -217,12 +218,17 @@ impl Engine {
         self.enter(flow).ok_or_else(|| Error::AlreadyRunning { flow: flow.to_owned() })
     }
 
-    fn enter(&self, flow: &str) -> Option<Running<'_>> {
+    pub(crate) fn enter(&self, flow: &str) -> Option<Running<'_>> {
         let entered = lock(&self.running).insert(flow.to_owned());
         entered.then(|| Running { engine: self, flow: flow.to_owned() })
     }
 
-    async fn start(&self, flow: &Arc<Flow>, stop: Stop, watch: Arc<dyn Watch>) -> Result<Run> {
+    pub(crate) async fn start(
+        &self,
+        flow: &Arc<Flow>,
+        stop: Stop,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Run> {
         let mut context = self.context(flow, watch)?;
         let source = self.source(flow)?;
         let failed = |error: store::Error| Error::store(&flow.name, &error);
@@ -250,6 +256,7 @@ impl Engine {
             appended: 0,
             stored,
             listed: vec![],
+            letters: OpenLetters::default(),
             stop,
             report: Report::default(),
         })

@@ -105,6 +105,22 @@ pub enum Error {
         /// The format that this version reads and writes.
         known: u32,
     },
+    /// There is no such dead letter.
+    #[error("no dead letter begins with `{id}`; `towpath dead-letters list` shows those there are")]
+    NoSuchLetter {
+        /// The id, or the beginning of one, that was asked for.
+        id: String,
+    },
+    /// A dead letter cannot be used as it is, or not be changed like that.
+    #[error("flow \"{flow}\", dead letter {id}: {problem}")]
+    Letter {
+        /// The flow's name.
+        flow: String,
+        /// The dead letter's id.
+        id: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The flow is running already.
     #[error(
         "flow \"{flow}\" is already running; one run at a time keeps its snapshot. Wait until that \

@@ -1,5 +1,6 @@
 //! What operators ask: plain requests and answers, the same in process and over a wire.
 
+mod letters;
 mod state;
 
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use crate::change::Changed;
 use crate::exported::{Exported, SeenLine};
 use crate::import::Taken;
 use crate::rewind::Rewound;
-use crate::{Engine, Error, Result};
+use crate::why::why;
+use crate::{Engine, Error, LetterFilter, Result, Timeline};
+pub use letters::{DeadLetter, DeadLetterLine};
 pub use state::{Entry, StateChange, Waiting};
 
 /// What an operator asks.
@@ -49,15 +52,26 @@ pub enum Request {
         /// What is changed.
         change: StateChange,
     },
-    /// The dead letters of one flow or of all, newest first.
+    /// Dead letters, newest first.
     DeadLetters {
-        /// The flow's name; absent is all.
-        flow: Option<String>,
+        /// Which ones.
+        filter: LetterFilter,
+        /// How many at most; absent is all.
+        limit: Option<usize>,
     },
     /// One dead letter.
     DeadLetter {
         /// Its id or the beginning of it.
         id: String,
+    },
+    /// What happened to one record.
+    Why {
+        /// The flow's name; absent is all.
+        flow: Option<String>,
+        /// The record's key, or the id of a message or a dead letter of it.
+        record: String,
+        /// How much of what happened at most, the newest of it.
+        limit: usize,
     },
 }
 
@@ -123,44 +137,21 @@ pub enum Answer {
     DeadLetters {
         /// Newest first.
         dead_letters: Vec<DeadLetterLine>,
+        /// How many more there are than were asked for.
+        more: u64,
+        /// How many there are besides that only stand elsewhere than was asked for.
+        others: u64,
     },
     /// One dead letter; `None` if there is none.
     DeadLetter {
         /// With its payload.
         dead_letter: Option<DeadLetter>,
     },
-}
-
-/// A dead letter in a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadLetterLine {
-    /// 16 hexadecimal characters.
-    pub id: String,
-    /// The flow it belongs to.
-    pub flow: String,
-    /// The step that refused it; `None` if the trigger's mapping did.
-    pub step: Option<String>,
-    /// The stable code of the refusal.
-    pub code: String,
-    /// When it was refused.
-    pub at: Timestamp,
-}
-
-/// A dead letter with everything that was kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadLetter {
-    /// What a list shows of it.
-    pub line: DeadLetterLine,
-    /// The message's id.
-    pub message_id: String,
-    /// The record's key in its system.
-    pub record_key: String,
-    /// Why, in words.
-    pub reason: String,
-    /// The message and the results so far: `{ message, steps }`.
-    pub payload: Value,
+    /// What happened to one record, by flow; empty if nothing is known of it.
+    Why {
+        /// The flows that know something of it.
+        timelines: Vec<Timeline>,
+    },
 }
 
 /// Answers operators. Cheap to clone.
@@ -196,36 +187,11 @@ impl Handle {
                     Err(Error::refused(&flow, problem))
                 }
             },
-            Request::DeadLetters { flow } => {
-                let name = flow.clone().unwrap_or_else(|| "*".to_owned());
-                let found = self.0.dead_letters(flow.as_deref()).await.map_err(of(&name))?;
-                let line = |it: store::DeadLetterSummary| DeadLetterLine {
-                    id: it.id,
-                    flow: it.flow,
-                    step: it.step,
-                    code: it.code,
-                    at: Timestamp::from_millis(it.at),
-                };
-                Ok(Answer::DeadLetters { dead_letters: found.into_iter().map(line).collect() })
-            }
-            Request::DeadLetter { id } => {
-                let found = self.0.dead_letter(&id).await.map_err(of("*"))?;
-                let whole = |it: store::DeadLetter| DeadLetter {
-                    // What is no JSON is shown as the text it is.
-                    payload: serde_json::from_slice(&it.payload)
-                        .unwrap_or_else(|_| String::from_utf8_lossy(&it.payload).into()),
-                    message_id: it.message_id,
-                    record_key: it.record_key,
-                    reason: it.reason,
-                    line: DeadLetterLine {
-                        id: it.id,
-                        flow: it.flow,
-                        step: it.step,
-                        code: it.code,
-                        at: Timestamp::from_millis(it.at),
-                    },
-                };
-                Ok(Answer::DeadLetter { dead_letter: found.map(whole) })
+            Request::DeadLetters { filter, limit } => letters::list(&*self.0, filter, limit).await,
+            Request::DeadLetter { id } => letters::show(&*self.0, &id).await,
+            Request::Why { flow, record, limit } => {
+                let timelines = why(&*self.0, flow.as_deref(), &record, limit).await?;
+                Ok(Answer::Why { timelines })
             }
         }
     }

@@ -24,14 +24,18 @@ mod exported;
 mod fetch;
 mod forgotten;
 mod handle;
+mod held;
 mod history;
 mod horizon;
 mod import;
 mod journal;
+mod letters;
 mod limits;
+mod overtaken;
 mod parked;
 mod points;
 mod recall;
+mod replay;
 mod report;
 mod resolve;
 mod resume;
@@ -48,10 +52,10 @@ mod step;
 mod stop;
 mod tables;
 mod tokens;
-#[allow(dead_code, unused_imports)] // The deliverer begins to tell it what happens.
 mod trail;
 mod watch;
 mod way;
+mod why;
 mod workers;
 
 pub use backfill::{Backfill, Backfilled, UnderWay};
@@ -66,12 +70,15 @@ pub use handle::{
     Answer, DeadLetter, DeadLetterLine, Entry, Handle, Request, StateChange, Waiting,
 };
 pub use import::Taken;
+pub use letters::{LetterFilter, TRIGGER};
 pub use limits::Limits;
 pub use parked::Unfinished;
 pub use points::POINTS;
+pub use replay::{Fate, Outcome};
 pub use report::Report;
 pub use rewind::{RewindTo, Rewound};
 pub use schedule::Schedule;
 pub use snapshot::{Partition, ScanState, Snapshot};
 pub use stop::{Stop, Stopper};
 pub use watch::{Event, Silent, Watch};
+pub use why::{Awaited, Happened, Happening, Known, Letter, Timeline};

@@ -1,6 +1,6 @@
 //! What systems finish later: asked after when it is time, until it is done, refused or too late.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::deliver;
 use crate::resume::{Resume, Resumed};
 use crate::run::{Context, Run, StepContext};
 use crate::settled::Settled;
-use crate::trail::What;
+use crate::trail::{self, What};
 use crate::{Error, Event, Result};
 
 /// So many are asked after, and committed, together.
@@ -180,7 +180,9 @@ impl Run {
         };
         self.context.watch.at("engine.parked.delivered");
         let mut changes = vec![];
+        let mut since = HashMap::new();
         for (parked, value, target_key) in done {
+            since.insert(trail::tag(&parked.message_id), parked.since);
             let (step, target_key) = (&*parked.step, target_key.as_deref());
             let what = What::Delivered { step, answer: &value, target_key };
             settled.trail.add(&parked.partition_key, &parked.message_id, what);
@@ -197,7 +199,7 @@ impl Run {
             }
             changes.push(ParkedChange::Done(parked.id));
         }
-        self.commit_beside(Beside { settled, parked: changes, ..Beside::default() }).await?;
+        self.commit_beside(Beside { settled, parked: changes, since, ..Beside::default() }).await?;
         self.context.watch.at("engine.parked.settled");
         Ok(())
     }
@@ -245,6 +247,7 @@ impl Run {
             payload: parked.payload,
             record_key: parked.record_key,
             partition_key: parked.partition_key,
+            ..NewDeadLetter::default()
         });
     }
 

@@ -18,6 +18,7 @@ use crate::detect::{Candidates, Detected, Emitted, Identity};
 use crate::fetch::{self, Fetched};
 use crate::journal::Journal;
 use crate::limits::Limits;
+use crate::overtaken::OpenLetters;
 use crate::seen::SeenTable;
 use crate::settled::Settled;
 use crate::snapshot::{ScanState, Snapshot};
@@ -121,6 +122,8 @@ pub(crate) struct Run {
     pub(crate) appended: u64,
     /// The partitions that were listed last.
     pub(crate) listed: Vec<String>,
+    /// What newer messages may overtake.
+    pub(crate) letters: OpenLetters,
     pub(crate) stop: Stop,
     pub(crate) report: Report,
 }

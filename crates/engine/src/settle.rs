@@ -1,5 +1,7 @@
 //! One atomic commit a page, after its last message is settled. Nobody else moves a snapshot.
 
+use std::collections::HashMap;
+
 use connector::Changes;
 use store::{Commit, Counts, ParkedChange, SeenChange};
 
@@ -22,8 +24,12 @@ impl Run {
         partition: &str,
         listed: &[String],
         page: InFlight,
-        settled: Settled,
+        mut settled: Settled,
     ) -> Result<(), (Error, InFlight)> {
+        let letters = match self.overtaken(&mut settled, &HashMap::new()).await {
+            Ok(letters) => letters,
+            Err(error) => return Err((error, page)),
+        };
         let flow = self.context.flow.clone();
         let counts = Counts {
             records: page.detected.records,
@@ -71,6 +77,7 @@ impl Run {
                         counts,
                         trail: settled.trail(self.context.clock.now()),
                         dead_letters: settled.dead_letters,
+                        letters,
                         parked: settled.parked.into_iter().map(ParkedChange::Put).collect(),
                         journal,
                         ..Commit::default()

@@ -105,6 +105,7 @@ impl Settled {
             payload: message.payload(results),
             record_key: message.key.to_string(),
             partition_key: message.partition_key,
+            ..NewDeadLetter::default()
         });
     }
 }

@@ -130,7 +130,7 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
         at: 0,
         payload: format!("{sequence} {attempt}").into_bytes(),
         record_key: "key".to_owned(),
-        partition_key: [0; 16],
+        ..NewDeadLetter::default()
     };
     let (seen, dead_letters) = match sequence {
         1 => (SeenChange::Append(entries(130)), vec![letter("a")]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use store::{
     Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, JournalChange, JournalEntry,
-    Lease, MemoryStore, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
+    Lease, MemoryStore, Name, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
 };
 
 use crate::model::reconcile;
@@ -79,6 +79,15 @@ impl Store for Witness {
     ) -> Result<()> {
         alive().await;
         self.0.seen(flow, each).await
+    }
+
+    async fn names(
+        &self,
+        flow: &str,
+        each: &mut (dyn for<'a> FnMut(&'a [Name]) + Send),
+    ) -> Result<()> {
+        alive().await;
+        self.0.names(flow, each).await
     }
 
     async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {

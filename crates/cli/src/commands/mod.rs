@@ -18,3 +18,4 @@ pub(crate) mod serve;
 pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod test;
+pub(crate) mod why;

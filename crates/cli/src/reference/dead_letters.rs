@@ -10,14 +10,33 @@ kept with its code, its reason and the whole message, sealed. The others of its 
 letter is settled: an unchanged record is not sent again because of it; its next change is.
 
 ```console
-towpath dead-letters list               # what was refused
-towpath dead-letters show 3f9a          # why, and the whole message
+towpath dead-letters list               # what was refused, and is open
+towpath dead-letters show 3f9a          # why, the whole message, and what to do next
+towpath dead-letters replay --code T2001    # what a corrected mapping takes now
+towpath dead-letters edit 3f9a          # another message in its place
+towpath dead-letters drop 3f9a          # for good
+towpath why 279                         # all that happened to one record
 ```
+
+A replay runs the flow as it is now, from the step that refused the message, with the results of the
+steps before it that were kept; what the trigger's mapping refused is mapped again. The oldest message
+goes first. What a replay sent is marked in the commit that settles it. After a crash between the two
+it is still open: the next replay sends it again, which an idempotent action takes as the same.
+
+| state | |
+|---|---|
+| open | somebody has to decide |
+| replayed | it was sent after all; what a later step refuses of it is a dead letter of that step |
+| superseded | a newer message of the same record was delivered, filtered out or handed over at that step: sending the older one would put old data over new. `--force` does |
+
+[The guide](../guide/dead-letters.md) takes a refused message all the way.
 
 When too many messages of a page are refused ([`maxRejects`](flow-file.md#maxrejects)), the flow
 stops instead and the page is not committed.
 
 Codes of one action's own are on its connector's page. These may come from every one:";
+
+const AS_ABOVE: &str = "as above";
 
 /// In the order of a message's way.
 pub(super) const EVERYWHERE: &[Rejection] = &[
@@ -35,18 +54,14 @@ pub(super) const EVERYWHERE: &[Rejection] = &[
         "D<number>",
         "an expression could not be evaluated (JSONata's own code), nests too deeply (`D1011`) or \
          takes too long (`D1012`)",
-        "as above",
+        AS_ABOVE,
     ),
-    Rejection::new(
-        "S<number>",
-        "what an expression evaluates by `$eval` is no JSONata",
-        "as above",
-    ),
+    Rejection::new("S<number>", "what an expression evaluates by `$eval` is no JSONata", AS_ABOVE),
     Rejection::new(
         "U<number>",
         "a size limit was met (`U1001`), a value cannot be read (`U1004`), there were too many \
          steps (`U1006`), or the engine failed (`U1007`)",
-        "as above",
+        AS_ABOVE,
     ),
     Rejection::new(
         "mapping.nothing",
@@ -89,6 +104,17 @@ pub(super) const EVERYWHERE: &[Rejection] = &[
         "the system's words are in the reason",
     ),
 ];
+
+/// What can be done about a refusal with this code, by an action with these refusals of its own.
+pub(crate) fn way_out(code: &str, own: &'static [Rejection]) -> Option<&'static str> {
+    if let Some(own) = own.iter().find(|it| it.covers(code)) {
+        return Some(own.way_out);
+    }
+    let at = EVERYWHERE.iter().position(|it| it.covers(code))?;
+    // Some say that it is as with the one above.
+    let said = EVERYWHERE.iter().take(at + 1).rev().find(|it| it.way_out != AS_ABOVE);
+    said.map(|it| it.way_out)
+}
 
 /// The page, in Markdown.
 pub(super) fn render() -> String {

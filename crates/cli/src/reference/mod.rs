@@ -15,6 +15,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dead_letters::way_out;
 pub(crate) use describe::describe;
 pub(crate) use schemas::Schemas;
 pub(crate) use terminal::Terminal;

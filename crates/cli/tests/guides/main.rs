@@ -34,20 +34,16 @@ fn guide(name: &str) -> String {
     std::fs::read_to_string(root.join(name)).unwrap()
 }
 
+/// One after the other, since all of them take the sandbox's usual ports.
 #[test]
-fn the_first_flow_and_its_state() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = tempfile::tempdir().unwrap();
-    let mut reader = Reader::new(folder.path(), home.path());
-    reader.follow("first-flow.md", &guide("first-flow.md"));
-    // With the sandbox of that one, on whose ports no other can be.
-    reader.follow("store.md", &guide("store.md"));
-    drop(reader);
-    // Not beside it: both readers start the stand-ins on the usual ports.
-    let folder = tempfile::tempdir().unwrap();
-    let home = tempfile::tempdir().unwrap();
-    let mut reader = Reader::new(folder.path(), home.path());
-    reader.follow("state.md", &guide("state.md"));
+fn those_with_a_sandbox() {
+    // A page that comes behind another one goes on in its folder.
+    for names in [&["first-flow.md", "store.md"][..], &["state.md"], &["dead-letters.md"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let mut reader = Reader::new(folder.path(), home.path());
+        names.iter().for_each(|name| reader.follow(name, &guide(name)));
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn letter(message: &str, size: usize) -> NewDeadLetter {
         payload: vec![b'p'; size],
         record_key: message.to_owned(),
         partition_key: [3; 16],
+        ..NewDeadLetter::default()
     }
 }
 

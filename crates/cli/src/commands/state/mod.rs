@@ -100,9 +100,5 @@ impl Of {
 }
 
 pub(crate) async fn ask(handle: &Handle, request: Request) -> Result<Answer> {
-    let answer = handle.ask(request).await;
-    answer.map_err(|error| Failed {
-        exit: Exit::of_run(std::slice::from_ref(&error)),
-        error: error.into(),
-    })
+    handle.ask(request).await.map_err(Failed::run)
 }
