@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector::{Record, Timestamp, Want};
+use connector::{Changes, Record, Timestamp, Want};
 use serde_json::value::RawValue;
 use store::{Seen, Store};
 
@@ -80,6 +80,14 @@ pub(crate) struct Detected {
     pub(crate) follows_in_flight: bool,
 }
 
+impl Detected {
+    /// What a page's first record with this key replaced. A later one on the same page replaces
+    /// that too: after a crash the system may show it alone, and it is to have the same id.
+    fn replaced_before(&self, key: &Key) -> Option<Entry> {
+        self.undo.iter().find(|(changed, _)| changed == key)?.1
+    }
+}
+
 /// What makes the ids of a scan's messages.
 pub(crate) struct Identity<'a> {
     pub(crate) flow: &'a str,
@@ -132,8 +140,8 @@ pub(crate) struct Candidates<'a> {
     pub(crate) until: Option<Timestamp>,
     /// The entries that count as absent.
     pub(crate) forgotten: &'a [Forgotten],
-    /// Whether the trigger wants change detection at all.
-    pub(crate) compare: bool,
+    /// How the trigger tells changes.
+    pub(crate) changes: Changes,
     pub(crate) identity: Identity<'a>,
     /// The sequence of the last commit.
     pub(crate) committed: u64,
@@ -141,11 +149,27 @@ pub(crate) struct Candidates<'a> {
     pub(crate) sequence: u64,
 }
 
+impl Candidates<'_> {
+    /// What a message's id says of the entry that it replaces; 0 if it replaces none.
+    ///
+    /// One that may be pruned any time says nothing: the id would be another after a restart.
+    fn replaced(&self, old: Option<Entry>) -> u64 {
+        let prunes = self.changes == Changes::Timestamps;
+        let since = self.want.since().filter(|_| prunes).map_or(i64::MIN, Timestamp::millis);
+        let counts = |old: &Entry| {
+            !is_forgotten(self.forgotten, old)
+                && (old.version == UNVERSIONED || old.version >= since)
+        };
+        old.filter(counts).map_or(0, |old| old.sequence)
+    }
+}
+
 impl SeenTable {
     /// Splits a page into what has to be sent and what is known, and overlays the table with it.
-    pub(crate) fn detect(&mut self, store: &dyn Store, page: Candidates<'_>) -> Detected {
+    pub(crate) fn detect(&mut self, store: &dyn Store, mut page: Candidates<'_>) -> Detected {
         let mut detected = Detected::default();
-        for (record, found) in page.records {
+        let compares = page.changes != Changes::None;
+        for (record, found) in std::mem::take(&mut page.records) {
             if let (Want::Changed { since }, Some(version)) = (page.want, record.version)
                 && version < since
             {
@@ -161,10 +185,10 @@ impl SeenTable {
                 version: version(&record),
                 sequence: page.sequence,
             };
-            let old = self.get(&found.key).filter(|_| page.compare);
+            let old = self.get(&found.key).filter(|_| compares);
             let old = old.filter(|old| !is_forgotten(page.forgotten, old));
             let changed = old.is_none_or(|old| old.content != entry.content);
-            if page.compare && (changed || old.is_some_and(|old| old.version != entry.version)) {
+            if compares && (changed || old.is_some_and(|old| old.version != entry.version)) {
                 detected.undo.push((found.key, self.set(found.key, Some(entry))));
                 detected.seen.push(entry.seen(found.key));
             }
@@ -172,9 +196,16 @@ impl SeenTable {
                 detected.unchanged += 1;
                 continue;
             }
-            let replaced = old.map_or(0, |old| old.sequence);
-            detected.follows_in_flight |= replaced > page.committed && replaced < page.sequence;
-            let (id, seed) = page.identity.message(store, &record, found, replaced);
+            let in_flight = page.committed + 1..page.sequence;
+            detected.follows_in_flight |= old.is_some_and(|old| in_flight.contains(&old.sequence));
+            let again = old.is_some_and(|old| old.sequence == page.sequence);
+            let replaces = if again { detected.replaced_before(&found.key) } else { old };
+            let replaced = page.replaced(replaces);
+            let (mut id, mut seed) = page.identity.message(store, &record, found, replaced);
+            if again && detected.emitted.iter().any(|earlier| earlier.id == id) {
+                // There and back within a second and a page.
+                (id, seed) = page.identity.message(store, &record, found, page.sequence);
+            }
             let key = record.key.into();
             let (partition_key, data) = (found.key, record.data);
             detected.emitted.push(Emitted { id, key, partition_key, data, seed });
@@ -215,7 +246,7 @@ mod tests {
             want: Want::Changed { since: Timestamp::from_secs(since) },
             until: None,
             forgotten: &[],
-            compare: true,
+            changes: Changes::Timestamps,
             identity: Identity { flow: "f", trigger: "t", partition: "", generation: 0 },
             committed: 0,
             sequence,
@@ -244,6 +275,36 @@ mod tests {
         table.undo(first);
         let again = table.detect(&store, page(&store, &[("a", 10, 1), ("b", 10, 1)], 0, 1));
         assert_eq!(ids(&again), before);
+    }
+
+    #[test]
+    fn a_record_twice_on_a_page_has_the_id_that_it_has_alone() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let found = |shown: &[(&str, i64, i64)]| {
+            let mut table = SeenTable::default();
+            table.detect(&store, page(&store, &[("a", 9, 0)], 0, 6));
+            let detected = table.detect(&store, page(&store, shown, 0, 7));
+            detected.emitted.iter().map(|message| message.id.clone()).collect::<Vec<_>>()
+        };
+        let twice = found(&[("a", 10, 1), ("b", 10, 1), ("a", 10, 2)]);
+        assert_eq!(twice.last(), found(&[("a", 10, 2)]).first());
+        // There and back are three messages all the same.
+        let back = found(&[("a", 10, 1), ("a", 10, 2), ("a", 10, 1)]);
+        assert_eq!(back.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn a_message_has_the_same_id_whether_or_not_what_it_replaces_was_pruned() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let mut table = SeenTable::default();
+        table.detect(&store, page(&store, &[("a", 10, 1)], 0, 1));
+        let changed = [("a", 90, 2)];
+        let before = table.detect(&store, page(&store, &changed, 50, 2));
+        let first = before.emitted.first().unwrap().id.clone();
+        table.undo(before);
+        assert!(table.prune(&Horizon::at(Timestamp::from_secs(50))).is_some());
+        let again = table.detect(&store, page(&store, &changed, 50, 3));
+        assert_eq!(again.emitted.first().unwrap().id, first);
     }
 
     #[test]

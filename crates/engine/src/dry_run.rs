@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use connector::Changes;
 use flow::Flow;
 use flow::message;
 use flow::trial::Tried;
@@ -128,7 +127,7 @@ async fn page(
         want,
         until: None,
         forgotten: &snapshot.forgotten,
-        compare: trigger.trigger.changes() != Changes::None,
+        changes: trigger.trigger.changes(),
         identity: Identity {
             flow: &context.flow.name,
             trigger: &trigger.name,

@@ -75,8 +75,9 @@ impl Run {
         let mut all: BTreeMap<String, Parked> =
             parked.into_iter().map(|it| (it.id.clone(), it)).collect();
         let mut failed = Ok(());
+        let mut overdue = HashSet::new();
         loop {
-            let due = due(&all, began);
+            let due = due(&all, began, &mut overdue);
             if due.is_empty() {
                 return failed;
             }
@@ -92,6 +93,7 @@ impl Run {
                 .buffered(AT_ONCE)
                 .collect::<Vec<_>>();
             let asked = tokio::select! {
+                biased;
                 asked = asked => asked,
                 () = self.stop.wait() => {
                     self.report.stopped = true;
@@ -271,11 +273,18 @@ impl Run {
     }
 }
 
-/// Those that are due, at most one a message: what one gives may be what the other waits for.
-fn due(all: &BTreeMap<String, Parked>, began: i64) -> Vec<Parked> {
+/// Those that are due, at most one a message: what one gives may be what the other waits for. What
+/// was handed over in the future is too, once a run: a clock that was wrong must not keep it waiting.
+fn due(all: &BTreeMap<String, Parked>, began: i64, overdue: &mut HashSet<String>) -> Vec<Parked> {
     let mut messages = HashSet::new();
-    let due = all.values().filter(|it| it.check_at <= began || it.deadline <= began);
-    due.filter(|it| messages.insert(&*it.message_id)).take(TOGETHER).cloned().collect()
+    let due = all.values().filter(|it| {
+        let is_overdue = it.since > began && !overdue.contains(&it.id);
+        it.check_at.min(it.deadline) <= began || is_overdue
+    });
+    let due = due.filter(|it| messages.insert(&*it.message_id)).take(TOGETHER);
+    let due: Vec<Parked> = due.cloned().collect();
+    overdue.extend(due.iter().filter(|it| it.since > began).map(|it| it.id.clone()));
+    due
 }
 
 async fn ask(context: &Arc<Context>, parked: &Parked) -> Answer {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use connector::{Api, Changes, Clock, Want};
+use connector::{Api, Clock, Want};
 use flow::{Flow, Step};
 use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
@@ -472,7 +472,7 @@ impl Run {
                 want: ahead.want(),
                 until: rules.until,
                 forgotten: &rules.forgotten,
-                compare: trigger.trigger.changes() != Changes::None,
+                changes: trigger.trigger.changes(),
                 identity: Identity {
                     flow: &context.flow.name,
                     trigger: &trigger.name,
