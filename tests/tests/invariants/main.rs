@@ -15,7 +15,7 @@ use connector::prelude::*;
 use engine::{Silent, Snapshot, Stop};
 use sandbox::{Action, Fault, Vendor};
 use store::{Durability, MasterKey, MemoryStore, SledOptions, SledStore, Store};
-use towpath_tests::{Board, Dying, Moment, World, flow_of, record};
+use towpath_tests::{Board, Dying, Moment, World, flow_of, record, step_once};
 
 const FLOW: &str = include_str!("../../../flows/newsletter-to-clevertap.yaml");
 
@@ -103,6 +103,35 @@ async fn invariant_02_nothing_is_swallowed() {
     let flow = world.flow(&FLOW.replace("    groupName: Newsletter", fails));
     assert_eq!(world.run(&flow).await.counts.dead_lettered, 3);
     assert_eq!(world.uploaded(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_03_what_is_not_idempotent_is_journaled_and_never_sent_twice_unasked() {
+    // Before and after every commit, and with an answer that is lost: `journal.rs` has every write.
+    for (at, moment) in (1..=3).flat_map(|at| [(at, Moment::Before), (at, Moment::After)]) {
+        let (board, store) = (three_pages(), memory());
+        let mut flow = flow_of(&board);
+        flow.steps = vec![step_once(&board, "collect", vec![])];
+        let flow = Arc::new(flow);
+        // It arrives, and nobody learns of it.
+        board.on_send(|batch| {
+            if batch.items.iter().any(|item| &*item.key == "10") {
+                return Err(Error::Unknown { reason: "the answer broke off".to_owned() });
+            }
+            let mut outcomes = batch.outcomes();
+            outcomes.fill(&Outcome::done(Value::Null));
+            Ok(outcomes)
+        });
+        board.run(Arc::new(Dying::new(store.clone(), at, moment)), &flow).await;
+        assert!(board.run(store.clone(), &flow).await.errors.is_empty(), "{at}, {moment:?}");
+        assert!(board.run(store.clone(), &flow).await.errors.is_empty(), "{at}, {moment:?}");
+        let keys = board.take_keys();
+        assert_eq!(keys, ["00", "01", "10", "11", "20", "21"], "each once: {at}, {moment:?}");
+        let letters = store.dead_letters(Some("scripted")).await.unwrap();
+        let codes: Vec<_> = letters.iter().map(|it| &*it.code).collect();
+        assert_eq!(codes, ["inDoubt", "inDoubt"], "{at}, {moment:?}");
+        assert!(store.journaled("scripted").await.unwrap().is_empty(), "{at}, {moment:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -157,6 +157,32 @@ impl Action for Write {
         drop(call);
         answer
     }
+
+    async fn check(&self, _api: &Api, token: &str) -> Result<Outcome> {
+        alive().await;
+        yield_now(with(|world| world.numbers.below(3))).await;
+        alive().await;
+        let (step, value) = (self.at, token.parse().unwrap());
+        with(|world| {
+            world.point("check");
+            world.note("asked", step as i64, value);
+            fault(world, world.faults.sends)?;
+            if world.numbers.in_thousand(world.faults.sends) {
+                return Ok(parked(value, 60));
+            }
+            // However often it is asked, it was carried out once.
+            if !world.targets[step].done.contains_key(&value) {
+                world.carry_out(step, world.changes[&value], value);
+            }
+            Ok(Outcome::done(json!(value)))
+        })
+    }
+}
+
+/// Taken, and finished later.
+fn parked(value: i64, seconds: u64) -> Outcome {
+    let (check_after, deadline) = (Duration::from_secs(seconds), Duration::from_secs(2_592_000));
+    Outcome::Parked { token: value.to_string(), check_after, deadline }
 }
 
 /// A call under way; one that nobody waits for any more may still be carried out.
@@ -211,6 +237,10 @@ impl Call {
                     outcomes.set(at, Outcome::rejected("no", "not this one"));
                     continue;
                 }
+                if world.shape.is_parked(self.step, *value) {
+                    outcomes.set(at, parked(*value, 3_600));
+                    continue;
+                }
                 if world.numbers.in_thousand(often) {
                     // Carried out or not: nobody says.
                     if world.numbers.below(2) == 0 {
@@ -259,16 +289,23 @@ impl World {
             self.breaks(|| format!("{place:?} is sent to step {step} while it is under way"));
         }
         let last = self.targets[step].last.get(&place).copied();
-        if last.is_some_and(|last| last > value) {
+        // What was left in doubt and is sent again may come behind a newer message.
+        let resends = self.shape.once[step] && self.shape.resends;
+        let in_order = !resends && !self.shape.is_behind_a_park(step);
+        if in_order && last.is_some_and(|last| last > value) {
             self.breaks(|| format!("{value} of {place:?} is sent behind {last:?}"));
         }
         if self.shape.is_filtered(step, value) {
             self.breaks(|| format!("{value} does not pass the condition, a {FILTERED}th"));
         }
-        if self.model.ever.contains(&value) {
+        let behind = self.shape.is_behind_a_park(step) && step > 0;
+        if !behind && self.model.ever.contains(&value) {
             self.breaks(|| format!("{value} of {place:?} is sent although it was committed"));
         }
-        self.open.insert(value);
+        // What goes on behind a park belongs to no page any more.
+        if !behind {
+            self.open.insert(value);
+        }
         let pages = self.shape.window * (self.shape.page + 2);
         if self.open.len() > pages {
             let open = self.open.len();
@@ -279,8 +316,16 @@ impl World {
     fn carry_out(&mut self, step: usize, place: Place, value: i64) {
         self.note("done", step as i64, value);
         let target = &mut self.targets[step];
-        *target.done.entry(value).or_default() += 1;
-        target.last.insert(place, value);
+        let times = target.done.entry(value).or_default();
+        *times += 1;
+        let times = *times;
+        let last = target.last.entry(place).or_default();
+        *last = value.max(*last);
+        if times > 1 && self.shape.is_strict(step) {
+            self.breaks(|| {
+                format!("{value} of {place:?} was carried out {times} times by step {step}")
+            });
+        }
     }
 
     fn finish(&mut self, step: usize, items: &[(Place, i64)]) {

@@ -32,6 +32,12 @@ pub(crate) struct Shape {
     pub(crate) page: usize,
     pub(crate) window: usize,
     pub(crate) steps: Steps,
+    /// What each step sends may not be sent twice.
+    pub(crate) once: [bool; 2],
+    /// What such a step left in doubt is sent again.
+    pub(crate) resends: bool,
+    /// The first step's system finishes some messages later.
+    pub(crate) parks: bool,
     /// The first step has a condition.
     pub(crate) filters: bool,
     pub(crate) batch: usize,
@@ -59,6 +65,9 @@ impl Shape {
             page: numbers.one_of(&[1, 2, 3, 5]),
             window: numbers.one_of(&[1, 2, 4]),
             steps: numbers.one_of(&[Steps::One, Steps::One, Steps::Chain, Steps::Fork]),
+            once: [numbers.below(3) == 0, numbers.below(3) == 0],
+            resends: numbers.below(3) == 0,
+            parks: numbers.below(4) == 0,
             filters: numbers.below(6) == 0,
             batch: numbers.one_of(&[1, 2, 3, 100]),
             concurrency: numbers.one_of(&[None, Some(1), Some(2)]),
@@ -101,9 +110,12 @@ impl Shape {
         let sweep = if self.changes == Changes::Both { "  sweep: 1h\n" } else { "" };
         let when = if self.filters { "    when: data.value % 5 != 0\n" } else { "" };
         let step = |at: usize, more: &str| {
+            let once = self.once[at];
+            let resends = if once && self.resends { "    inDoubt: resend\n" } else { "" };
             format!(
-                "  - id: step{at}\n    use: simulated.write\n    account: simulated\n{more}    \
-                 fields: {{ at: {at}, idempotent: true, skipTransformation: true }}\n"
+                "  - id: step{at}\n    use: simulated.write\n    account: simulated\n{more}{resends}    \
+                 fields: {{ at: {at}, idempotent: {}, skipTransformation: true }}\n",
+                !once
             )
         };
         let steps = match self.steps {
@@ -136,6 +148,21 @@ impl Shape {
     /// The steps behind one.
     pub(crate) fn behind(&self, step: usize) -> &'static [usize] {
         if self.steps == Steps::Chain && step == 0 { &[1] } else { &[] }
+    }
+
+    /// Whether the system of a step finishes a message later.
+    pub(crate) const fn is_parked(&self, step: usize, value: i64) -> bool {
+        self.parks && step == 0 && value % 3 == 0
+    }
+
+    /// Whether messages may come to a step behind a park: in no order.
+    pub(crate) fn is_behind_a_park(&self, step: usize) -> bool {
+        self.parks && (step == 0 || self.steps == Steps::Chain)
+    }
+
+    /// Whether a step may be given a message only once, whatever happens.
+    pub(crate) const fn is_strict(&self, step: usize) -> bool {
+        self.once[step] && !self.resends
     }
 
     pub(crate) fn is_filtered(&self, step: usize, value: i64) -> bool {

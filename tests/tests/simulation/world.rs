@@ -255,6 +255,9 @@ impl World {
         if self.shape.is_filtered(step, value) || model.letters.contains_key(&(value, step)) {
             return true;
         }
+        if model.parked.values().any(|it| *it == (value, step)) {
+            return true;
+        }
         let mut behind = self.shape.behind(step).iter();
         self.targets[step].done.contains_key(&value)
             && behind.all(|step| self.is_settled_from(*step, value, model))
