@@ -145,6 +145,22 @@ pub enum Error {
         /// How many bytes are free there.
         left: u64,
     },
+    /// A store cannot be built anew: make room first.
+    #[error(
+        "the new store is built beside the old one and needs {} at {}, where {} are free; nothing \
+         was changed",
+        mebibytes(*.needs),
+        path.display(),
+        mebibytes(*.left)
+    )]
+    Room {
+        /// Where the store is.
+        path: PathBuf,
+        /// How many bytes have to be free.
+        needs: u64,
+        /// How many bytes are free.
+        left: u64,
+    },
     /// There is a store already where one was to be made.
     #[error(
         "there is a store at {} already; restore into an empty place, or move that store aside",

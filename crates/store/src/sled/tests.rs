@@ -57,7 +57,7 @@ async fn a_flipped_bit_is_named_wherever_it_is() {
             }
         }
     }
-    assert!(kinds >= 9, "{kinds} kinds of entries");
+    assert!(kinds >= 10, "{kinds} kinds of entries");
     assert_eq!(store.verify().await.unwrap().damage, []);
     assert_eq!(full::flow(&store, "letters").await, truth.0);
 }

@@ -48,10 +48,7 @@ pub async fn compact(
     let trees = SledTrees::open_locked(path.clone(), Arc::clone(&lock)).await?;
     let old = SledStore::of(trees, Sealer::new(key)).await?;
     let before = parts_size(&path)?;
-    let left = fs2::available_space(&path).unwrap_or(u64::MAX);
-    if left < before.saturating_add(RESERVE) {
-        return Err(Error::Full { path, left });
-    }
+    has_room(&path, before)?;
     let seal = Sealer::new(new_key.unwrap_or(key)).with_hashes(&old.core().sealer.hashes());
     let seal = seal.ok_or(Error::OtherStore)?;
     let opening = format::opened(&old.core().trees).await?;
@@ -93,10 +90,7 @@ pub async fn restore(
     if exists(&path) {
         return Err(Error::NotEmpty { path });
     }
-    let left = fs2::available_space(&path).unwrap_or(u64::MAX);
-    if left < reader.place().0.saturating_add(RESERVE) {
-        return Err(Error::Full { path, left });
-    }
+    has_room(&path, reader.place().0)?;
     let damaged = || Error::Archive {
         path: file.to_owned(),
         at: 0,
@@ -156,8 +150,12 @@ async fn build(
         Ok(totals)
     };
     let built = built.await;
-    if built.is_err() && !swap::is_decided(path) {
-        swap::abandon(path)?;
+    if built.is_err()
+        && !swap::is_decided(path)
+        && let Err(error) = swap::abandon(path)
+    {
+        // The next opening undoes it; the first error says more.
+        tracing::warn!(%error, "a half-built store was not removed");
     }
     built
 }
@@ -211,6 +209,17 @@ impl Sink for Counted {
         self.0.add(&item);
         Ok(())
     }
+}
+
+/// Refuses a store of so many bytes where there is no room for it.
+fn has_room(path: &Path, bytes: u64) -> Result<()> {
+    // Where nobody can tell how much is free, a write that fails has to do.
+    let left = fs2::available_space(path).unwrap_or(u64::MAX);
+    let needs = bytes.saturating_add(RESERVE);
+    if left < needs {
+        return Err(Error::Room { path: path.to_owned(), needs, left });
+    }
+    Ok(())
 }
 
 /// How many bytes the parts of a store take.

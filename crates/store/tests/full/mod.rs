@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use towpath_store::{
-    Cause, Commit, Counts, Durability, JournalChange, JournalEntry, MasterKey, NewDeadLetter,
-    Parked, ParkedChange, Result, RunLine, Seen, SeenChange, SledOptions, SledStore, Store,
-    TrailBlock,
+    Cause, Commit, Counts, Durability, JournalChange, JournalEntry, MasterKey, Name, NamesChange,
+    NewDeadLetter, Parked, ParkedChange, Result, RunLine, Seen, SeenChange, SledOptions, SledStore,
+    Store, TrailBlock,
 };
 
 /// A moment, in milliseconds since the epoch.
@@ -71,6 +71,7 @@ pub(crate) async fn fill(store: &SledStore) {
             cause: Some(Cause { at: AT, what: "scan".to_owned() }),
             trail: Some(TrailBlock { sequence: 0, at: AT, bytes: vec![5; 100] }),
             counts: Counts { records: 300, emitted: 300, dead_lettered: 1, ..Counts::default() },
+            names: NamesChange::Append(vec![Name { key: [6; 16], name: format!("r{sequence}") }]),
             ..Commit::default()
         };
         store.commit(&fence, sequence, commit).await.unwrap();
@@ -139,6 +140,9 @@ pub(crate) async fn flow(store: &SledStore, flow: &str) -> Vec<String> {
     for letter in store.dead_letters(Some(flow)).await.unwrap() {
         read.push(format!("{:?}", store.dead_letter(&letter.id).await.unwrap()));
     }
+    let mut names = Vec::new();
+    store.names(flow, &mut |more: &[Name]| names.extend_from_slice(more)).await.unwrap();
+    read.push(format!("{names:?}"));
     let mut each = |entries: &[Seen]| read.push(format!("{entries:?}"));
     store.seen(flow, &mut each).await.unwrap();
     let mut blocks = Vec::new();
