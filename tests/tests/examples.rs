@@ -59,6 +59,7 @@ fn every_example_is_tested_here_and_passes_its_own_tests() {
     }
     let expected = [
         "customers-by-category.yaml",
+        "newsletter-events.yaml",
         "newsletter-to-clevertap.yaml",
         "newsletter-to-customers.yaml",
         "raw-receivers-to-clevertap.yaml",
@@ -77,6 +78,9 @@ fn default_mappings_fit_what_connectors_declare() {
         let schema = schema.to_value();
         let takes_group = schema.pointer("/properties/groupName").is_some();
         let mut fields = if takes_group { json!({ "groupName": "Newsletter" }) } else { json!({}) };
+        if schema.pointer("/properties/event").is_some() {
+            fields["event"] = "Newsletter changed".into();
+        }
         if let Some(mapping) = mapping {
             fields["customMapping"] = mapping.into();
         }
@@ -117,6 +121,15 @@ async fn newsletter_to_clevertap() {
     let world = world().await;
     assert_eq!(run(&world, "newsletter-to-clevertap.yaml").await.delivered, 60);
     assert_eq!(world.sandbox.profile_count(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newsletter_events() {
+    let world = world().await;
+    assert_eq!(run(&world, "newsletter-events.yaml").await.delivered, 60);
+    let stats = world.sandbox.stats().clevertap;
+    assert_eq!((stats.events_accepted, stats.records_refused), (60, 0));
+    assert!(world.sandbox.delivered().iter().all(|it| it.record()["$source"] == "ExamplePartner"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -213,6 +213,7 @@ fn process(
                 stats.uploads += tally.uploads;
                 stats.dry_runs += tally.dry_runs;
                 stats.records_accepted += tally.accepted;
+                stats.events_accepted += tally.events;
                 stats.records_refused += tally.refused;
             });
             answer

@@ -49,6 +49,8 @@ pub struct VendorStats {
     pub dry_runs: u64,
     /// Records that uploads accepted.
     pub records_accepted: u64,
+    /// Those among them that are events: one that is uploaded twice counts twice.
+    pub events_accepted: u64,
     /// Records that uploads refused.
     pub records_refused: u64,
     /// Requests answered 429 for too many at once.

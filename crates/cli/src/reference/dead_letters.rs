@@ -99,6 +99,12 @@ pub(super) const EVERYWHERE: &[Rejection] = &[
         "send less of it by a `customMapping`",
     ),
     Rejection::new(
+        "inDoubt",
+        "it was sent by an action that must not be repeated, and nobody knows whether it arrived",
+        "look for it in the system, then drop or replay it; \
+         [`inDoubt: resend`](flow-file.md#steps) sends such messages again instead",
+    ),
+    Rejection::new(
         "http<status>",
         "the system refuses the request by this HTTP status and gives no code of its own",
         "the system's words are in the reason",

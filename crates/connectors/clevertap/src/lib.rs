@@ -1,4 +1,4 @@
-//! CleverTap: profiles of a customer engagement project, uploaded by its server API.
+//! CleverTap: profiles and events of a customer engagement project, uploaded by its server API.
 //!
 //! Start with [`connector`]; each action has its file. Credentials, roles, limits and what goes
 //! wrong are in `about.md`, for whoever uses it.
@@ -9,16 +9,22 @@
 //! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
 
 mod answer;
+mod record;
 mod rejections;
+mod upload_events;
 mod upload_profiles;
 
 use connector::prelude::*;
 use connector::{Failure, Values};
 
+use upload_events::UploadEvents;
 use upload_profiles::UploadProfiles;
 
 /// From the contact model to what [`UploadProfiles`] takes.
 const CONTACT_TO_PROFILE: &str = include_str!("contact-to-profile.jsonata");
+
+/// From the contact model to what [`UploadEvents`] takes.
+const CONTACT_TO_EVENT: &str = include_str!("contact-to-event.jsonata");
 
 /// No failure of a whole call is larger; lists of refused records are, and are not searched.
 const LARGEST_FAILURE: usize = 64 * 1024;
@@ -49,6 +55,7 @@ pub fn connector() -> Connector {
         .limit("default", 3)
         .failure_inside_200(failure)
         .action::<UploadProfiles>("uploadProfiles", CONTACT_TO_PROFILE)
+        .action::<UploadEvents>("uploadEvents", CONTACT_TO_EVENT)
 }
 
 /// Europe has no prefix, under whichever of its names; the other regions have their own.

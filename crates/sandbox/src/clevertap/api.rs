@@ -52,6 +52,7 @@ pub(crate) struct Tally {
     pub(crate) uploads: u64,
     pub(crate) dry_runs: u64,
     pub(crate) accepted: u64,
+    pub(crate) events: u64,
     pub(crate) refused: u64,
 }
 
@@ -130,6 +131,7 @@ impl CleverTap {
                     tally.uploads = u64::from(!dry);
                     if !dry {
                         tally.accepted = counted.accepted as u64;
+                        tally.events = counted.events as u64;
                         tally.refused = counted.refused as u64;
                     }
                 }

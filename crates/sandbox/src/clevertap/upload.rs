@@ -37,6 +37,8 @@ struct Unprocessed<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) accepted: usize,
+    /// Those among them that are events.
+    pub(super) events: usize,
     pub(super) refused: usize,
 }
 
@@ -65,6 +67,7 @@ pub(super) fn answer(
         }
     }
     let refused = unprocessed.len();
+    let events = results.iter().filter(|it| matches!(it, Ok(Accepted::Event { .. }))).count();
     let accepted = records.len() - refused;
     let status = match (accepted, refused) {
         (_, 0) => "success",
@@ -83,5 +86,5 @@ pub(super) fn answer(
             }
         }
     }
-    (answer, Some(Tally { accepted, refused }))
+    (answer, Some(Tally { accepted, events, refused }))
 }

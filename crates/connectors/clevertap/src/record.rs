@@ -1,0 +1,76 @@
+//! What all records of an upload share: whose they are, and the request that takes them.
+
+use connector::prelude::*;
+
+use crate::{answer, rejections};
+
+/// What identifies a person.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Identity {
+    /// The record's id in the system that it comes from.
+    #[default]
+    RecordUid,
+    /// The contact's first e-mail address.
+    Email,
+}
+
+/// The identifiers of a record that are given, by their names in the API.
+pub(crate) type Identifiers<'a> = [(&'static str, &'a Option<String>); 4];
+
+/// The one identifier that is given, or the outcome of a record that has none or several.
+pub(crate) fn identifier<'a>(
+    what: &str,
+    all: Identifiers<'a>,
+) -> Result<(&'static str, &'a str), Outcome> {
+    let mut given = all.into_iter().filter_map(|(name, id)| Some((name, id.as_deref()?)));
+    match (given.next(), given.next()) {
+        (Some(identifier), None) => Ok(identifier),
+        (None, _) => Err(rejections::NO_IDENTITY
+            .because(format!("the {what} has none of identity, FBID, GPID and objectId"))),
+        (Some((first, _)), Some((second, _))) => Err(rejections::SEVERAL_IDENTITIES
+            .because(format!("the {what} has both {first} and {second}; exactly one is needed"))),
+    }
+}
+
+/// Reads an id that may be written as a number; an empty one is none.
+pub(crate) fn id<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => {
+            let trimmed = text.trim();
+            if trimmed.len() == text.len() {
+                return Ok((!text.is_empty()).then_some(text));
+            }
+            Ok((!trimmed.is_empty()).then(|| trimmed.to_owned()))
+        }
+        Value::Number(number) if number.is_u64() || number.is_i64() => Ok(Some(number.to_string())),
+        _ => Err(serde::de::Error::custom("an id is a string or an integer")),
+    }
+}
+
+/// Uploads records, and sets the outcomes of those that were sent; without any it does nothing.
+pub(crate) async fn upload<T: Serialize + Sync>(
+    api: &Api,
+    d: Vec<T>,
+    sent: &[answer::Sent<'_>],
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    #[derive(Serialize)]
+    struct Upload<T> {
+        d: Vec<T>,
+    }
+    if sent.is_empty() {
+        return Ok(());
+    }
+    let body = Upload { d };
+    let request = api.post(["1", "upload"]).class("upload").json(&body);
+    let answer = request.accept(StatusCode::BAD_REQUEST).send().await;
+    let answer = answer.map_err(answer::explained)?;
+    if answer.status() == StatusCode::BAD_REQUEST {
+        return Err(answer::bad_request(&answer));
+    }
+    answer::settle(&answer, sent, outcomes)
+}
