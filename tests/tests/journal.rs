@@ -12,8 +12,9 @@ use connector::prelude::*;
 use engine::Report;
 use flow::{Flow, InDoubt, Transformation};
 use mapping::Mapping;
+use sandbox::{Action as Fault, Vendor};
 use store::{DeadLetter, LetterState, MasterKey, MemoryStore, Store};
-use towpath_tests::{Board, Dying, Moment, flow_of, record, step_once, step_to};
+use towpath_tests::{Board, Dying, Moment, World, flow_of, record, step_once, step_to};
 
 /// Two systems: one that must not get a message twice, and one behind it that may.
 struct Story {
@@ -302,6 +303,38 @@ async fn a_page_that_fails_does_not_break_off_what_is_being_sent() {
     assert!(story.run().await.errors.is_empty());
     assert_eq!(story.sent(), once(&["refusing"]));
     assert_eq!((story.letters().await.len(), story.journaled().await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_is_counted_twice_whatever_the_vendor_does() {
+    let text = include_str!("../../flows/newsletter-events.yaml");
+    let text = text.replace("groupName: Newsletter", "groupName: Newsletter\n    pageSize: 10");
+    for (action, lost) in [
+        (Fault::CloseConnection { process: true }, true),
+        (Fault::CutBody { after_bytes: 5 }, true),
+        (Fault::body("<html>"), false),
+        (Fault::status(500), false),
+        (Fault::TooManyRequests { retry_after: Some(7) }, false),
+        (Fault::TooManyRequests { retry_after: None }, false),
+    ] {
+        let world = World::with(60).await;
+        let refused = matches!(action, Fault::TooManyRequests { .. });
+        let fault = sandbox::Fault::new(Vendor::CleverTap, "/1/upload", action.clone());
+        world.sandbox.fault(fault.after(1));
+        let flow = world.flow(&text);
+        while !world.run(&flow).await.errors.is_empty() {}
+        let mut counted = BTreeMap::new();
+        for event in world.sandbox.delivered() {
+            *counted.entry(event.identity()).or_insert(0) += 1;
+        }
+        assert!(counted.values().all(|times| *times == 1), "{action:?}: {counted:?}");
+        let in_doubt = world.store.dead_letters(None).await.unwrap().len();
+        assert_eq!(in_doubt, if refused { 0 } else { 10 }, "{action:?}");
+        let arrived = if lost || refused { 60 } else { 50 };
+        assert_eq!(counted.len(), arrived, "{action:?}");
+        let report = world.run(&flow).await;
+        assert_eq!((report.counts.emitted, report.errors.len()), (0, 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

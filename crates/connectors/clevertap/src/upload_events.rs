@@ -104,6 +104,12 @@ struct Named<'a> {
     source: Option<&'a str>,
 }
 
+impl UploadEvents {
+    fn source(&self) -> Option<&str> {
+        self.source.as_deref().map(str::trim).filter(|source| !source.is_empty())
+    }
+}
+
 #[async_trait]
 impl Action for UploadEvents {
     type Input = Event;
@@ -118,7 +124,7 @@ impl Action for UploadEvents {
     }
 
     fn warnings(&self) -> Vec<String> {
-        if self.source.as_deref().is_some_and(|source| !source.trim().is_empty()) {
+        if self.source().is_some() {
             return vec![];
         }
         vec![
@@ -143,7 +149,7 @@ impl Action for UploadEvents {
                     sent.push(Sent { index, identifier });
                     // The mapping's own is in the event already.
                     let own = event.source.is_some();
-                    let source = self.source.as_deref().filter(|_| !own);
+                    let source = self.source().filter(|_| !own);
                     events.push(Named { event, source });
                 }
                 Err(outcome) => outcomes.set(index, outcome),
