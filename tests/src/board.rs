@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 use engine::{Engine, Options, Report, Silent, Stop};
-use flow::{Flow, MaxRejects, Retry, Step, Transformation, Trigger};
+use flow::{Flow, MaxRejects, Retry, Step, Takes, Transformation, Trigger};
 use store::Store;
 
 type Poll = dyn Fn(&Scan<usize>) -> Result<Page<usize>> + Send + Sync;
@@ -208,6 +208,7 @@ pub fn step_to(board: &Board, id: &str, after: Vec<usize>) -> Step {
         connector: "scripted".to_owned(),
         name: "collect".to_owned(),
         account: "scripted".to_owned(),
+        takes: Takes::default(),
         when: None,
         fields: Arc::new(fields.clone()),
         mapping: Transformation::Skip,
@@ -252,6 +253,7 @@ fn flow_by(trigger_name: &str, board: &Board) -> Flow {
             schedule: None,
             overlap: Duration::from_secs(60),
             sweep: None,
+            deletes: None,
             fields: Arc::new(fields.clone()),
             mapping: Transformation::Skip,
             trigger: (trigger.configure)(fields).unwrap(),

@@ -42,6 +42,9 @@ pub(crate) fn check(
             reads(source, &written, &scope);
         }
         message = messages(trigger, descriptor);
+        if trigger.deletes.is_some() {
+            message.kind = Kind::Any(vec![message.kind, delete()]);
+        }
     }
     for (step, file) in steps.iter().zip(file.steps.iter().flatten()) {
         let Some(step) = step else { continue };
@@ -118,6 +121,12 @@ fn message(data: Kind, metadata: Kind) -> Kind {
 /// What is known of every record.
 fn metadata() -> Kind {
     Kind::fields([("recordUid", Kind::Open)])
+}
+
+/// The message of a record that is gone.
+fn delete() -> Kind {
+    let metadata = Kind::fields([("recordUid", Kind::Open), ("deleted", Kind::Open)]);
+    message(Kind::fields([]), metadata)
 }
 
 /// The messages of a trigger.

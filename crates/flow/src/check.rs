@@ -17,8 +17,8 @@ use crate::file::{FlowFile, MaxRejectsFile, RetryFile, Spanned, StepFile, Trigge
 use crate::finding::{Finding, code};
 use crate::graph::{self, Graph};
 use crate::source::Source;
-use crate::{Flow, InDoubt, MaxRejects, Retry, Step, Trigger};
-use crate::{across, examples, schedule, secret, shape, suggest, yaml};
+use crate::{Flow, InDoubt, MaxRejects, Retry, Step, Takes, Trigger};
+use crate::{across, deletes, examples, schedule, secret, shape, suggest, yaml};
 
 /// What a flow file is checked against.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +144,7 @@ impl<'a> Checker<'_, '_, 'a> {
             schedule,
             overlap: overlap.unwrap_or(Duration::from_secs(60)),
             sweep: self.sweep(file.sweep.as_ref(), checked.configured.changes()),
+            deletes: deletes::trigger(self.source, file, checked.configured.changes()),
             fields: checked.fields,
             mapping: checked.mapping,
             trigger: checked.configured,
@@ -161,6 +162,7 @@ impl<'a> Checker<'_, '_, 'a> {
         let mut steps: Vec<Option<Step>> = files.iter().map(|file| self.step(file)).collect();
         graph::check_results(self.source, files, &steps, &graph);
         across::check(self.source, file, trigger, &steps, self.context.connectors);
+        deletes::steps(self.source, file, &steps, &graph);
         let mut ordered = vec![];
         for at in &graph.order {
             let mut step = steps.get_mut(*at)?.take()?;
@@ -218,6 +220,7 @@ impl<'a> Checker<'_, '_, 'a> {
             connector: connector.name().to_owned(),
             name: action.name.to_owned(),
             account: file.account.as_ref()?.value.clone(),
+            takes: file.takes.as_ref().and_then(|it| Takes::named(&it.value)).unwrap_or_default(),
             when: match when {
                 None => None,
                 Some(when) => Some(when?),

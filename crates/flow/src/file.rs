@@ -131,6 +131,18 @@ pub(crate) struct TriggerFile {
     /// whose system hides some changes.
     #[schemars(example = &"6h", example = &"off", regex(pattern = r"^(off|[0-9]+ *[smhd])$"), extend("default" = "1h"))]
     pub(crate) sweep: Option<Spanned<String>>,
+    /// Whether a record that is gone from the system becomes a message too, one whose metadata has
+    /// `deleted: true` and whose data is `{}`: once everything was read in one run, from its
+    /// beginning to its end and in every partition, for each record that was sent before and is
+    /// found nowhere. Such messages come only to steps with `for: deletes` or `for: all`. Only for
+    /// triggers that read everything.
+    #[schemars(extend("default" = false))]
+    pub(crate) emit_deletes: Option<Spanned<bool>>,
+    /// The share of the known records that may be gone at once, from 0 to 1: 0.1 is a tenth. Ten
+    /// may always be gone. With more, no record counts as gone and the run fails: a system that
+    /// suddenly shows almost nothing must not delete everything elsewhere.
+    #[schemars(range(min = 0, max = 1), extend("default" = 0.1))]
+    pub(crate) max_deletes: Option<Spanned<f64>>,
     /// The trigger's own settings, and how its records become messages: by default by the
     /// connector's mapping, otherwise by `customMapping`, or not at all with `skipTransformation`.
     #[schemars(with = "Option<Map<String, Value>>")]
@@ -156,6 +168,10 @@ pub(crate) struct StepFile {
     /// several, a message comes here when all of them are done with it. Behind a step that filtered
     /// it out or refused it, nothing runs.
     pub(crate) after: Option<After>,
+    /// Which messages the step takes: of records that are new or changed, of records that are gone
+    /// (`emitDeletes`), or both. The others are filtered out.
+    #[schemars(rename = "for", with = "Option<TakesFile>", extend("default" = "changes"))]
+    pub(crate) takes: Option<Spanned<String>>,
     /// A JSONata condition on the message; where it is not true, the message is filtered out: it is
     /// settled, and no step behind this one gets it.
     #[schemars(example = &"data.contactData[type = \"email\"]")]
@@ -191,6 +207,19 @@ enum InDoubtFile {
     Hold,
     /// It is sent again.
     Resend,
+}
+
+/// Which messages a step takes.
+#[derive(JsonSchema)]
+#[schemars(rename = "Takes", rename_all = "camelCase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum TakesFile {
+    /// Those of records that are new or changed.
+    Changes,
+    /// Those of records that are gone.
+    Deletes,
+    /// Both.
+    All,
 }
 
 /// What a step waits for.
@@ -293,6 +322,8 @@ impl TriggerFile {
             timezone: text(node, "timezone"),
             overlap: text(node, "overlap"),
             sweep: text(node, "sweep"),
+            emit_deletes: flag(node, "emitDeletes"),
+            max_deletes: number(node, "maxDeletes", serde_json::Number::as_f64),
             fields: node.get("fields").cloned(),
             span: node.span.clone(),
         }
@@ -312,6 +343,7 @@ impl StepFile {
                 }
                 _ => None,
             }),
+            takes: text(node, "for"),
             when: text(node, "when"),
             fields: node.get("fields").cloned(),
             batch: number(node, "batch", whole),
@@ -344,6 +376,12 @@ fn spanned(node: &Node) -> Option<Spanned<String>> {
 
 fn text(node: &Node, key: &str) -> Option<Spanned<String>> {
     node.get(key).and_then(spanned)
+}
+
+fn flag(node: &Node, key: &str) -> Option<Spanned<bool>> {
+    let node = node.get(key)?;
+    let Kind::Bool(value) = &node.kind else { return None };
+    Some(Spanned { value: *value, span: node.span.clone() })
 }
 
 fn list<'a>(node: &'a Node, key: &str) -> Option<&'a [Node]> {

@@ -125,5 +125,7 @@ codes! {
     TIMEZONE "TP0182" "Unknown time zone"
     SCHEDULE "TP0183" "The parts of a schedule do not fit together"
     SWEEP "TP0184" "The trigger has nothing to sweep"
+    DELETES_UNKNOWN "TP0185" "The trigger cannot tell what is gone"
+    DELETES_UNUSED "TP0186" "Deletes come to no step"
     SAME_NAME "TP0190" "Two files have a flow of the same name"
 }

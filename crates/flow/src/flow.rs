@@ -74,6 +74,8 @@ pub struct Trigger {
     pub overlap: Duration,
     /// How often everything is read again, for what no timestamp shows; `None` is never.
     pub sweep: Option<Duration>,
+    /// How many records may be gone at once; `None` does not look for those that are gone.
+    pub deletes: Option<MaxDeletes>,
     /// The fields as written, without `skipTransformation` and `customMapping`.
     pub fields: Arc<Value>,
     /// From the raw record to the message.
@@ -97,6 +99,8 @@ pub struct Step {
     pub name: String,
     /// The account's name.
     pub account: String,
+    /// Which messages it takes; the others are filtered out.
+    pub takes: Takes,
     /// Messages for which this is not true are filtered out.
     pub when: Option<Mapping>,
     /// The fields as written, without `skipTransformation` and `customMapping`.
@@ -125,6 +129,39 @@ pub enum InDoubt {
     Hold,
     /// It is sent again, and may arrive twice.
     Resend,
+}
+
+/// Which messages a step takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takes {
+    /// Those of records that are new or changed.
+    #[default]
+    Changes,
+    /// Those of records that are gone.
+    Deletes,
+    /// Both.
+    All,
+}
+
+impl Takes {
+    /// The kind that flow files call so.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "changes" => Some(Self::Changes),
+            "deletes" => Some(Self::Deletes),
+            "all" => Some(Self::All),
+            _ => None,
+        }
+    }
+
+    /// Whether a message is taken, of a record that is gone or of another one.
+    pub const fn takes(self, deleted: bool) -> bool {
+        match self {
+            Self::Changes => !deleted,
+            Self::Deletes => deleted,
+            Self::All => true,
+        }
+    }
 }
 
 /// How data is brought from one shape to another.
@@ -181,6 +218,40 @@ pub struct MaxRejects {
 impl Default for MaxRejects {
     fn default() -> Self {
         Self { share: 0.2, at_least: 20 }
+    }
+}
+
+/// How many of the known records may be gone at once before the run fails instead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaxDeletes {
+    /// The share of the known records, 0 to 1.
+    pub share: f64,
+    /// So many may always be gone.
+    pub at_least: u64,
+}
+
+impl MaxDeletes {
+    /// Whether so many of the known records may be gone.
+    pub fn allows(&self, gone: u64, known: u64) -> bool {
+        // Records count in millions: a float holds them exactly.
+        let share = self.share.clamp(0.0, 1.0) * known as f64;
+        gone <= self.at_least || gone as f64 <= share
+    }
+}
+
+impl Default for MaxDeletes {
+    fn default() -> Self {
+        Self { share: 0.1, at_least: 10 }
+    }
+}
+
+impl Trigger {
+    /// Lets every run read everything and delete all that is gone, however much it is.
+    pub fn allow_deletes(&mut self) {
+        if let Some(deletes) = &mut self.deletes {
+            deletes.share = 1.0;
+            self.sweep = Some(Duration::ZERO);
+        }
     }
 }
 

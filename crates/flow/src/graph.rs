@@ -116,6 +116,12 @@ impl Graph {
         Some((message, Some(format!("add `{read}` to `after`"))))
     }
 
+    /// The steps that a step waits for, directly or behind one another, by their places in the
+    /// list.
+    pub(crate) fn before(&self, step: usize) -> Vec<usize> {
+        behind(step, |at| self.after.get(at).cloned().unwrap_or_default())
+    }
+
     /// The steps that a step waits for, by their places in the order.
     pub(crate) fn after(&self, step: usize) -> Vec<usize> {
         let before = self.after.get(step).into_iter().flatten();

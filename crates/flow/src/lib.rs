@@ -11,6 +11,7 @@
 mod across;
 mod check;
 pub mod config;
+mod deletes;
 mod duration;
 mod editor;
 mod examples;
@@ -41,7 +42,9 @@ mod yaml;
 pub use check::{Context, check, is_name};
 pub use config::Config;
 pub use finding::{CODES, Code, Finding, Place, Severity};
-pub use flow::{Flow, InDoubt, MaxRejects, Retry, Step, Transformation, Trigger};
+pub use flow::{
+    Flow, InDoubt, MaxDeletes, MaxRejects, Retry, Step, Takes, Transformation, Trigger,
+};
 pub use render::{line, render};
 pub use same_name::same_name;
 pub use sarif::sarif;

@@ -127,6 +127,27 @@ pub fn message(
     Ok(Message { metadata, data }.to_text())
 }
 
+/// The message of a record that is gone: `metadata.deleted` is true, and there is no data.
+pub fn delete(key: &str) -> String {
+    let mut metadata = metadata(key);
+    metadata.insert("deleted".to_owned(), Value::Bool(true));
+    text(&metadata, "{}")
+}
+
+/// Whether a message is of a record that is gone.
+pub fn is_delete(message: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Parts {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        deleted: Value,
+    }
+    serde_json::from_str::<Parts>(message).is_ok_and(|it| it.metadata.deleted == Value::Bool(true))
+}
+
 /// A record that no message was made of, as a mapping would see it.
 pub fn unmapped(metadata: &Map<String, Value>, record: &str) -> String {
     text(metadata, record)

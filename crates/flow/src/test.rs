@@ -117,10 +117,12 @@ impl Flow {
 
     fn run_steps(&self, test: &Test, message: &Arc<str>, failures: &mut Vec<TestFailure>) {
         let mut passed: Vec<bool> = vec![];
+        let deleted = message::is_delete(message);
         for (at, step) in self.steps.iter().enumerate() {
             let expected = test.expect.iter().find(|expected| expected.step == step.id);
             // Behind a step that filters the message out or cannot map it, nothing runs.
-            let reached = step.after.iter().all(|before| passed.get(*before) == Some(&true));
+            let reached = step.after.iter().all(|before| passed.get(*before) == Some(&true))
+                && step.takes.takes(deleted);
             let input = if reached {
                 self.input(step, message, &self.results_before(at, &test.results))
             } else {

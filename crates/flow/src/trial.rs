@@ -51,14 +51,15 @@ impl Flow {
     /// Tries the steps on a message, which is JSON text: `{ metadata, data }`.
     pub fn try_message(&self, message: Arc<str>, at: Moment) -> Trial {
         let mut steps: Vec<Tried> = vec![];
+        let deleted = message::is_delete(&message);
         for step in &self.steps {
             let passes = |before: &usize| {
                 matches!(steps.get(*before), Some(Tried::Input(_) | Tried::WaitsFor(_)))
             };
-            let tried = if step.after.iter().all(passes) {
-                self.try_step(step, &message, at)
-            } else {
-                Tried::Behind
+            let tried = match (step.after.iter().all(passes), step.takes.takes(deleted)) {
+                (true, true) => self.try_step(step, &message, at),
+                (true, false) => Tried::Filtered,
+                (false, _) => Tried::Behind,
             };
             steps.push(tried);
         }

@@ -5,6 +5,7 @@ extern crate towpath_flow as flow;
 mod across;
 mod config;
 mod crm;
+mod deletes;
 mod engines;
 mod findings;
 mod pages;
