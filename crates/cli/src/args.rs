@@ -213,6 +213,10 @@ pub(crate) struct Run {
     /// Runs it once now, whatever its schedule.
     #[arg(long)]
     pub(crate) once: bool,
+    /// Runs it once now, reads everything, and sends all that is gone, also where it is more than
+    /// the trigger's `maxDeletes` allows.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) allow_deletes: bool,
     /// Polls from the stored snapshot and prints the first 10 inputs of each step, one JSON value
     /// a line; sends and commits nothing, and does not sweep. Of a step that reads results of
     /// others it tells which, since there are none.

@@ -50,6 +50,7 @@ impl Exit {
             | Error::Refused { .. }
             | Error::NoSuchLetter { .. }
             | Error::Letter { .. }
+            | Error::TooManyDeletes { .. }
             | Error::AlreadyRunning { .. } => Self::Config,
             Error::Unauthorized { .. } => Self::Unauthorized,
             Error::Unavailable { .. } => Self::Unavailable,

@@ -73,6 +73,7 @@ impl Progress {
                 "counts": report.counts,
                 "pages": report.pages,
                 "seconds": report.took.as_secs_f64(),
+                "deletes": report.deletes,
                 "unfinished": report.unfinished.messages,
                 "nextCheck": report.unfinished.next,
                 "backfill": report.backfill.as_ref().map(backfill::value),
@@ -118,6 +119,7 @@ pub(crate) fn summary(report: &Report) -> String {
         format!("{} delivered", HumanCount(counts.delivered)),
     ];
     for (count, what) in [
+        (report.deletes, "gone"),
         (counts.unchanged, "unchanged"),
         (counts.filtered, "filtered out"),
         (counts.dead_lettered, "refused, kept as dead letters"),

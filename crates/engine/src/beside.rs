@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use store::{Commit, Counts, LetterChange, LetterMark, NamesChange, ParkedChange, SeenChange};
 
+use crate::journal::Journal;
 use crate::run::Run;
 use crate::settled::Settled;
 use crate::{Error, Event, Result};
@@ -55,8 +56,11 @@ impl Run {
             }
             SeenChange::Replace(parts) => (parts.iter().map(|part| part.len() as u64).sum(), 0),
         };
+        let noted = |journal: &Journal| journal.settled_by(false, &settled.journaled);
+        let noted = self.context.journal.as_deref().map(noted).unwrap_or_default();
+        let forgotten = [&settled.journal[..], &noted[..]].concat();
         let commit = Commit {
-            journal: settled.journal.clone(),
+            journal: forgotten,
             snapshot: self.snapshot.write(&flow.name)?,
             dead_letters: settled.dead_letters,
             letters,
@@ -77,6 +81,7 @@ impl Run {
         }
         if let Some(journal) = &self.context.journal {
             journal.forgotten(&settled.journal);
+            journal.committed(false, &settled.journaled);
         }
         self.sequence += 1;
         (self.stored, self.appended) = (stored, appended);

@@ -129,9 +129,23 @@ impl Page {
                 let variables = message::variables(&context.flow, &trigger.fields);
                 emitted
                     .into_iter()
-                    .map(|Emitted { id, key, partition_key, data, seed }| {
+                    .map(|Emitted { id, key, partition_key, data, seed, deleted }| {
                         let now_ms = moments.get(&*id).copied().unwrap_or(now_ms);
+                        let origin = origin.clone();
                         let moment = Moment { now_ms, seed };
+                        if deleted {
+                            let message = message::delete(&key).into();
+                            let gone = Traveller {
+                                id,
+                                key,
+                                partition_key,
+                                message,
+                                moment,
+                                origin,
+                                deleted,
+                            };
+                            return (Arc::new(gone), None);
+                        }
                         let scope = Scope { variables: &variables, moment };
                         let metadata = message::metadata(&key);
                         let mapped = message::message(trigger, &metadata, data.get(), &scope);
@@ -142,9 +156,8 @@ impl Page {
                             }
                         };
                         let message = message.into();
-                        let origin = origin.clone();
                         let traveller =
-                            Traveller { id, key, partition_key, message, moment, origin };
+                            Traveller { id, key, partition_key, message, moment, origin, deleted };
                         (Arc::new(traveller), problem)
                     })
                     .collect::<Vec<_>>()
@@ -153,7 +166,13 @@ impl Page {
         let mut travellers = Vec::with_capacity(mapped.len());
         for (traveller, problem) in mapped {
             match problem {
-                None => travellers.push(traveller),
+                None => {
+                    if traveller.deleted {
+                        let (key, id) = (&traveller.partition_key, &traveller.id);
+                        self.settled.trail.add(key, id, What::Deleted);
+                    }
+                    travellers.push(traveller);
+                }
                 Some(problem) => self.refuse(None, &traveller, &no_results(), problem)?,
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connector::{Changes, Record, Timestamp, Want};
 use serde_json::value::RawValue;
-use store::{Seen, Store};
+use store::{Name, Seen, Store};
 
 use crate::canonical;
 use crate::forgotten::{Forgotten, is_forgotten};
@@ -31,9 +31,9 @@ impl Fingerprint {
             volatile.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
         let skipped: Vec<&[&str]> = skipped.iter().map(Vec::as_slice).collect();
         canonical::write(record.data.get(), &skipped, scratch);
-        let key = record_key(store, partition, &record.key);
-        let content = store.keyed_hash("seen.content", &[scratch]);
-        Self { key, content: first(&content) }
+        let content = first(&store.keyed_hash("seen.content", &[scratch]));
+        let content = if content == TOMBSTONE { [u8::MAX; 8] } else { content };
+        Self { key: record_key(store, partition, &record.key), content }
     }
 }
 
@@ -49,6 +49,9 @@ pub(crate) fn seed(message_id: &str) -> u64 {
     seed.unwrap_or_default().swap_bytes()
 }
 
+/// The content of what is gone, which no record has.
+pub(crate) const TOMBSTONE: [u8; 8] = [0; 8];
+
 fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
     std::array::from_fn(|index| hash.get(index).copied().unwrap_or_default())
 }
@@ -63,6 +66,8 @@ pub(crate) struct Emitted {
     pub(crate) data: Box<RawValue>,
     /// Fixes `$random()`: the same message gets the same numbers when it is sent again.
     pub(crate) seed: u64,
+    /// Whether the record is gone: then there is no data.
+    pub(crate) deleted: bool,
 }
 
 /// What a page's records turned out to be.
@@ -71,6 +76,8 @@ pub(crate) struct Detected {
     pub(crate) emitted: Vec<Emitted>,
     /// The entries that the page's commit writes.
     pub(crate) seen: Vec<Seen>,
+    /// The names that it writes.
+    pub(crate) names: Vec<Name>,
     /// How to take the entries back, in reverse order.
     undo: Vec<(Key, Option<Entry>)>,
     pub(crate) records: u64,
@@ -118,10 +125,47 @@ impl Identity<'_> {
                 &self.generation.to_le_bytes(),
             ],
         );
-        let id = uuid_like(&first::<16>(&hash));
-        let [_, _, seed @ ..] = first::<10>(&hash);
-        (id.into(), u64::from_le_bytes(seed))
+        id_and_seed(&hash)
     }
+
+    /// The same of a record that is gone; its entry is what it replaces.
+    pub(crate) fn delete(
+        &self,
+        store: &dyn Store,
+        key: &Key,
+        name: &str,
+        entry: Entry,
+    ) -> (Arc<str>, u64) {
+        let hash = store.keyed_hash(
+            "message",
+            &[
+                self.flow.as_bytes(),
+                self.trigger.as_bytes(),
+                key,
+                name.as_bytes(),
+                &entry.version.to_le_bytes(),
+                &TOMBSTONE,
+                &entry.sequence.to_le_bytes(),
+                &self.generation.to_le_bytes(),
+            ],
+        );
+        id_and_seed(&hash)
+    }
+}
+
+fn id_and_seed(hash: &[u8; 32]) -> (Arc<str>, u64) {
+    let id = uuid_like(&first::<16>(hash));
+    let [_, _, seed @ ..] = first::<10>(hash);
+    (id.into(), u64::from_le_bytes(seed))
+}
+
+/// Of which of a page's records the names are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    None,
+    /// Of those that were not known before.
+    New,
+    All,
 }
 
 fn uuid_like(bytes: &[u8; 16]) -> String {
@@ -142,6 +186,7 @@ pub(crate) struct Candidates<'a> {
     pub(crate) forgotten: &'a [Forgotten],
     /// How the trigger tells changes.
     pub(crate) changes: Changes,
+    pub(crate) names: Names,
     pub(crate) identity: Identity<'a>,
     /// The sequence of the last commit.
     pub(crate) committed: u64,
@@ -187,6 +232,9 @@ impl SeenTable {
             };
             let old = self.get(&found.key).filter(|_| compares);
             let old = old.filter(|old| !is_forgotten(page.forgotten, old));
+            if page.names == Names::All || (page.names == Names::New && old.is_none()) {
+                detected.names.push(Name { key: found.key, name: record.key.clone() });
+            }
             let changed = old.is_none_or(|old| old.content != entry.content);
             if compares && (changed || old.is_some_and(|old| old.version != entry.version)) {
                 detected.undo.push((found.key, self.set(found.key, Some(entry))));
@@ -208,7 +256,7 @@ impl SeenTable {
             }
             let key = record.key.into();
             let (partition_key, data) = (found.key, record.data);
-            detected.emitted.push(Emitted { id, key, partition_key, data, seed });
+            detected.emitted.push(Emitted { id, key, partition_key, data, seed, deleted: false });
         }
         detected
     }
@@ -247,6 +295,7 @@ mod tests {
             until: None,
             forgotten: &[],
             changes: Changes::Timestamps,
+            names: Names::New,
             identity: Identity { flow: "f", trigger: "t", partition: "", generation: 0 },
             committed: 0,
             sequence,

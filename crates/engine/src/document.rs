@@ -18,7 +18,7 @@ const FIELDS: [&str; 9] = [
     "partitions",
 ];
 /// Those of a partition.
-const PARTITION: [&str; 4] = ["lastUpdated", "newest", "lastSweep", "scan"];
+const PARTITION: [&str; 5] = ["lastUpdated", "newest", "lastSweep", "named", "scan"];
 /// Those of a scan.
 const SCAN: [&str; 5] = ["since", "began", "newest", "cap", "cursor"];
 
@@ -131,6 +131,8 @@ impl Reading<'_> {
         };
         self.known(&place, fields, &PARTITION);
         Some(Partition {
+            // Another store has not got the names; the next full scan writes them again.
+            named: false,
             last_updated: self.past(fields, &place, "lastUpdated"),
             newest: self.time(fields, &place, "newest"),
             last_sweep: self.past(fields, &place, "lastSweep"),

@@ -9,7 +9,7 @@ use mapping::Moment;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::detect::{Candidates, Emitted, Identity};
+use crate::detect::{Candidates, Emitted, Identity, Names};
 use crate::run::Context;
 use crate::seen::{Loading, SeenTable};
 use crate::snapshot::{ScanState, Snapshot};
@@ -128,6 +128,7 @@ async fn page(
         until: None,
         forgotten: &snapshot.forgotten,
         changes: trigger.trigger.changes(),
+        names: Names::None,
         identity: Identity {
             flow: &context.flow.name,
             trigger: &trigger.name,

@@ -8,6 +8,7 @@ use connector::{Api, Clock, Connector, Services, Timestamp};
 use flow::Flow;
 use store::{RunLine, Store};
 
+use crate::gone::Gone;
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::overtaken::OpenLetters;
@@ -254,6 +255,7 @@ impl Engine {
             rewritten: None,
             looked_through: 0,
             appended: 0,
+            gone: flow.trigger.deletes.map(|_| Gone::new()),
             stored,
             listed: vec![],
             letters: OpenLetters::default(),

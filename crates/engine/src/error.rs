@@ -74,6 +74,20 @@ pub enum Error {
         /// The code of the first refusal; its reason may quote the record and is not shown.
         code: String,
     },
+    /// So many records are gone at once that the system must be wrong.
+    #[error(
+        "flow \"{flow}\": {gone} of {known} known records are gone, more than `maxDeletes` allows; \
+         nothing of them was sent. If they really are, `towpath run {flow} --allow-deletes` reads \
+         everything again and sends that they are gone"
+    )]
+    TooManyDeletes {
+        /// The flow's name.
+        flow: String,
+        /// Records that were found nowhere.
+        gone: u64,
+        /// Records that were sent before and were there the last time.
+        known: u64,
+    },
     /// The flow reads another source than the one that its snapshot is about.
     #[error(
         "flow \"{flow}\" reads another source than its stored state is about: its trigger, fields, \

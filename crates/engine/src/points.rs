@@ -28,5 +28,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("engine.check.kept", "what was said of what is not done is committed"),
     ("engine.parked.delivered", "what depends on a step that is done now ran; it is not committed"),
     ("engine.parked.settled", "it is committed"),
+    ("engine.deletes.known", "it is known which records are gone, and nothing of it was sent"),
+    ("engine.deletes.delivered", "a page of deletes is delivered, and nothing of it committed"),
+    ("engine.names.kept", "the names of what is gone are forgotten"),
     ("engine.run.done", "the run is over, and its line is not kept"),
 ];

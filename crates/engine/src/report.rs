@@ -22,6 +22,8 @@ pub struct Report {
     pub errors: Vec<Error>,
     /// Whether it failed for a reason that only a change of settings or files takes away.
     pub needs_change: bool,
+    /// Messages of records that are gone.
+    pub deletes: u64,
     /// Messages that systems took in this run and finish later.
     pub parked: u64,
     /// What waits at remote systems when it ended.

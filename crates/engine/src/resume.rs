@@ -75,7 +75,14 @@ impl Resumed {
                     place: place.clone(),
                     problem: format!("a message that was kept cannot be read: {problem}"),
                 })?;
-                return Ok(Ahead::Mapping(Emitted { id, key, partition_key, data, seed }));
+                return Ok(Ahead::Mapping(Emitted {
+                    id,
+                    key,
+                    partition_key,
+                    data,
+                    seed,
+                    deleted: false,
+                }));
             }
             Resume::FromStep(step) => {
                 let step = known(step)?;
@@ -86,7 +93,8 @@ impl Resumed {
         };
         let moment = Moment { now_ms, seed };
         let origin = Origin::Resumed { begins };
-        let traveller = Traveller { id, key, partition_key, message, moment, origin };
+        let deleted = flow::message::is_delete(&message);
+        let traveller = Traveller { id, key, partition_key, message, moment, origin, deleted };
         Ok(Ahead::Steps(traveller, Some(onward)))
     }
 }

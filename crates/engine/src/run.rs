@@ -13,9 +13,11 @@ use tokio::task::JoinHandle;
 
 use crate::backfill::Of;
 use crate::calls::Calls;
+use crate::deletes::DELETES;
 use crate::deliver;
-use crate::detect::{Candidates, Detected, Emitted, Identity};
+use crate::detect::{Candidates, Detected, Emitted, Identity, Names};
 use crate::fetch::{self, Fetched};
+use crate::gone::Gone;
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::overtaken::OpenLetters;
@@ -124,6 +126,8 @@ pub(crate) struct Run {
     pub(crate) listed: Vec<String>,
     /// What newer messages may overtake.
     pub(crate) letters: OpenLetters,
+    /// What full scans found, where the flow tells what is gone.
+    pub(crate) gone: Option<Gone>,
     pub(crate) stop: Stop,
     pub(crate) report: Report,
 }
@@ -224,6 +228,17 @@ impl Run {
         };
         self.context.watch.at("engine.run.listed");
         let alone = listed.len() == 1;
+        let due = |partition: &String| {
+            let known = self.snapshot.partitions.get(partition);
+            let trigger = &self.context.flow.trigger;
+            let now = self.context.clock.now();
+            known.is_none_or(|known| known.scan.is_none())
+                && self.snapshot.is_sweep_due(partition, trigger, now)
+        };
+        let sweep_all = listed.iter().any(due);
+        if let Some(gone) = &mut self.gone {
+            gone.sweep_all = sweep_all;
+        }
         for partition in &listed {
             if self.stop.is_set() {
                 self.report.stopped = true;
@@ -246,10 +261,18 @@ impl Run {
                 }
             }
         }
+        // What is gone cannot come again as it was once it is known anew what is.
+        let mut settled = listed.clone();
+        match self.delete_gone(&listed).await {
+            Ok(true) => settled.push(DELETES.to_owned()),
+            Ok(false) if self.report.stopped => return false,
+            Ok(false) => {}
+            Err(error) => self.failed(error),
+        }
         // Pages of a backfill that was stopped may still ask for what the journal has.
         if self.report.errors.is_empty()
             && self.snapshot.backfill.is_none()
-            && let Err(error) = self.clear_journal(&listed).await
+            && let Err(error) = self.clear_journal(&settled).await
         {
             self.failed(error);
             return false;
@@ -303,7 +326,8 @@ impl Run {
         }
         let now = self.context.clock.now();
         let trigger = &self.context.flow.trigger;
-        if was_full || !self.snapshot.is_sweep_due(partition, trigger, now) {
+        let together = self.gone.as_ref().is_some_and(|gone| gone.sweep_all);
+        if was_full || !(together || self.snapshot.is_sweep_due(partition, trigger, now)) {
             return Ok(End::Complete);
         }
         self.context.watch.at("engine.sweep.next");
@@ -322,6 +346,9 @@ impl Run {
         let want = ahead.want();
         context.watch.on(&Event::Scanning { flow, partition, want, resumed });
         let sweeps = want == Want::All && self.snapshot.was_read_whole(partition);
+        if let Some(gone) = &mut self.gone {
+            gone.fresh = want == Want::All && !resumed;
+        }
         let window = context.flow.window.get();
         let id: Arc<str> = partition.into();
         // On a task of its own, so that a page goes on arriving while another one is committed.
@@ -353,6 +380,9 @@ impl Run {
                     None if more => Ok(End::Stopped),
                     None => {
                         context.watch.at("engine.scan.complete");
+                        if let Some(gone) = &mut self.gone {
+                            gone.complete(partition);
+                        }
                         Ok(End::Complete)
                     }
                 };
@@ -392,6 +422,9 @@ impl Run {
                                 && let Err(error) = self.recall(&fetched, &pages).await
                             {
                                 break Err(error);
+                            }
+                            if let Some(gone) = self.gone.as_mut().filter(|gone| gone.fresh) {
+                                fetched.records.iter().for_each(|(_, found)| gone.find(found.key));
                             }
                             more = fetched.next.is_some();
                             let sequence = self.sequence + 1 + pages.len() as u64;
@@ -473,6 +506,13 @@ impl Run {
                 until: rules.until,
                 forgotten: &rules.forgotten,
                 changes: trigger.trigger.changes(),
+                names: match &self.gone {
+                    None => Names::None,
+                    Some(_) if ahead.want() == Want::All && !self.snapshot.is_named(partition) => {
+                        Names::All
+                    }
+                    Some(_) => Names::New,
+                },
                 identity: Identity {
                     flow: &context.flow.name,
                     trigger: &trigger.name,

@@ -100,6 +100,15 @@ impl SeenTable {
         self.looked_up.get_or_insert_default().extend(keys);
     }
 
+    /// Every entry, once.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Seen> {
+        let unchanged = |seen: &&Seen| !self.changes.contains_key(&seen.key);
+        let lying = self.shards.iter().flat_map(|shard| shard.iter()).filter(unchanged).copied();
+        let changed =
+            self.changes.iter().filter_map(|(key, entry)| Some(entry.as_ref()?.seen(*key)));
+        lying.chain(changed)
+    }
+
     /// How many keys have an entry.
     pub(crate) fn len(&self) -> usize {
         self.len

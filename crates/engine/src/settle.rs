@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use connector::Changes;
-use store::{Commit, Counts, ParkedChange, SeenChange};
+use store::{Commit, Counts, NamesChange, ParkedChange, SeenChange};
 
 use crate::backfill::Of;
 use crate::horizon::Horizon;
@@ -59,10 +59,12 @@ impl Run {
         let (seen, stored, appended) = self.kept(listed, &page, &snapshot);
         let rewritten = matches!(seen, SeenChange::Replace(_)).then_some(stored);
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
+        let names = page.detected.names.clone();
         let context = self.context.clone();
         let noted = |journal: &Journal| journal.settled_by(false, &settled.journaled);
         let journal = context.journal.as_deref().map(noted).unwrap_or_default();
         let news = !nothing_seen
+            || !names.is_empty()
             || !settled.is_empty()
             || !journal.is_empty()
             || snapshot != self.snapshot;
@@ -74,6 +76,7 @@ impl Run {
                         snapshot,
                         seen,
                         cause,
+                        names: NamesChange::Append(names),
                         counts,
                         trail: settled.trail(self.context.clock.now()),
                         dead_letters: settled.dead_letters,
@@ -123,11 +126,14 @@ impl Run {
     fn behind(&self, partition: &str, listed: &[String], page: &InFlight) -> Snapshot {
         let mut snapshot = self.snapshot.clone();
         let part = snapshot.partitions.entry(partition.to_owned()).or_default();
+        // Keys that come while nobody keeps their names have none.
+        part.named &= self.gone.is_some();
         if page.scan.cursor.is_some() {
             part.scan = Some(page.scan.clone());
         } else {
             part.scan = None;
             part.last_updated = page.scan.result(part.last_updated);
+            part.named |= self.gone.as_ref().is_some_and(|gone| gone.fresh);
             part.newest =
                 part.newest.max(page.scan.newest).filter(|it| Some(*it) > part.last_updated);
             // A partition without records is read whole at every poll anyway.

@@ -65,6 +65,9 @@ pub struct Partition {
     /// When the last complete full scan began, by our clock.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_sweep: Option<Timestamp>,
+    /// Whether the names of all its keys are kept, for deletes.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub named: bool,
     /// The scan under way.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scan: Option<ScanState>,
@@ -204,6 +207,11 @@ impl Snapshot {
     /// Whether a full scan of a partition came to its end.
     pub(crate) fn was_read_whole(&self, partition: &str) -> bool {
         self.partitions.get(partition).is_some_and(|part| part.last_sweep.is_some())
+    }
+
+    /// Whether the names of all keys of a partition are kept.
+    pub(crate) fn is_named(&self, partition: &str) -> bool {
+        self.partitions.get(partition).is_some_and(|part| part.named)
     }
 
     /// The bytes for the store.

@@ -27,6 +27,8 @@ pub(crate) struct Traveller {
     /// What `$now()` and `$random()` give.
     pub(crate) moment: Moment,
     pub(crate) origin: Origin,
+    /// Whether it is of a record that is gone.
+    pub(crate) deleted: bool,
 }
 
 /// Where a message comes from.
@@ -183,6 +185,9 @@ async fn prepare(
         let common = message::variables(&context.flow, &taken.step.fields);
         let prepare = |arrival: Arrival| {
             let traveller = &arrival.traveller;
+            if !taken.step.takes.takes(traveller.deleted) {
+                return Prepared::Filtered;
+            }
             let variables = common
                 .clone()
                 .with_text("trigger", traveller.message.clone())

@@ -17,7 +17,17 @@ const SHOWN: usize = 10;
 
 pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result {
     let project = Project::read(config)?;
-    let flow = Arc::new(project.flow(&args.flow)?);
+    let mut flow = project.flow(&args.flow)?;
+    if args.allow_deletes {
+        if flow.trigger.deletes.is_none() {
+            return Err(Failed::config(anyhow::anyhow!(
+                "flow \"{}\" deletes nothing: its trigger has no `emitDeletes: true`",
+                flow.name
+            )));
+        }
+        flow.trigger.allow_deletes();
+    }
+    let flow = Arc::new(flow);
     let workshop = Workshop::open(&project, [&*flow], args.durability).await;
     let workshop = workshop.map_err(|failed| match failed.exit {
         Exit::Store => failed.at(format!("flow \"{}\"", flow.name)),
@@ -34,7 +44,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result
         backfill::begin(engine, &flow, from, args.until, json).await?;
     }
     let stop = signals::stop_on_signal(args.grace);
-    if args.once || args.from.is_some() {
+    if args.once || args.from.is_some() || args.allow_deletes {
         let progress = Arc::new(Progress::new(json));
         let report = workshop.engine.run(&flow, stop, progress.clone()).await;
         progress.finish(&flow.name, &report);

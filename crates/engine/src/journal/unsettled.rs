@@ -104,6 +104,7 @@ fn left(block: &Block, item: &Item) -> Result<Left, String> {
     let Some(work) = &item.work else { return Err("a message of it is gone".to_owned()) };
     let read = |text: &str| serde_json::from_str(text).map_err(|error| error.to_string());
     let traveller = Traveller {
+        deleted: flow::message::is_delete(work.message.get()),
         id: item.id.as_str().into(),
         key: item.key.as_str().into(),
         partition_key: item.partition_key,

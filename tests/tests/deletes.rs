@@ -1,0 +1,283 @@
+//! Records that are gone: told once, only where everything was read, and never too many at once.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use connector::ManualClock;
+use connector::prelude::*;
+use engine::{Report, Silent, Stop};
+use flow::{Flow, MaxDeletes, Takes};
+use store::{MasterKey, MemoryStore, Store};
+use towpath_tests::{Board, Dying, Moment, record, step_to, sweeping_flow_of};
+
+/// The records of a system, by partition and key, and how many make a page.
+type Records = BTreeMap<String, BTreeMap<String, i64>>;
+
+/// A system whose records come and go, and one that hears of those that are gone.
+struct Story {
+    source: Arc<Board>,
+    changes: Arc<Board>,
+    deletes: Arc<Board>,
+    records: Arc<Mutex<Records>>,
+    /// Whether polls of this partition fail.
+    down: Arc<Mutex<Option<String>>>,
+    flow: Arc<Flow>,
+    store: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
+}
+
+const PAGE: usize = 5;
+
+impl Story {
+    fn of(partitions: &[&str], records: usize) -> Self {
+        let (source, changes, deletes) = (Board::new(), Board::new(), Board::new());
+        *source.partitions.lock().unwrap() = partitions.iter().map(|it| (*it).to_owned()).collect();
+        let all: Records = partitions
+            .iter()
+            .map(|it| {
+                let keys = (0..records).map(|n| (format!("{it}{n:03}"), 1));
+                ((*it).to_owned(), keys.collect())
+            })
+            .collect();
+        let (records, down) = (Arc::new(Mutex::new(all)), Arc::new(Mutex::new(None)));
+        let (there, is_down) = (records.clone(), down.clone());
+        source.on_poll(move |scan| {
+            let partition = scan.partition.clone().unwrap_or_default();
+            if is_down.lock().unwrap().as_ref() == Some(&partition) && scan.cursor.is_some() {
+                return Err(Error::config("the list cannot be read"));
+            }
+            let there = there.lock().unwrap();
+            let all: Vec<_> = there.get(&partition).into_iter().flatten().collect();
+            // Without a change of version only a sweep finds what is gone, or came back.
+            if scan.want.since().is_some() {
+                return Ok(Page { records: vec![], next: None });
+            }
+            let at = scan.cursor.unwrap_or(0);
+            let page = all.iter().skip(at).take(PAGE).map(|(key, value)| record(key, 10, **value));
+            let next = Some(at + PAGE).filter(|next| *next < all.len());
+            Ok(Page { records: page.collect(), next })
+        });
+        let mut flow = sweeping_flow_of(&source, Duration::from_secs(3600));
+        flow.trigger.deletes = Some(MaxDeletes::default());
+        let gone = step_to(&deletes, "gone", vec![]);
+        flow.steps = vec![
+            step_to(&changes, "changed", vec![]),
+            flow::Step { takes: Takes::Deletes, ..gone },
+        ];
+        let store = Arc::new(MemoryStore::new(MasterKey::generate()));
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
+        Self { source, changes, deletes, records, down, flow: Arc::new(flow), store, clock }
+    }
+
+    async fn run(&self) -> Report {
+        self.run_on(self.store.clone()).await
+    }
+
+    /// Runs it when the next sweep is due.
+    async fn run_on(&self, store: Arc<dyn Store>) -> Report {
+        self.clock.advance(Duration::from_secs(3600));
+        let (_stopper, stop) = Stop::new(Duration::from_secs(30));
+        let engine = self.source.engine(store, self.clock.clone());
+        engine.run(&self.flow, stop, Arc::new(Silent)).await
+    }
+
+    /// Runs it well, and says which changes and which deletes were sent.
+    async fn sent(&self) -> (Vec<String>, Vec<String>) {
+        let report = self.run().await;
+        assert!(report.errors.is_empty(), "{:?}", report.errors);
+        (self.changes.take_keys(), self.deletes.take_keys())
+    }
+
+    fn remove(&self, partition: &str, key: &str) {
+        let mut records = self.records.lock().unwrap();
+        assert!(records.get_mut(partition).unwrap().remove(key).is_some(), "{key}");
+    }
+
+    fn put(&self, partition: &str, key: &str) {
+        self.records.lock().unwrap().get_mut(partition).unwrap().insert(key.to_owned(), 1);
+    }
+}
+
+fn none() -> (Vec<String>, Vec<String>) {
+    (vec![], vec![])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_gone_is_told_once_and_comes_back_as_a_change() {
+    let story = Story::of(&[""], 12);
+    assert_eq!(story.sent().await.0.len(), 12);
+    assert_eq!(story.sent().await, none());
+    story.remove("", "003");
+    story.remove("", "007");
+    let report = story.run().await;
+    assert_eq!((report.deletes, report.counts.delivered, report.counts.filtered), (2, 2, 0));
+    let told = story.deletes.take_delivered();
+    let told: Vec<_> = told.iter().map(|it| (it.key.as_str(), it.input.clone())).collect();
+    assert_eq!(told, [("003", json!({})), ("007", json!({}))]);
+    assert_eq!(story.changes.take_keys(), Vec::<String>::new());
+    assert_eq!(story.sent().await, none());
+    story.put("", "003");
+    assert_eq!(story.sent().await, (vec!["003".to_owned()], vec![]));
+    assert_eq!(story.sent().await, none());
+    story.remove("", "003");
+    assert_eq!(story.sent().await, (vec![], vec!["003".to_owned()]), "gone again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_says_so_in_its_metadata_and_reaches_a_when() {
+    let mut story = Story::of(&[""], 3);
+    let mut flow = (*story.flow).clone();
+    let all = |id: &str, when: &str| flow::Step {
+        takes: Takes::All,
+        when: Some(mapping::Mapping::compile(when).unwrap()),
+        mapping: flow::Transformation::Custom(mapping::Mapping::compile("metadata").unwrap()),
+        ..step_to(&story.deletes, id, vec![])
+    };
+    flow.steps = vec![all("gone", "metadata.deleted = true")];
+    story.flow = Arc::new(flow);
+    story.run().await;
+    story.remove("", "001");
+    let report = story.run().await;
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    let told: Vec<_> = story.deletes.take_delivered().into_iter().map(|it| it.input).collect();
+    assert_eq!(told, [json!({ "recordUid": "001", "deleted": true })]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_that_was_not_whole_tells_nothing() {
+    let story = Story::of(&["a", "b"], 12);
+    story.sent().await;
+    story.remove("a", "a001");
+    // Another partition fails half-way.
+    *story.down.lock().unwrap() = Some("b".to_owned());
+    let report = story.run().await;
+    assert_eq!((report.errors.len(), story.deletes.take_keys().len()), (1, 0));
+    // What is resumed is no scan of its own, and the other partition is not due by itself; both
+    // are read whole with the next one.
+    *story.down.lock().unwrap() = None;
+    let (changes, deletes) = story.sent().await;
+    assert_eq!((changes, deletes), (vec![], vec!["a001".to_owned()]));
+    assert_eq!(story.sent().await, none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_are_swept_together_and_what_moved_is_not_gone() {
+    let story = Story::of(&["a", "b"], 8);
+    story.sent().await;
+    // It moves to another partition: there it is new, here it is not gone.
+    story.remove("a", "a001");
+    story.put("b", "a001");
+    assert_eq!(story.sent().await, (vec!["a001".to_owned()], vec![]));
+    assert_eq!(story.sent().await, none());
+    // And back again.
+    story.remove("b", "a001");
+    story.put("a", "a001");
+    assert_eq!(story.sent().await, (vec!["a001".to_owned()], vec![]));
+    // A record of two partitions is gone once it is in neither.
+    story.put("b", "a001");
+    assert_eq!(story.sent().await, (vec!["a001".to_owned()], vec![]));
+    story.remove("a", "a001");
+    assert_eq!(story.sent().await, none());
+    story.remove("b", "a001");
+    assert_eq!(story.sent().await, (vec![], vec!["a001".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_vanished_partition_held_is_gone_once_the_others_were_read_whole() {
+    let story = Story::of(&["a", "b"], 8);
+    story.sent().await;
+    story.source.partitions.lock().unwrap().retain(|it| it != "b");
+    story.put("a", "b007");
+    *story.down.lock().unwrap() = Some("a".to_owned());
+    let report = story.run().await;
+    assert_eq!((report.errors.len(), story.deletes.take_keys().len()), (1, 0));
+    *story.down.lock().unwrap() = None;
+    // The scan that failed is finished, and a whole one follows, since it is due again.
+    let (_, deleted) = story.sent().await;
+    assert_eq!(deleted, (0..7).map(|n| format!("b{n:03}")).collect::<Vec<_>>());
+    assert_eq!(story.sent().await, none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_at_once_are_an_error_and_none_of_them_is_sent() {
+    let mut story = Story::of(&[""], 100);
+    story.sent().await;
+    (0..11).for_each(|n| story.remove("", &format!("{n:03}")));
+    for _ in 0..2 {
+        let report = story.run().await;
+        let error = report.errors[0].to_string();
+        assert!(error.contains("11 of 100 known records are gone"), "{error}");
+        assert!(error.contains("towpath run scripted --allow-deletes"), "{error}");
+        assert_eq!(story.deletes.take_keys().len(), 0);
+    }
+    let mut flow = (*story.flow).clone();
+    flow.trigger.allow_deletes();
+    story.flow = Arc::new(flow);
+    assert_eq!(story.sent().await.1.len(), 11);
+    assert_eq!(story.sent().await, none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletes_are_found_of_what_was_sent_before_they_were_switched_on() {
+    let mut story = Story::of(&[""], 12);
+    let with = story.flow.clone();
+    let mut without = (*story.flow).clone();
+    without.trigger.deletes = None;
+    story.flow = Arc::new(without);
+    story.sent().await;
+    story.remove("", "001");
+    story.flow = with;
+    // What was gone before nobody can name any more.
+    assert_eq!(story.sent().await, none());
+    story.remove("", "002");
+    assert_eq!(story.sent().await, (vec![], vec!["002".to_owned()]));
+    story.put("", "001");
+    assert_eq!(story.sent().await, (vec!["001".to_owned()], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_commit_each_delete_is_told_and_never_lost() {
+    for moment in [Moment::Before, Moment::After] {
+        for at in 1..=3 {
+            let story = Story::of(&[""], 12);
+            story.sent().await;
+            (0..4).for_each(|n| story.remove("", &format!("{n:03}")));
+            story.put("", "new");
+            let dying = Arc::new(Dying::new(story.store.clone(), at, moment));
+            story.run_on(dying).await;
+            let first = story.deletes.take_keys().len();
+            let mut later = vec![];
+            for _ in 0..3 {
+                later.extend(story.sent().await.1);
+            }
+            let counts = story.store.head("scripted").await.unwrap().unwrap().counts;
+            assert_eq!((counts.emitted, counts.delivered), (17, 17), "{moment:?} {at}");
+            let twice = first > 0 && !later.is_empty();
+            assert!(first + later.len() == if twice { 8 } else { 4 }, "{moment:?} {at}");
+            assert!(!twice || moment == Moment::Before);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_delete_is_a_dead_letter_and_not_told_again() {
+    let story = Story::of(&[""], 5);
+    story.sent().await;
+    story.deletes.on_send(|batch| {
+        let mut outcomes = batch.outcomes();
+        outcomes.fill(&Outcome::rejected("unknown", "no such contact"));
+        Ok(outcomes)
+    });
+    story.remove("", "001");
+    assert_eq!(story.run().await.counts.dead_lettered, 1);
+    let letters = story.store.dead_letters(None).await.unwrap();
+    let letter = story.store.dead_letter(&letters[0].id).await.unwrap().unwrap();
+    assert_eq!((letter.step.as_deref(), &*letter.record_key), (Some("gone"), "001"));
+    let payload: Value = serde_json::from_slice(&letter.payload).unwrap();
+    assert_eq!(payload["message"]["metadata"]["deleted"], json!(true));
+    story.deletes.take_keys();
+    assert_eq!(story.sent().await, none());
+}
