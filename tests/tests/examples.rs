@@ -59,6 +59,7 @@ fn every_example_is_tested_here_and_passes_its_own_tests() {
     }
     let expected = [
         "customers-by-category.yaml",
+        "left-the-newsletter.yaml",
         "newsletter-events.yaml",
         "newsletter-to-clevertap.yaml",
         "newsletter-to-customers.yaml",
@@ -130,6 +131,21 @@ async fn newsletter_events() {
     let stats = world.sandbox.stats().clevertap;
     assert_eq!((stats.events_accepted, stats.records_refused), (60, 0));
     assert!(world.sandbox.delivered().iter().all(|it| it.record()["$source"] == "ExamplePartner"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn left_the_newsletter() {
+    let world = world().await;
+    assert_eq!(run(&world, "left-the-newsletter.yaml").await.delivered, 60);
+    let gone = receivers(&world).swap_remove(7);
+    assert!(world.sandbox.delete_receiver(&gone.id));
+    world.sandbox.advance_clock(6 * 3600);
+    world.clock.advance(std::time::Duration::from_secs(6 * 3600));
+    let report = world.run(&world.flow(&text("left-the-newsletter.yaml"))).await;
+    assert_eq!((report.errors.len(), report.deletes, report.counts.delivered), (0, 1, 1));
+    let noted = |id: &str| world.sandbox.profile(id).unwrap()["Newsletter"].clone();
+    assert_eq!(noted(&gone.id), json!(false));
+    assert!(receivers(&world).iter().all(|it| noted(&it.id) == json!(true)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
