@@ -185,7 +185,7 @@ impl Reading<'_> {
             return Some(read);
         }
         let seconds = fields.get(name).and_then(Value::as_i64);
-        let problem = match seconds.map(|number| Timestamp::from_millis(number)) {
+        let problem = match seconds.map(Timestamp::from_millis) {
             Some(meant) if (PLAUSIBLE..=self.now).contains(&meant) => {
                 format!("a number is taken for seconds, and this looks like milliseconds ({meant})")
             }

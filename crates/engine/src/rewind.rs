@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::{Seen, SeenChange};
+use store::SeenChange;
 
 use crate::change::{Change, Changed, Hands};
 use crate::forgotten::{Forgotten, is_forgotten};
+use crate::seen::Loading;
 use crate::snapshot::{Partition, ScanState, Snapshot};
 use crate::{Error, Result};
 
@@ -51,7 +52,7 @@ struct Rewinding<'a> {
 
 impl Rewinding<'_> {
     /// Back to a moment: what was settled before and is not older counts as absent.
-    fn to_time(self, to: Timestamp) -> Result<Snapshot> {
+    fn back_to_time(self, to: Timestamp) -> Result<Snapshot> {
         let Self { flow, mut current, by_time, now, sequence } = self;
         if to > now {
             let problem = format!("{to} is in the future; a rewind goes back");
@@ -78,7 +79,7 @@ impl Rewinding<'_> {
 
     /// Back to a remembered snapshot: what was settled since counts as absent. Where nothing goes
     /// back, such as when a rewind is taken back, everything that was settled counts.
-    fn to_entry(self, entry: u64, remembered: &Snapshot) -> Snapshot {
+    fn back_to_entry(self, entry: u64, remembered: &Snapshot) -> Snapshot {
         let Self { current, sequence, .. } = self;
         let goes_back = goes_back(&current, remembered);
         let mut target = remembered.clone();
@@ -133,12 +134,12 @@ impl Hands<'_> {
                                  change the flow back first, or rewind to another entry"
                             )));
                         }
-                        rewinding(current).to_entry(entry, &remembered)
+                        rewinding(current).back_to_entry(entry, &remembered)
                     }
                     RewindTo::Time(_) | RewindTo::By(_) if current.source != source => {
                         return Err(Error::SourceChanged { flow: flow.to_owned() });
                     }
-                    RewindTo::Time(time) => rewinding(current).to_time(time)?,
+                    RewindTo::Time(time) => rewinding(current).back_to_time(time)?,
                     RewindTo::By(millis) => {
                         let Some(last) = last else {
                             return Err(refused(
@@ -147,7 +148,7 @@ impl Hands<'_> {
                             ));
                         };
                         let by = Duration::from_millis(millis);
-                        rewinding(current).to_time(last.minus(by))?
+                        rewinding(current).back_to_time(last.minus(by))?
                     }
                 };
                 rewound.to = snapshot.last_updated.or(snapshot.begin);
@@ -167,14 +168,15 @@ impl Hands<'_> {
 
     /// How many of the records that are remembered count as absent by these rules.
     async fn count(&self, rules: &[Forgotten]) -> Result<u64> {
-        let mut count = 0;
-        let mut add = |entries: &[Seen]| {
-            let forgotten = entries.iter().filter(|seen| is_forgotten(rules, &(**seen).into()));
-            count += forgotten.count() as u64;
-        };
-        let counted = self.engine.store().seen(self.flow, &mut add).await;
+        // Of the entries of a record the last one counts.
+        let mut loading = Loading::of(0);
+        let counted =
+            self.engine.store().seen(self.flow, &mut |entries| loading.add(entries)).await;
         counted.map_err(|error| Error::store(self.flow, &error))?;
-        Ok(count)
+        let table = loading.table().compact();
+        let seen = table.iter().flat_map(|shard| shard.iter());
+        let forgotten = seen.filter(|seen| is_forgotten(rules, &(**seen).into()));
+        Ok(forgotten.count() as u64)
     }
 
     async fn entry(&self, number: u64) -> Result<Snapshot> {
