@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 use engine::{Engine, Options, Report, Silent, Stop};
-use flow::{Flow, MaxRejects, Retry, Step, Takes, Transformation, Trigger};
+use flow::{Flow, MaxRejects, OnReject, Retry, Step, Takes, Transformation, Trigger};
 use store::Store;
 
 type Poll = dyn Fn(&Scan<usize>) -> Result<Page<usize>> + Send + Sync;
@@ -217,6 +217,7 @@ pub fn step_to(board: &Board, id: &str, after: Vec<usize>) -> Step {
         concurrency: None,
         retry: Retry::default(),
         in_doubt: flow::InDoubt::default(),
+        on_reject: OnReject::default(),
     }
 }
 
@@ -255,6 +256,7 @@ fn flow_by(trigger_name: &str, board: &Board) -> Flow {
             sweep: None,
             deletes: None,
             fields: Arc::new(fields.clone()),
+            retry: Retry::default(),
             mapping: Transformation::Skip,
             trigger: (trigger.configure)(fields).unwrap(),
         },

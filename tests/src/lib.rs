@@ -13,4 +13,4 @@ pub use board::{
     Board, Delivered, Endless, flow_of, parked, record, step_once, step_to, sweeping_flow_of,
 };
 pub use dying::{Dying, Moment};
-pub use world::World;
+pub use world::{START, World};

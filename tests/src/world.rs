@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector::{Connector, ManualClock, Timestamp};
+use connector::{Clock, Connector, ManualClock, Timestamp};
 use engine::{Engine, Report, Silent, Snapshot, Stop};
 use flow::Flow;
 use sandbox::{Options, Sandbox};
@@ -69,6 +69,11 @@ impl World {
 
     /// The engine of one process.
     pub fn engine(&self, store: Arc<dyn Store>) -> Engine {
+        self.engine_by(store, self.clock.clone())
+    }
+
+    /// The engine of one process that goes by another clock.
+    pub fn engine_by(&self, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
         let credentials = self.sandbox.credentials();
         let newsletter = [
             ("clientId", credentials.client_id.clone()),
@@ -92,7 +97,7 @@ impl World {
             .into(),
             connectors: connectors(),
             store,
-            clock: self.clock.clone(),
+            clock,
         })
     }
 

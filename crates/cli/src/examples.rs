@@ -112,6 +112,11 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
     ("state import", &[("towpath state import newsletter state.ndjson", "goes on from it here")]),
     ("state keep", &[("towpath state keep newsletter", "the new source goes on where it was")]),
     ("state reset", &[("towpath state reset newsletter", "everything is read and sent again")]),
+    ("accounts", &[("towpath accounts", "which there are, and which are left alone")]),
+    (
+        "accounts resume",
+        &[("towpath accounts resume newsletter", "after its credentials were corrected there")],
+    ),
     (
         "dead-letters list",
         &[

@@ -45,6 +45,7 @@ impl Exit {
         use engine::Error;
         let code = |error: &Error| match error {
             Error::Config { .. }
+            | Error::Stopped { .. }
             | Error::SourceChanged { .. }
             | Error::TooManyRejects { .. }
             | Error::Refused { .. }
@@ -52,8 +53,8 @@ impl Exit {
             | Error::Letter { .. }
             | Error::TooManyDeletes { .. }
             | Error::AlreadyRunning { .. } => Self::Config,
-            Error::Unauthorized { .. } => Self::Unauthorized,
-            Error::Unavailable { .. } => Self::Unavailable,
+            Error::Unauthorized { .. } | Error::Paused { .. } => Self::Unauthorized,
+            Error::Unavailable { .. } | Error::HeldBack { .. } => Self::Unavailable,
             Error::Store { .. } | Error::Snapshot { .. } | Error::NewerSnapshot { .. } => {
                 Self::Store
             }

@@ -12,6 +12,7 @@ mod folder;
 mod hold;
 mod keeper;
 mod keys;
+mod left_alone;
 mod progress;
 mod project;
 mod question;
@@ -73,6 +74,7 @@ async fn run(cli: Cli) -> Result {
         Command::Serve(args) => commands::serve::run(config, &args, json).await,
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,
+        Command::Accounts(args) => commands::accounts::run(config, args, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
         Command::Why(args) => commands::why::run(config, args, json).await,
         Command::Secret(command) => commands::secret::run(config, command, json).await,

@@ -11,7 +11,7 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::commands::backfill;
-use crate::hold;
+use crate::{hold, left_alone};
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(100);
@@ -241,6 +241,14 @@ impl Watch for Progress {
                 self.json(&json!({
                     "event": "deadLetter", "place": place.to_string(), "code": code,
                 }));
+            }
+            Event::Account { account, change } => {
+                let (event, mut of, words) = left_alone::event(account, change);
+                self.say(&words);
+                if let Some(of) = of.as_object_mut() {
+                    of.insert("event".to_owned(), event.into());
+                }
+                self.json(&of);
             }
             Event::Failed { error } => {
                 self.json(&json!({ "event": "failed", "error": error.to_string() }));

@@ -210,6 +210,17 @@ impl Account {
         hasher.finalize().to_hex().as_str().to_owned()
     }
 
+    /// Which credentials it has, secrets included: what `hash` makes of them, which must be keyed,
+    /// so that nobody can try secrets on the result.
+    pub fn fingerprint<T>(&self, hash: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let identity = self.identity();
+        let mut parts = vec![identity.as_bytes()];
+        for (name, (_, value)) in &self.values.0 {
+            parts.extend([name.as_bytes(), value.expose().as_bytes()]);
+        }
+        hash(&parts)
+    }
+
     /// The values of its settings.
     pub const fn values(&self) -> &Values {
         &self.values

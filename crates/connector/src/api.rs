@@ -12,17 +12,15 @@ use url::Url;
 use crate::auth::Session;
 use crate::connector::FindFailure;
 use crate::egress::PublicOnly;
-use crate::limit::{Limit, Limiter};
+use crate::limit::{Answer, Limit, Limiter};
 use crate::response::{self, Response};
 use crate::{
-    Account, Clock, Connector, Error, Redactor, Result, SystemClock, Timestamp, Tokens, Unkept,
-    Unlimited,
+    Account, Clock, Connector, Error, Redactor, Result, Secret, SystemClock, Timestamp, Tokens,
+    Unkept, Unlimited,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest answer that is read.
-const BODY_CAP: usize = 64 * 1024 * 1024;
 /// Requests of a class that the connector does not declare.
 const UNDECLARED: Limit =
     Limit { class: "default", concurrency: NonZeroUsize::new(4).unwrap(), per_second: None };
@@ -68,6 +66,7 @@ struct Inner {
     limits: Vec<Limit>,
     clock: Arc<dyn Clock>,
     failure: Option<FindFailure>,
+    largest_answer: usize,
     redactor: Redactor,
 }
 
@@ -109,6 +108,7 @@ impl Api {
             limits: limits.collect(),
             clock: services.clock,
             failure: connector.failure(),
+            largest_answer: connector.largest_answer(),
             redactor: account.redactor(),
             account,
         };
@@ -295,55 +295,70 @@ impl Request<'_> {
         let body = body.map(bytes::Bytes::from);
         let mut refused = None;
         loop {
-            let authorised = api.session.authorise(&api.http, refused.as_ref()).await?;
-            let mut request = api.http.request(self.method.clone(), self.url.clone());
-            for (name, value) in authorised.headers {
-                request = request.header(name, value);
-            }
-            if let Some(body) = &body {
-                let json = http::HeaderValue::from_static("application/json");
-                request = request.header(http::header::CONTENT_TYPE, json).body(body.clone());
-            }
-            let permit = self.api.limiter.acquire(&api.identity, self.limit).await;
-            let answer = request.send().await;
-            let answer =
-                answer.map_err(|error| response::transport_error(error, &label, self.safe))?;
-            let (status, date, after) = (
-                answer.status(),
-                response::date(answer.headers()),
-                response::retry_after(answer.headers()),
-            );
-            let read = response::read_body(answer, BODY_CAP, &label, self.safe).await;
-            drop(permit);
-            if let Some(observed) = &self.api.observed {
-                observed.note(date);
-            }
-            tracing::debug!(request = %label, status = status.as_u16(), "answered");
-            let body = read?;
-            let (status, message) = self.judge(status, &body);
-            if status == StatusCode::TOO_MANY_REQUESTS {
-                self.api.limiter.throttled(&api.identity, self.limit);
-            } else if status.is_success() {
-                self.api.limiter.accepted(&api.identity, self.limit);
-            }
-            let redactor = match &authorised.token {
-                Some(token) => api.redactor.and(token.clone()),
-                None => api.redactor.clone(),
-            };
-            if status == StatusCode::UNAUTHORIZED && refused.is_none() && authorised.token.is_some()
+            let permit = self.api.limiter.acquire(&api.identity, self.limit).await?;
+            let (ended, throttled) = match self.exchange(&label, body.as_ref(), &mut refused).await
             {
-                refused = authorised.token;
-                continue;
-            }
-            if status.is_success() || self.accepted.contains(&status) {
-                return Ok(Response { status, body, label, safe: self.safe, redactor });
-            }
-            let message = match message {
-                Some(message) => redactor.redact(&message),
-                None => response::message(&body, &redactor),
+                Ok(Some((answer, throttled))) => (answer, throttled),
+                // The token is renewed, and the request sent once more.
+                Ok(None) => continue,
+                Err(error) => (Err(error), false),
             };
-            return Err(response::failure(status, &message, after, &label, self.safe));
+            // What a connector wants to see of these may still be a refusal of the credentials.
+            let doubtful = ended.as_ref().is_ok_and(|it| matches!(it.status.as_u16(), 400..=403));
+            let answer = if doubtful { Answer::Refused } else { Answer::of(&ended, throttled) };
+            permit.answered(&answer);
+            return ended;
         }
+    }
+
+    /// Sends the request once. `None` if its token was refused and may be renewed; beside the
+    /// answer, whether the system has too many requests. An error is one of getting no answer.
+    async fn exchange(
+        &self,
+        label: &str,
+        body: Option<&bytes::Bytes>,
+        refused: &mut Option<Secret>,
+    ) -> Result<Option<(Result<Response>, bool)>> {
+        let api = &*self.api.inner;
+        let authorised = api.session.authorise(&api.http, refused.as_ref()).await?;
+        let mut request = api.http.request(self.method.clone(), self.url.clone());
+        for (name, value) in authorised.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = body {
+            let json = http::HeaderValue::from_static("application/json");
+            request = request.header(http::header::CONTENT_TYPE, json).body(body.clone());
+        }
+        let answer = request.send().await;
+        let answer = answer.map_err(|error| response::transport_error(error, label, self.safe))?;
+        let status = answer.status();
+        let date = response::date(answer.headers());
+        let after = response::retry_after(answer.headers(), api.clock.now());
+        let body = response::read_body(answer, api.largest_answer, label, self.safe).await;
+        if let Some(observed) = &self.api.observed {
+            observed.note(date);
+        }
+        tracing::debug!(request = %label, status = status.as_u16(), "answered");
+        let body = body?;
+        let (status, message) = self.judge(status, &body);
+        let redactor = match &authorised.token {
+            Some(token) => api.redactor.and(token.clone()),
+            None => api.redactor.clone(),
+        };
+        if status == StatusCode::UNAUTHORIZED && refused.is_none() && authorised.token.is_some() {
+            *refused = authorised.token;
+            return Ok(None);
+        }
+        if status.is_success() || self.accepted.contains(&status) {
+            let (label, safe) = (label.to_owned(), self.safe);
+            return Ok(Some((Ok(Response { status, body, label, safe, redactor }), false)));
+        }
+        let message = match message {
+            Some(message) => redactor.redact(&message),
+            None => response::message(&body, &redactor),
+        };
+        let throttled = status == StatusCode::TOO_MANY_REQUESTS;
+        Ok(Some((Err(response::failure(status, &message, after, label, self.safe)), throttled)))
     }
 
     /// The status that counts: the answer's own, or that of a failure inside a 200.
@@ -364,6 +379,7 @@ impl Request<'_> {
 
 fn redacted(mut error: Error, redactor: &Redactor) -> Error {
     let (Error::Retry { reason, .. }
+    | Error::HeldBack { reason, .. }
     | Error::Unauthorized { reason }
     | Error::TooLarge { reason }
     | Error::Unknown { reason }

@@ -226,7 +226,8 @@ impl Session {
         let client = BasicClient::new(ClientId::new(values.get("clientId").to_owned()))
             .set_client_secret(ClientSecret::new(values.get("clientSecret").to_owned()))
             .set_token_uri(TokenUrl::from_url(url));
-        let send = TokenCalls { http, label: &label, redactor: self.account.redactor() };
+        let (redactor, now) = (self.account.redactor(), self.clock.now());
+        let send = TokenCalls { http, label: &label, redactor, now };
         let answer = match refresh {
             None => client.exchange_client_credentials().request_async(&send).await,
             Some(token) => {
@@ -264,6 +265,7 @@ struct TokenCalls<'a> {
     http: &'a reqwest::Client,
     label: &'a str,
     redactor: Redactor,
+    now: Timestamp,
 }
 
 impl<'c> AsyncHttpClient<'c> for TokenCalls<'_> {
@@ -283,7 +285,7 @@ impl TokenCalls<'_> {
         let answer = http.execute(request).await;
         let answer = answer.map_err(|error| response::transport_error(error, label, true))?;
         let status = answer.status();
-        let retry_after = response::retry_after(answer.headers());
+        let retry_after = response::retry_after(answer.headers(), self.now);
         let body = response::read_body(answer, TOKEN_BODY, label, true).await?;
         // Only a refusal in OAuth2's own words is left to the crate, which tells every other one by
         // its body alone: a 401 of a proxy would be something that is no token.

@@ -1,8 +1,9 @@
 //! Time: the one place that asks the system for it, and a clock that tests turn by hand.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat};
@@ -113,8 +114,16 @@ impl<'de> Deserialize<'de> for Timestamp {
 /// Tells the time and waits; every wait of the runtime goes through it.
 #[async_trait]
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// The present moment. The clock may be set: a later one may be earlier, or years ahead.
     fn now(&self) -> Timestamp;
+
+    /// How long this clock has been going: what waits are reckoned by, since nobody sets it.
+    ///
+    /// A clock that nobody sets need not tell it apart.
+    fn elapsed(&self) -> Duration {
+        self.now().since(Timestamp::default())
+    }
+
     /// Waits for `duration`.
     async fn sleep(&self, duration: Duration);
 }
@@ -131,6 +140,11 @@ impl Clock for SystemClock {
         Timestamp(since.map_or(0, millis_of))
     }
 
+    fn elapsed(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
@@ -138,24 +152,37 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until told otherwise; a sleep moves it and returns at once.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    shows: AtomicI64,
+    elapsed: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that shows `start`.
     pub const fn new(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self { shows: AtomicI64::new(start.0), elapsed: AtomicI64::new(0) }
     }
 
-    /// Moves the clock forward.
+    /// Lets time pass.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(millis_of(duration), Ordering::SeqCst);
+        self.shows.fetch_add(millis_of(duration), Ordering::SeqCst);
+        self.elapsed.fetch_add(millis_of(duration), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, as somebody sets a machine's: it shows another moment, and no time passes.
+    pub fn set(&self, moment: Timestamp) {
+        self.shows.store(moment.0, Ordering::SeqCst);
     }
 }
 
 #[async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.shows.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.elapsed.load(Ordering::SeqCst)).unwrap_or(0))
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -15,6 +15,9 @@ use crate::{action, trigger};
 /// The base URL of an account's system, from its settings.
 type BaseUrl = fn(&Values) -> String;
 
+/// The largest answer that is read, unless a connector says otherwise.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
 /// Finds a failure inside the body of a 200.
 pub(crate) type FindFailure = fn(&[u8]) -> Option<Failure>;
 
@@ -40,6 +43,7 @@ pub struct Connector {
     settings: Vec<Setting>,
     limits: Vec<Limit>,
     failure: Option<FindFailure>,
+    largest_answer: usize,
     triggers: Vec<TriggerDescriptor>,
     actions: Vec<ActionDescriptor>,
 }
@@ -105,6 +109,7 @@ impl Connector {
             settings,
             limits: vec![],
             failure: None,
+            largest_answer: LARGEST_ANSWER,
             triggers: vec![],
             actions: vec![],
         }
@@ -167,6 +172,14 @@ impl Connector {
     #[must_use]
     pub const fn failure_inside_200(mut self, failure: fn(&[u8]) -> Option<Failure>) -> Self {
         self.failure = Some(failure);
+        self
+    }
+
+    /// Says how many bytes of an answer are read at most; 64 MiB if nothing is said. So much memory
+    /// a request under way may take.
+    #[must_use]
+    pub const fn largest_answer_of(mut self, bytes: usize) -> Self {
+        self.largest_answer = bytes;
         self
     }
 
@@ -325,6 +338,10 @@ impl Connector {
     /// Whether it recognises failures that its system reports inside a 200.
     pub const fn finds_failures_inside_200(&self) -> bool {
         self.failure.is_some()
+    }
+
+    pub(crate) const fn largest_answer(&self) -> usize {
+        self.largest_answer
     }
 
     pub(crate) const fn failure(&self) -> Option<FindFailure> {

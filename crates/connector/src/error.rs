@@ -17,6 +17,15 @@ pub enum Error {
         /// How long the system asks to wait (`Retry-After`).
         after: Option<Duration>,
     },
+    /// Not sent: the account is left alone for a while, because its system kept failing. Worth
+    /// trying again then, and no try of its own.
+    #[error("{reason}")]
+    HeldBack {
+        /// Why it is left alone.
+        reason: String,
+        /// How long still.
+        after: Option<Duration>,
+    },
     /// The credentials were refused, also after one renewal of the token.
     #[error("{reason}")]
     Unauthorized {

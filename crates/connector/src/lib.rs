@@ -30,7 +30,7 @@ pub use auth::{Auth, Token, Tokens, Unkept};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor};
 pub use error::{Error, Result};
-pub use limit::{Limit, Limiter, Permit, Unlimited};
+pub use limit::{Admission, Answer, Limit, Limiter, Permit, Unlimited};
 pub use outcome::{Outcome, Outcomes, Rejection};
 pub use response::Response;
 pub use secret::{Redactor, Secret};

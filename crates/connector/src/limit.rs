@@ -1,9 +1,11 @@
 //! How many calls a system takes at once: declared here, kept by the engine.
 
-use std::any::Any;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 use async_trait::async_trait;
+
+use crate::{Error, Result};
 
 /// A limit class of a connector: requests that share one limit of the vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,20 +22,82 @@ pub struct Limit {
 #[async_trait]
 pub trait Limiter: Send + Sync + 'static {
     /// Waits until a request of this class may start; it counts until the permit is dropped.
-    async fn acquire(&self, identity: &str, limit: Limit) -> Permit;
-    /// Learns that the system answered 429.
-    fn throttled(&self, identity: &str, limit: Limit);
-    /// Learns that the system took a request.
-    fn accepted(&self, identity: &str, limit: Limit);
+    ///
+    /// After an error nothing may be sent: [`Error::HeldBack`] while the system is left alone,
+    /// [`Error::Unauthorized`] while its credentials are known to be refused.
+    async fn acquire(&self, identity: &str, limit: Limit) -> Result<Permit>;
+}
+
+/// What a request showed of its system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It took the request.
+    Taken,
+    /// It answered, and refused this one request: it is well.
+    Refused,
+    /// It has too many requests (429).
+    Throttled {
+        /// How long it asks to wait.
+        after: Option<Duration>,
+        /// What it said.
+        reason: String,
+    },
+    /// It is not there, broke off, or failed by itself (5xx).
+    Failed {
+        /// How long it asks to wait.
+        after: Option<Duration>,
+        /// What happened.
+        reason: String,
+    },
+    /// It refuses the credentials, also after one renewal of the token.
+    Unauthorized {
+        /// What was refused.
+        reason: String,
+    },
+}
+
+impl Answer {
+    /// What a request that ended so shows; `throttled` is whether its status was 429.
+    pub(crate) fn of<T>(ended: &Result<T>, throttled: bool) -> Self {
+        match ended {
+            Ok(_) => Self::Taken,
+            Err(Error::Retry { reason, after }) if throttled => {
+                Self::Throttled { after: *after, reason: reason.clone() }
+            }
+            Err(Error::Retry { reason, after } | Error::HeldBack { reason, after }) => {
+                Self::Failed { after: *after, reason: reason.clone() }
+            }
+            Err(Error::Unknown { reason }) => Self::Failed { after: None, reason: reason.clone() },
+            Err(Error::Unauthorized { reason }) => Self::Unauthorized { reason: reason.clone() },
+            Err(Error::TooLarge { .. } | Error::Reject { .. } | Error::Config { .. }) => {
+                Self::Refused
+            }
+        }
+    }
+}
+
+/// What learns how a request ended, and gives its place back when dropped.
+pub trait Admission: Send {
+    /// Takes note of the answer. Without it the request was given up, and shows nothing.
+    fn learn(&mut self, answer: &Answer);
+}
+
+impl Admission for () {
+    fn learn(&mut self, _answer: &Answer) {}
 }
 
 /// The right to have one request under way, given back when dropped.
-pub struct Permit(#[expect(dead_code, reason = "held for its drop alone")] Box<dyn Any + Send>);
+pub struct Permit(Box<dyn Admission>);
 
 impl Permit {
-    /// A permit that gives back `held` when dropped.
-    pub fn new(held: impl Any + Send) -> Self {
-        Self(Box::new(held))
+    /// A permit that tells `admission` of the answer.
+    pub fn new(admission: impl Admission + 'static) -> Self {
+        Self(Box::new(admission))
+    }
+
+    /// Tells how the request ended, and gives its place back.
+    pub fn answered(mut self, answer: &Answer) {
+        self.0.learn(answer);
     }
 }
 
@@ -43,9 +107,7 @@ pub struct Unlimited;
 
 #[async_trait]
 impl Limiter for Unlimited {
-    async fn acquire(&self, _identity: &str, _limit: Limit) -> Permit {
-        Permit::new(())
+    async fn acquire(&self, _identity: &str, _limit: Limit) -> Result<Permit> {
+        Ok(Permit::new(()))
     }
-    fn throttled(&self, _identity: &str, _limit: Limit) {}
-    fn accepted(&self, _identity: &str, _limit: Limit) {}
 }

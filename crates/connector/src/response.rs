@@ -11,6 +11,8 @@ use crate::{Error, Redactor, Result, Timestamp};
 
 /// Excerpts of what a system said are cut to this many characters.
 const EXCERPT: usize = 200;
+/// A system may ask to wait so long; one that asks for more is asked again after that.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An answer of a system, read whole.
 #[derive(Clone, Debug)]
@@ -119,13 +121,16 @@ pub(crate) fn message(body: &[u8], redactor: &Redactor) -> String {
     words
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a date against the answer's own `Date`.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// How long `Retry-After` asks to wait: seconds, or a date against the answer's own `Date`, without
+/// one against our clock. No wait is longer than a day: a system whose clock is wrong must not stop
+/// a flow for ever.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    Some(Timestamp::parse_http(text)?.since(date(headers)?))
+    let asked = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => Timestamp::parse_http(text)?.since(date(headers).unwrap_or(now)),
+    };
+    Some(asked.min(LONGEST_ASKED))
 }
 
 /// The system's own time of its answer.
@@ -157,7 +162,8 @@ pub(crate) async fn read_body(
     let announced = answer.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let too_long = || {
         let reason = format!(
-            "{label} answered with more than {} MiB; ask for less at a time",
+            "{label} answered with more than {} MiB; ask for less at a time, by a smaller page or \
+             batch",
             cap / (1024 * 1024)
         );
         if safe { Error::Config { reason } } else { Error::Unknown { reason } }
@@ -188,6 +194,7 @@ mod tests {
         };
         let kind = |status: u16| match failed(status, after, true) {
             Error::Retry { after, .. } => format!("retry {}", after.unwrap().as_secs()),
+            Error::HeldBack { .. } => "held back".to_owned(),
             Error::Unauthorized { .. } => "unauthorized".to_owned(),
             Error::TooLarge { .. } => "too large".to_owned(),
             Error::Config { .. } => "config".to_owned(),
@@ -241,6 +248,8 @@ mod tests {
         let headers = |pairs: &[(&'static str, &'static str)]| {
             pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
         };
+        let now = Timestamp::parse("2020-09-13T12:27:00Z").unwrap();
+        let retry_after = |headers: &HeaderMap| super::retry_after(headers, now);
         assert_eq!(retry_after(&headers(&[("retry-after", "30")])), Some(Duration::from_secs(30)));
         let dated = headers(&[
             ("date", "Sun, 13 Sep 2020 12:26:40 GMT"),
@@ -248,5 +257,15 @@ mod tests {
         ]);
         assert_eq!(retry_after(&dated), Some(Duration::from_secs(30)));
         assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
+        // Without a date of the answer it is ours that counts; what is over is no wait.
+        for (text, seconds) in [
+            ("Sun, 13 Sep 2020 12:27:10 GMT", 10),
+            ("Sun, 13 Sep 2020 12:26:50 GMT", 0),
+            ("Fri, 13 Sep 2120 12:26:50 GMT", 86_400),
+            ("18446744073709551615", 86_400),
+        ] {
+            let asked = retry_after(&headers(&[("retry-after", text)]));
+            assert_eq!(asked, Some(Duration::from_secs(seconds)), "{text}");
+        }
     }
 }

@@ -154,6 +154,26 @@ async fn ten_requests_at_once_share_one_token() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_costs_one_token_at_most() {
+    let server = Arc::new(Guarded { valid: 1.into(), ..Guarded::default() });
+    let (world, api) = server.start().await;
+    let seen = || (server.issued.load(Ordering::SeqCst), server.refused.load(Ordering::SeqCst));
+    api.get(["things"]).send().await.unwrap();
+    // Ten years ahead it seems to have ended.
+    server.valid.store(2, Ordering::SeqCst);
+    world.clock.set(Timestamp::from_secs(1_915_360_000));
+    api.get(["things"]).send().await.unwrap();
+    assert_eq!(seen(), (2, 0));
+    // Back again it seems to last ten years, and is used until the system says otherwise.
+    world.clock.set(Timestamp::from_secs(1_600_000_000));
+    api.get(["things"]).send().await.unwrap();
+    assert_eq!(seen(), (2, 0));
+    server.valid.store(3, Ordering::SeqCst);
+    api.get(["things"]).send().await.unwrap();
+    assert_eq!(seen(), (3, 1));
+}
+
+#[tokio::test]
 async fn a_refused_token_is_renewed_once() {
     let server = Arc::new(Guarded { valid: 2.into(), ..Guarded::default() });
     let (_, api) = server.start().await;
@@ -251,6 +271,31 @@ async fn a_huge_body_is_not_read() {
         let error = api.get(["things"]).send().await.unwrap_err();
         let Error::Config { reason } = error else { panic!("{error:?}") };
         assert!(reason.contains("more than 64 MiB"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+    const MIB: usize = 1024 * 1024;
+    let sized = Router::new().fallback(any(|request: Request| async move {
+        let size: usize = request.uri().path().rsplit('/').next().unwrap().parse().unwrap();
+        vec![b' '; size]
+    }));
+    let url = serve(sized).await;
+    let whole = Connector::new("plain", "https://api.example.com", Auth::None);
+    let small = whole.clone().largest_answer_of(MIB);
+    for (connector, largest, says) in [(whole, 64 * MIB, "64 MiB"), (small, MIB, "1 MiB")] {
+        let api = World::new().api(&connector, &url, &[]);
+        let ask = |size: usize| {
+            let api = api.clone();
+            async move { Ok::<_, Error>(api.get([size.to_string()]).send().await?.body().len()) }
+        };
+        assert_eq!(ask(largest).await, Ok(largest));
+        let Err(Error::Config { reason }) = ask(largest + 1).await else { panic!("{says}") };
+        assert!(reason.contains(says) && reason.contains("smaller page"), "{reason}");
+        // Whether an order was carried out nobody knows then.
+        let error = api.post([(largest + 1).to_string()]).send().await.unwrap_err();
+        assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
     }
 }
 

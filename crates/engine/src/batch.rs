@@ -108,8 +108,10 @@ pub(crate) async fn send(
     let mut alone = 0;
     while let Some(part) = parts.pop() {
         let mut open = part;
-        let mut tries =
-            Tries::new(taken.step.retry, &taken.place, &*context.clock, &*context.watch);
+        let first = open.first().and_then(|index| going.get(*index));
+        let salt = first.map_or_else(|| "".into(), |going| going.item.id.clone());
+        let (clock, watch) = (&*context.clock, &*context.watch);
+        let mut tries = Tries::new(taken.step.retry, &taken.place, &salt, clock, watch);
         while !open.is_empty() {
             let batch = open.iter().filter_map(|index| going.get(*index));
             let CallAnswer { answer, begun, answered } = if taken.is_journaled() {

@@ -95,9 +95,14 @@ impl Beat {
     /// Reckons, at the end of a run, when the next one begins.
     ///
     /// Failures in a row make the waits longer, and no wait is shorter than a system that failed
-    /// has asked for.
+    /// has asked for. A run that was held back did not fail: its account is probed by waits of its
+    /// own.
     pub fn next(&mut self, now: Timestamp, report: &Report) -> Timestamp {
-        self.failures = if report.errors.is_empty() { 0 } else { self.failures.saturating_add(1) };
+        if report.errors.is_empty() {
+            self.failures = 0;
+        } else if !report.is_held_back() {
+            self.failures = self.failures.saturating_add(1);
+        }
         self.reckon(now, report.asks_to_wait().unwrap_or_default())
     }
 

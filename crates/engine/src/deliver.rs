@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use flow::OnReject;
 use flow::message::{self, Scope, Unmappable};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use mapping::Moment;
@@ -278,6 +279,14 @@ impl Page {
         why: Unmappable,
     ) -> Result<()> {
         let place = self.place(step);
+        let taken = step.and_then(|step| self.context.steps.get(step));
+        // A message in doubt was sent: stopping before it would not take that back. What goes on
+        // from before was committed already.
+        let stops = taken.is_some_and(|it| it.step.on_reject == OnReject::Stop);
+        if stops && why.code != IN_DOUBT && self.allowed < usize::MAX {
+            let message = message.id.chars().take(16).collect();
+            return Err(Error::Stopped { place, message, code: why.code });
+        }
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
         let in_doubt = why.code == IN_DOUBT;
         self.settled.refuse(&place, message, results, why, self.now_ms);

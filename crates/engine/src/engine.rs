@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use connector::{Api, Clock, Connector, Services, Timestamp};
+use connector::{Api, Clock, Connector, Services, Timestamp, Tokens};
 use flow::Flow;
 use store::{RunLine, Store};
 
+use crate::accounts::Accounts;
 use crate::gone::Gone;
 use crate::journal::Journal;
-use crate::limits::Limits;
 use crate::overtaken::OpenLetters;
 use crate::run::{Context, Ended, Run, StepContext};
 use crate::snapshot::Snapshot;
@@ -48,8 +48,8 @@ pub struct Engine {
     options: Options,
     /// Those that came later than the engine.
     more_accounts: Mutex<HashMap<String, Account>>,
-    services: Services,
-    limits: Arc<Limits>,
+    accounts: Arc<Accounts>,
+    tokens: Arc<dyn Tokens>,
     /// One a name, so that all flows share its token.
     apis: Mutex<HashMap<String, Api>>,
     running: Mutex<HashSet<String>>,
@@ -88,17 +88,11 @@ impl Engine {
     }
 
     fn with_workers(options: Options, workers: Workers) -> Self {
-        let limits = Arc::new(Limits::new(options.clock.clone()));
-        let services = Services {
-            clock: options.clock.clone(),
-            limiter: limits.clone(),
-            tokens: Arc::new(VaultTokens(options.store.clone())),
-        };
         Self {
+            accounts: Arc::new(Accounts::new(options.clock.clone(), options.store.clone())),
+            tokens: Arc::new(VaultTokens(options.store.clone())),
             options,
             more_accounts: Mutex::default(),
-            services,
-            limits,
             apis: Mutex::default(),
             running: Mutex::default(),
             workers,
@@ -154,6 +148,12 @@ impl Engine {
         if report.errors.iter().any(|error| matches!(error, Error::Store { .. })) {
             lock(&self.doubtful).insert(flow.name.clone());
         }
+        for error in &report.errors {
+            if let Error::Unauthorized { place, reason } = error {
+                self.accounts.refused(&place.account, reason);
+            }
+        }
+        self.accounts.keep().await;
         watch.at("engine.run.done");
         report.took = self.options.clock.now().since(started);
         (started, report)
@@ -187,6 +187,28 @@ impl Engine {
         if !self.options.accounts.contains_key(name) {
             lock(&self.more_accounts).entry(name.to_owned()).or_insert(account);
         }
+    }
+
+    /// Puts an account's settings in the place of those that it had, if they are others; says
+    /// whether they are. Runs under way go on with the old ones.
+    pub fn renew_account(&self, name: &str, account: Account) -> bool {
+        if self.accounts.has(name, &self.accounts.fingerprint(&account.account)) {
+            return false;
+        }
+        lock(&self.more_accounts).insert(name.to_owned(), account);
+        lock(&self.apis).remove(name);
+        true
+    }
+
+    /// Whether nobody asks or sends with an account, because its credentials were refused.
+    pub fn is_paused(&self, account: &str) -> bool {
+        self.accounts.is_paused(account)
+    }
+
+    /// Tells `watch` when accounts are paused or resumed and circuit breakers open or close; the
+    /// first one that is named stays.
+    pub fn tell_of_accounts(&self, watch: Arc<dyn Watch>) {
+        self.accounts.tell(watch);
     }
 
     /// The fingerprint of what a flow reads: trigger, its fields, connector and account.
@@ -232,6 +254,10 @@ impl Engine {
     ) -> Result<Run> {
         let mut context = self.context(flow, watch)?;
         let source = self.source(flow)?;
+        let places = context.steps.iter().map(|step| &step.place);
+        for place in [&context.trigger_place].into_iter().chain(places) {
+            self.accounts.admit(place).await?;
+        }
         let failed = |error: store::Error| Error::store(&flow.name, &error);
         if lock(&self.doubtful).contains(&flow.name) {
             // Nothing is sent that could not be committed: a store that takes this takes pages.
@@ -246,7 +272,7 @@ impl Engine {
         let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
         Ok(Run {
-            behind_live: Arc::new(context.behind_live(&self.limits)),
+            behind_live: Arc::new(context.behind_live(&self.accounts)),
             context: Arc::new(context),
             fence: lease.fence,
             snapshot,
@@ -297,12 +323,18 @@ impl Engine {
             return Ok(api.clone());
         }
         let config = |reason: String| Error::Config { place: place.clone(), reason };
-        let known = self.options.accounts.get(account).cloned();
-        let known = known.or_else(|| lock(&self.more_accounts).get(account).cloned());
+        // What was renewed goes before what was there first.
+        let known = lock(&self.more_accounts).get(account).cloned();
+        let known = known.or_else(|| self.options.accounts.get(account).cloned());
         let known = known.ok_or_else(|| config("towpath.yaml has no such account".to_owned()))?;
         let connector = self.options.connectors.iter().find(|it| it.name() == connector);
         let connector = connector.ok_or_else(|| config("no such connector".to_owned()))?;
-        let api = Api::new(connector, known.account, &known.limits, self.services.clone());
+        let services = Services {
+            clock: self.options.clock.clone(),
+            limiter: self.accounts.limiter(&known.account),
+            tokens: self.tokens.clone(),
+        };
+        let api = Api::new(connector, known.account, &known.limits, services);
         let api = api.map_err(|error| config(error.to_string()))?;
         lock(&self.apis).insert(account.to_owned(), api.clone());
         Ok(api)

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use connector::Timestamp;
+
 /// The result of a piece of a run.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -41,6 +43,33 @@ pub enum Error {
         reason: String,
         /// How long the system asks to wait.
         after: Option<Duration>,
+    },
+    /// Nothing was sent, since the account is left alone: its system kept failing or refused its
+    /// credentials, as other requests have shown.
+    #[error("{place}: {reason}")]
+    HeldBack {
+        /// Where.
+        place: Place,
+        /// Why it is left alone.
+        reason: String,
+        /// How long still.
+        after: Option<Duration>,
+    },
+    /// The account is paused: the run asked and sent nothing.
+    #[error(
+        "{place}: the account is paused since {since}, because its credentials were refused \
+         ({reason}); it is probed again in {} s. Correct its credentials; `towpath accounts resume \
+         {}` probes at once", after.as_secs(), place.account
+    )]
+    Paused {
+        /// Where.
+        place: Place,
+        /// Since when.
+        since: Timestamp,
+        /// What was refused.
+        reason: String,
+        /// How long until the next probe.
+        after: Duration,
     },
     /// The credentials were refused.
     #[error("{place}: {reason}; check the account's credentials in towpath.yaml")]
@@ -87,6 +116,20 @@ pub enum Error {
         gone: u64,
         /// Records that were sent before and were there the last time.
         known: u64,
+    },
+    /// A step that says `onReject: stop` refused a message.
+    #[error(
+        "{place}: message {message} was refused with {code}, and `onReject: stop` holds the flow \
+         before it; nothing of its page is committed. Correct the mapping or the record, or write \
+         `onReject: deadLetter`; `towpath run {} --dry-run` shows what would be sent", place.flow
+    )]
+    Stopped {
+        /// The step.
+        place: Place,
+        /// The beginning of the message's id, a hash.
+        message: String,
+        /// The code of the refusal; its reason may quote the record and is not shown.
+        code: String,
     },
     /// The flow reads another source than the one that its snapshot is about.
     #[error(
@@ -184,6 +227,7 @@ impl Error {
         matches!(
             self,
             Self::Config { .. }
+                | Self::Stopped { .. }
                 | Self::SourceChanged { .. }
                 | Self::Refused { .. }
                 | Self::Snapshot { .. }
@@ -192,12 +236,17 @@ impl Error {
         )
     }
 
+    /// Whether nothing was asked or sent, because the account is left alone.
+    pub const fn is_held_back(&self) -> bool {
+        matches!(self, Self::HeldBack { .. } | Self::Paused { .. })
+    }
+
     /// Whether the rest of the run is pointless too, in other partitions: a target that is down
     /// is down for all of them. `alone` is whether there is one partition.
     pub(crate) const fn ends_run(&self, alone: bool) -> bool {
         match self {
             Self::TooManyRejects { .. } => false,
-            Self::Unavailable { place, .. } => place.step.is_some(),
+            Self::Unavailable { place, .. } | Self::HeldBack { place, .. } => place.step.is_some(),
             // What was listed a moment ago may be gone: nobody configured it.
             Self::Config { place, .. } => alone || place.step.is_some(),
             _ => true,
@@ -208,6 +257,7 @@ impl Error {
     pub(crate) fn of_call(place: Place, error: connector::Error, tries: usize) -> Self {
         use connector::Error as Call;
         match error {
+            Call::HeldBack { reason, after } => Self::HeldBack { place, reason, after },
             Call::Retry { .. } | Call::Unknown { .. } => {
                 let (reason, after) = match error {
                     Call::Retry { reason, after } => (reason, after),

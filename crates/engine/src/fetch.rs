@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use connector::{Record, Scan, Timestamp, Want};
-use flow::Retry;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,7 +26,8 @@ pub(crate) struct Fetched {
 pub(crate) async fn partitions(context: &Context) -> Result<Vec<String>> {
     let trigger = &context.flow.trigger.trigger;
     let place = &context.trigger_place;
-    let mut tries = Tries::new(Retry::default(), place, &*context.clock, &*context.watch);
+    let retry = context.flow.trigger.retry;
+    let mut tries = Tries::new(retry, place, "", &*context.clock, &*context.watch);
     let mut listed = loop {
         match trigger.partitions(&context.trigger_api).await {
             Ok(listed) => break listed,
@@ -56,7 +56,8 @@ pub(crate) async fn page(
     let scan =
         Scan { want, partition: Some(partition.to_string()).filter(|id| !id.is_empty()), cursor };
     let unmapped = context.unmapped.page(place).await?;
-    let mut tries = Tries::new(Retry::default(), place, &*context.clock, &*context.watch);
+    let retry = context.flow.trigger.retry;
+    let mut tries = Tries::new(retry, place, &partition, &*context.clock, &*context.watch);
     let (page, date) = loop {
         // A system that dates changes in whole seconds dates what follows now as early as that.
         let asked = Timestamp::from_secs(context.clock.now().secs());

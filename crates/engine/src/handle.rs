@@ -16,7 +16,7 @@ use crate::exported::{Exported, SeenLine};
 use crate::import::Taken;
 use crate::rewind::Rewound;
 use crate::why::why;
-use crate::{Engine, Error, LetterFilter, Result, Timeline};
+use crate::{AccountState, Engine, Error, LetterFilter, Result, Timeline, accounts};
 pub use letters::{DeadLetter, DeadLetterLine};
 pub use state::{Entry, StateChange, Waiting};
 
@@ -51,6 +51,13 @@ pub enum Request {
         flow: String,
         /// What is changed.
         change: StateChange,
+    },
+    /// The accounts that are paused, and whose circuit breakers are open, as kept last.
+    Accounts,
+    /// Uses an account again: it is not paused any more, and its circuit breakers close.
+    Resume {
+        /// The account's name.
+        account: String,
     },
     /// Dead letters, newest first.
     DeadLetters {
@@ -133,6 +140,16 @@ pub enum Answer {
         /// As far as it came.
         backfill: Option<Box<Backfill>>,
     },
+    /// The accounts that are not used as usual.
+    Accounts {
+        /// Sorted by name.
+        accounts: Vec<AccountState>,
+    },
+    /// Whether an account was paused or its circuit breakers open.
+    Resumed {
+        /// It was.
+        was: bool,
+    },
     /// Dead letters without their payloads.
     DeadLetters {
         /// Newest first.
@@ -187,6 +204,14 @@ impl Handle {
                     Err(Error::refused(&flow, problem))
                 }
             },
+            Request::Accounts => {
+                let accounts = accounts::states(&*self.0).await.map_err(of("*"))?;
+                Ok(Answer::Accounts { accounts })
+            }
+            Request::Resume { account } => {
+                let was = accounts::resume(&*self.0, &account).await.map_err(of("*"))?;
+                Ok(Answer::Resumed { was })
+            }
             Request::DeadLetters { filter, limit } => letters::list(&*self.0, filter, limit).await,
             Request::DeadLetter { id } => letters::show(&*self.0, &id).await,
             Request::Why { flow, record, limit } => {

@@ -6,6 +6,7 @@
 //! This crate names no connector and knows no terminal. Nobody else writes state: a snapshot
 //! moves in `settle` alone, after the last message of its page is settled.
 
+mod accounts;
 mod alternate;
 mod backfill;
 mod batch;
@@ -60,6 +61,7 @@ mod way;
 mod why;
 mod workers;
 
+pub use accounts::{AccountState, Open, Rest};
 pub use backfill::{Backfill, Backfilled, UnderWay};
 pub use beat::{Beat, jitter};
 pub use change::Changed;
@@ -73,7 +75,6 @@ pub use handle::{
 };
 pub use import::Taken;
 pub use letters::{LetterFilter, TRIGGER};
-pub use limits::Limits;
 pub use parked::Unfinished;
 pub use points::POINTS;
 pub use replay::{Fate, Outcome};
@@ -82,5 +83,5 @@ pub use rewind::{RewindTo, Rewound};
 pub use schedule::Schedule;
 pub use snapshot::{Partition, ScanState, Snapshot};
 pub use stop::{Stop, Stopper};
-pub use watch::{Event, Silent, Watch};
+pub use watch::{AccountChange, Event, Silent, Watch};
 pub use why::{Awaited, Happened, Happening, Known, Letter, Timeline};

@@ -45,10 +45,23 @@ impl Report {
     /// How long the systems that failed ask to wait.
     pub(crate) fn asks_to_wait(&self) -> Option<Duration> {
         let asked = self.errors.iter().filter_map(|error| match error {
-            Error::Unavailable { after, .. } => *after,
+            Error::Unavailable { after, .. } | Error::HeldBack { after, .. } => *after,
+            Error::Paused { after, .. } => Some(*after),
             _ => None,
         });
         asked.max()
+    }
+
+    /// Whether all that kept it from its end are accounts that are left alone.
+    pub fn is_held_back(&self) -> bool {
+        !self.errors.is_empty() && self.errors.iter().all(Error::is_held_back)
+    }
+
+    /// Whether an account's credentials were refused, now or when it was paused.
+    pub fn is_refused(&self) -> bool {
+        let refused =
+            |error: &Error| matches!(error, Error::Unauthorized { .. } | Error::Paused { .. });
+        self.errors.iter().any(refused)
     }
 
     /// Whether trying again soon is pointless. A store that failed may be well again by itself.
@@ -63,6 +76,7 @@ impl Report {
     /// One word for the run's line.
     pub fn outcome(&self) -> &'static str {
         match (self.errors.is_empty(), self.stopped) {
+            (false, _) if self.is_held_back() => "paused",
             (false, _) => "failed",
             (true, true) => "stopped",
             (true, false) => Self::COMPLETED,

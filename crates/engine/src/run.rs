@@ -11,6 +11,7 @@ use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use crate::accounts::Accounts;
 use crate::backfill::Of;
 use crate::calls::Calls;
 use crate::deletes::DELETES;
@@ -19,7 +20,6 @@ use crate::detect::{Candidates, Detected, Emitted, Identity, Names};
 use crate::fetch::{self, Fetched};
 use crate::gone::Gone;
 use crate::journal::Journal;
-use crate::limits::Limits;
 use crate::overtaken::OpenLetters;
 use crate::seen::SeenTable;
 use crate::settled::Settled;
@@ -80,15 +80,15 @@ impl Context {
     }
 
     /// The same with requests that let all others go first.
-    pub(crate) fn behind_live(&self, limits: &Arc<Limits>) -> Self {
+    pub(crate) fn behind_live(&self, accounts: &Arc<Accounts>) -> Self {
         let steps = self.steps.iter().map(|it| StepContext {
             step: it.step.clone(),
-            api: it.api.limited_by(limits.behind()),
+            api: it.api.limited_by(accounts.behind(&it.place.account)),
             place: it.place.clone(),
         });
         Self {
             flow: self.flow.clone(),
-            trigger_api: self.trigger_api.limited_by(limits.behind()),
+            trigger_api: self.trigger_api.limited_by(accounts.behind(&self.trigger_place.account)),
             trigger_place: self.trigger_place.clone(),
             steps: steps.collect(),
             store: self.store.clone(),

@@ -63,10 +63,48 @@ pub enum Event<'a> {
         /// The reason's code.
         code: &'a str,
     },
+    /// An account is left alone from now on, or used again. It concerns all flows that use it, and is
+    /// told to whom [`Engine::tell_of_accounts`](crate::Engine::tell_of_accounts) names.
+    Account {
+        /// The account's name.
+        account: &'a str,
+        /// What changed.
+        change: &'a AccountChange<'a>,
+    },
     /// A partition failed; the others go on.
     Failed {
         /// Why.
         error: &'a Error,
+    },
+}
+
+/// How an account's use changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountChange<'a> {
+    /// Its credentials were refused: nobody asks or sends with it but a probe now and then.
+    Paused {
+        /// What was refused.
+        reason: &'a str,
+        /// How long until the first probe.
+        wait: Duration,
+    },
+    /// A probe passed, its credentials are others, or an operator said so.
+    Resumed,
+    /// Most requests of a class failed: nothing of it is sent but a probe now and then.
+    BreakerOpened {
+        /// The limit class.
+        class: &'a str,
+        /// How the last one failed.
+        reason: &'a str,
+        /// How long until the next probe.
+        wait: Duration,
+        /// Whether it was open before, and a probe failed.
+        again: bool,
+    },
+    /// A probe passed, or an operator said so.
+    BreakerClosed {
+        /// The limit class.
+        class: &'a str,
     },
 }
 

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::duration;
 use crate::fields::{self, Described};
-use crate::file::{FlowFile, MaxRejectsFile, RetryFile, Spanned, StepFile, TriggerFile};
+use crate::file::{FlowFile, MaxRejectsFile, Spanned, StepFile, TriggerFile};
 use crate::finding::{Finding, code};
 use crate::graph::{self, Graph};
 use crate::source::Source;
-use crate::{Flow, InDoubt, MaxRejects, Retry, Step, Takes, Trigger};
+use crate::{Flow, InDoubt, MaxRejects, Step, Takes, Trigger};
 use crate::{across, deletes, examples, schedule, secret, shape, suggest, yaml};
 
 /// What a flow file is checked against.
@@ -72,8 +72,8 @@ const fn fits_name(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit()
 }
 
-struct Checker<'s, 't, 'a> {
-    source: &'s mut Source<'t>,
+pub(crate) struct Checker<'s, 't, 'a> {
+    pub(crate) source: &'s mut Source<'t>,
     context: &'s Context<'a>,
     /// What evaluates the flow's own expressions.
     engine: Engine,
@@ -120,6 +120,7 @@ impl<'a> Checker<'_, '_, 'a> {
         let every = self.duration(file.every.as_ref(), Duration::from_secs(1));
         let schedule = schedule::check(self.source, file, every);
         let overlap = self.duration(file.overlap.as_ref(), Duration::ZERO);
+        let retry = self.retry(file.retry.as_ref());
         let (connector, trigger) = found?;
         let checked = fields::check(
             self.source,
@@ -146,6 +147,7 @@ impl<'a> Checker<'_, '_, 'a> {
             sweep: self.sweep(file.sweep.as_ref(), checked.configured.changes()),
             deletes: deletes::trigger(self.source, file, checked.configured.changes()),
             fields: checked.fields,
+            retry,
             mapping: checked.mapping,
             trigger: checked.configured,
         })
@@ -196,7 +198,7 @@ impl<'a> Checker<'_, '_, 'a> {
         self.account(file.account.as_ref(), connector);
         let when =
             file.when.as_ref().map(|when| fields::expression(self.source, self.engine, when));
-        let retry = file.retry.as_ref().map(|retry| self.retry(retry)).unwrap_or_default();
+        let retry = self.retry(file.retry.as_ref());
         let (connector, action) = found?;
         let batch = self.batch(file.batch.as_ref(), action);
         let checked = fields::check(
@@ -236,6 +238,7 @@ impl<'a> Checker<'_, '_, 'a> {
                 Some("resend") => InDoubt::Resend,
                 _ => InDoubt::Hold,
             },
+            on_reject: file.on_reject.as_ref().map(|it| it.value).unwrap_or_default(),
         })
     }
 
@@ -251,26 +254,11 @@ impl<'a> Checker<'_, '_, 'a> {
         batch.min(most)
     }
 
-    fn retry(&mut self, file: &RetryFile) -> Retry {
-        let default = Retry::default();
-        let first = self.duration(file.first.as_ref(), Duration::from_secs(1));
-        let longest = self.duration(file.longest.as_ref(), Duration::from_secs(1));
-        let first = first.unwrap_or(default.first);
-        let retry = Retry {
-            attempts: count(file.attempts.as_ref()).unwrap_or(default.attempts),
-            first,
-            longest: longest.unwrap_or(default.longest.max(first)),
-        };
-        if retry.longest < retry.first
-            && let Some(written) = &file.longest
-        {
-            let message = "`longest` is shorter than `first`";
-            self.source.error(code::DURATION, written.span.clone(), message, None);
-        }
-        retry
-    }
-
-    fn duration(&mut self, written: Option<&Spanned<String>>, least: Duration) -> Option<Duration> {
+    pub(crate) fn duration(
+        &mut self,
+        written: Option<&Spanned<String>>,
+        least: Duration,
+    ) -> Option<Duration> {
         let written = written?;
         let hint = "write a whole number and `s`, `m`, `h` or `d`: `30s`, `5m`, `1h`, `1d`";
         match duration::parse(&written.value) {
@@ -397,7 +385,7 @@ fn at(uses: Option<&Spanned<String>>, span: &Range<usize>) -> Range<usize> {
     uses.map_or_else(|| span.clone(), |uses| uses.span.clone())
 }
 
-fn count(written: Option<&Spanned<u64>>) -> Option<NonZeroUsize> {
+pub(crate) fn count(written: Option<&Spanned<u64>>) -> Option<NonZeroUsize> {
     NonZeroUsize::new(usize::try_from(written?.value).unwrap_or(usize::MAX))
 }
 

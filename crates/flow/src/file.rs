@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 use crate::duration;
+use crate::flow::OnReject;
 use crate::yaml::{Kind, Node};
 
 /// A value and where it stands.
@@ -147,6 +148,8 @@ pub(crate) struct TriggerFile {
     /// connector's mapping, otherwise by `customMapping`, or not at all with `skipTransformation`.
     #[schemars(with = "Option<Map<String, Value>>")]
     pub(crate) fields: Option<Node>,
+    /// How calls that failed are tried again: no answer, 429, 5xx.
+    pub(crate) retry: Option<RetryFile>,
     #[schemars(skip)]
     pub(crate) span: Range<usize>,
 }
@@ -194,6 +197,10 @@ pub(crate) struct StepFile {
     /// it again, so that it may arrive twice. Actions that may be repeated send it again anyway.
     #[schemars(with = "Option<InDoubtFile>", extend("default" = "hold"))]
     pub(crate) in_doubt: Option<Spanned<String>>,
+    /// What becomes of a message that the step refuses: that its mapping cannot be made of, that the
+    /// system refuses, or that exhausted its tries.
+    #[schemars(with = "Option<OnRejectFile>", extend("default" = "deadLetter"))]
+    pub(crate) on_reject: Option<Spanned<OnReject>>,
     #[schemars(skip)]
     pub(crate) span: Range<usize>,
 }
@@ -233,20 +240,41 @@ pub(crate) enum After {
     Several(Vec<Spanned<String>>),
 }
 
-/// How failed calls are tried again.
+/// How failed calls are tried again. A wait that the system asks for goes before a shorter one; one
+/// of more than five minutes is left to the schedule.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Retry", rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RetryFile {
-    /// How often a call is made, the first time included, before its page stops.
+    /// How often a call is made, the first time included, before its page stops. What a circuit
+    /// breaker holds back was not sent, and does not count.
     #[schemars(range(min = 1, max = 100), extend("default" = 5))]
     pub(crate) attempts: Option<Spanned<u64>>,
-    /// The wait after the first failure; it doubles from there. A longer one that the system asks for
-    /// goes before it.
+    /// How long all tries of a call may take together, their waits included: none begins later. A
+    /// try under way is not cut short.
+    #[schemars(regex(pattern = duration::PATTERN), extend("default" = "10m"))]
+    pub(crate) time: Option<Spanned<String>>,
+    /// The wait after the first failure; it doubles from there.
     #[schemars(regex(pattern = duration::PATTERN), extend("default" = "1s"))]
-    pub(crate) first: Option<Spanned<String>>,
-    /// The longest wait between two tries.
+    pub(crate) base: Option<Spanned<String>>,
+    /// The longest wait between two tries, unless the system asks for a longer one.
     #[schemars(regex(pattern = duration::PATTERN), extend("default" = "60s"))]
-    pub(crate) longest: Option<Spanned<String>>,
+    pub(crate) cap: Option<Spanned<String>>,
+    /// How much longer a wait may be by chance, as a share of it, so that callers who failed
+    /// together do not come back together: 0 is not at all, 1 up to twice as long.
+    #[schemars(range(min = 0, max = 1), extend("default" = 1.0))]
+    pub(crate) jitter: Option<Spanned<f64>>,
+}
+
+/// What becomes of a message that a step refuses.
+#[derive(JsonSchema)]
+#[schemars(rename = "OnReject", rename_all = "camelCase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum OnRejectFile {
+    /// It becomes a dead letter with its reason, and the flow goes on.
+    DeadLetter,
+    /// The flow stops before it: nothing of its page is committed, and the run's error names step
+    /// and code. The flow waits for a change of its file, and tries again once an hour.
+    Stop,
 }
 
 /// How many messages of a page may be refused: the share, and always so many.
@@ -325,7 +353,20 @@ impl TriggerFile {
             emit_deletes: flag(node, "emitDeletes"),
             max_deletes: number(node, "maxDeletes", serde_json::Number::as_f64),
             fields: node.get("fields").cloned(),
+            retry: node.get("retry").map(RetryFile::read),
             span: node.span.clone(),
+        }
+    }
+}
+
+impl RetryFile {
+    fn read(node: &Node) -> Self {
+        Self {
+            attempts: number(node, "attempts", whole),
+            time: text(node, "time"),
+            base: text(node, "base"),
+            cap: text(node, "cap"),
+            jitter: number(node, "jitter", serde_json::Number::as_f64),
         }
     }
 }
@@ -348,10 +389,9 @@ impl StepFile {
             fields: node.get("fields").cloned(),
             batch: number(node, "batch", whole),
             concurrency: number(node, "concurrency", whole),
-            retry: node.get("retry").map(|node| RetryFile {
-                attempts: number(node, "attempts", whole),
-                first: text(node, "first"),
-                longest: text(node, "longest"),
+            retry: node.get("retry").map(RetryFile::read),
+            on_reject: text(node, "onReject").and_then(|name| {
+                Some(Spanned { value: OnReject::named(&name.value)?, span: name.span })
             }),
             in_doubt: text(node, "inDoubt"),
             span: node.span.clone(),

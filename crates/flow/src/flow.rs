@@ -78,6 +78,8 @@ pub struct Trigger {
     pub deletes: Option<MaxDeletes>,
     /// The fields as written, without `skipTransformation` and `customMapping`.
     pub fields: Arc<Value>,
+    /// How failures are tried again.
+    pub retry: Retry,
     /// From the raw record to the message.
     pub mapping: Transformation,
     /// The configured trigger.
@@ -115,6 +117,8 @@ pub struct Step {
     pub concurrency: Option<NonZeroUsize>,
     /// How failures are tried again.
     pub retry: Retry,
+    /// What becomes of a message that the step refuses.
+    pub on_reject: OnReject,
     /// What becomes of a message of which nobody knows whether it arrived, where the action may
     /// not be repeated.
     pub in_doubt: InDoubt,
@@ -186,22 +190,49 @@ impl Transformation {
 }
 
 /// How failures are tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retry {
     /// How often a call is made before its page stops, the first time included.
     pub attempts: NonZeroUsize,
+    /// How long all tries may take together, waits included: none begins later.
+    pub time: Duration,
     /// The wait after the first failure; it doubles from there.
-    pub first: Duration,
-    /// The longest wait.
-    pub longest: Duration,
+    pub base: Duration,
+    /// The longest wait, unless the system asks for a longer one.
+    pub cap: Duration,
+    /// How much longer a wait may be by chance, as a share of it, 0 to 1.
+    pub jitter: f64,
 }
 
 impl Default for Retry {
     fn default() -> Self {
         Self {
             attempts: const { NonZeroUsize::new(5).unwrap() },
-            first: Duration::from_secs(1),
-            longest: Duration::from_secs(60),
+            time: Duration::from_secs(600),
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+            jitter: 1.0,
+        }
+    }
+}
+
+/// What becomes of a message that a step refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReject {
+    /// It becomes a dead letter, and the flow goes on.
+    #[default]
+    DeadLetter,
+    /// The flow stops before it, uncommitted.
+    Stop,
+}
+
+impl OnReject {
+    /// What a flow file calls so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "deadLetter" => Some(Self::DeadLetter),
+            "stop" => Some(Self::Stop),
+            _ => None,
         }
     }
 }

@@ -24,6 +24,7 @@ mod kind;
 pub mod message;
 mod outline;
 mod render;
+mod retry;
 mod same_name;
 mod sarif;
 mod scalar;
@@ -43,7 +44,7 @@ pub use check::{Context, check, is_name};
 pub use config::Config;
 pub use finding::{CODES, Code, Finding, Place, Severity};
 pub use flow::{
-    Flow, InDoubt, MaxDeletes, MaxRejects, Retry, Step, Takes, Transformation, Trigger,
+    Flow, InDoubt, MaxDeletes, MaxRejects, OnReject, Retry, Step, Takes, Transformation, Trigger,
 };
 pub use render::{line, render};
 pub use same_name::same_name;

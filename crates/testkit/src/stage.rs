@@ -170,11 +170,8 @@ struct Classes(Mutex<BTreeSet<&'static str>>);
 
 #[async_trait::async_trait]
 impl Limiter for Classes {
-    async fn acquire(&self, _identity: &str, limit: Limit) -> Permit {
+    async fn acquire(&self, _identity: &str, limit: Limit) -> Result<Permit> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(limit.class);
-        Permit::new(())
+        Ok(Permit::new(()))
     }
-
-    fn throttled(&self, _identity: &str, _limit: Limit) {}
-    fn accepted(&self, _identity: &str, _limit: Limit) {}
 }

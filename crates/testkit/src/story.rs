@@ -73,7 +73,8 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const fn of(error: &Error) -> Self {
         match error {
-            Error::Retry { .. } => Self::Retry,
+            // Nothing is held back here: it is what a system that is sick makes of its calls.
+            Error::Retry { .. } | Error::HeldBack { .. } => Self::Retry,
             Error::Unauthorized { .. } => Self::Unauthorized,
             Error::TooLarge { .. } => Self::TooLarge,
             Error::Unknown { .. } => Self::Unknown,

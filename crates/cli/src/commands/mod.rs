@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod accounts;
 pub(crate) mod backfill;
 pub(crate) mod check;
 pub(crate) mod completions;

@@ -8,6 +8,7 @@ use engine::{Beat, DryRun, Schedule};
 use crate::args::Run;
 use crate::commands::backfill;
 use crate::exit::{Exit, Failed, Result};
+use crate::left_alone;
 use crate::progress::{Progress, print_json, say};
 use crate::project::{Project, Workshop};
 use crate::signals;
@@ -44,8 +45,9 @@ pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result
         backfill::begin(engine, &flow, from, args.until, json).await?;
     }
     let stop = signals::stop_on_signal(args.grace);
+    let progress = Arc::new(Progress::new(json));
+    workshop.engine.tell_of_accounts(progress.clone());
     if args.once || args.from.is_some() || args.allow_deletes {
-        let progress = Arc::new(Progress::new(json));
         let report = workshop.engine.run(&flow, stop, progress.clone()).await;
         progress.finish(&flow.name, &report);
         return Ok(Exit::of_run(&report.errors));
@@ -56,7 +58,6 @@ pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result
             flow.name
         )));
     };
-    let progress = Arc::new(Progress::new(json));
     let mut exit = Exit::Done;
     let now = workshop.engine.clock().now();
     let beat = Beat::new(&flow.name, schedule, now);
@@ -67,6 +68,11 @@ pub(crate) async fn run(config: Option<&Path>, args: &Run, json: bool) -> Result
     let schedule = Schedule::new(workshop.engine.clone(), flow.clone(), beat);
     let on_run = |report: engine::Report, next| {
         progress.finish(&flow.name, &report);
+        if report.is_refused()
+            && let Err(failed) = left_alone::look_again(&project, &workshop, &flow)
+        {
+            progress.say(&format!("{}: {:#}", flow.name, failed.error));
+        }
         if report.needs_change {
             exit = Exit::of_run(&report.errors);
             return false;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use connector::{Clock, SystemClock};
 use engine::service::{Options, Service};
-use engine::{Silent, Stop, Stopper};
+use engine::{Event, Silent, Stop, Stopper, Watch};
 use flow::Flow;
 use tokio::task::JoinHandle;
 
@@ -37,6 +37,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let none = std::iter::empty::<&Flow>();
     let workshop = Workshop::open(&project, none, Durability::Full).await?;
     let engine = workshop.engine.clone();
+    engine.tell_of_accounts(Arc::new(Accounts { lines: lines.clone(), clock: clock.clone() }));
     let shelf = Arc::new(Shelf::new(project, workshop, lines.clone()));
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
     let flows = first.flows();
@@ -78,6 +79,20 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
         drop(reloading.await);
     }
     followed.map(|()| Exit::Done)
+}
+
+/// Says what becomes of accounts.
+struct Accounts {
+    lines: Arc<Lines>,
+    clock: Arc<SystemClock>,
+}
+
+impl Watch for Accounts {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::Account { account, change } = event {
+            self.lines.account(self.clock.now(), account, change);
+        }
+    }
 }
 
 /// Lets the service end after a signal; with an error if nobody looks at its files any more: its

@@ -4,11 +4,13 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use connector::Timestamp;
+use engine::AccountChange;
 use engine::service::Ran;
 use serde_json::{Value, json};
 
 use crate::commands::backfill;
 use crate::commands::check::counted;
+use crate::left_alone;
 use crate::progress::{print, print_json, say, summary};
 use crate::project::Checked;
 
@@ -102,6 +104,12 @@ impl Lines {
             value.extend(of.clone());
         }
         print_json(&value);
+    }
+
+    /// An account that is left alone from now on, or used again.
+    pub(crate) fn account(&self, now: Timestamp, account: &str, change: &AccountChange<'_>) {
+        let (event, of, words) = left_alone::event(account, change);
+        self.change(now, event, &of, &words);
     }
 
     /// The findings about a file.

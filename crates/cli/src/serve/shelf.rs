@@ -109,7 +109,8 @@ impl Shelf {
         let trigger = [(None, &flow.trigger.account)];
         let steps = flow.steps.iter().map(|step| (Some(step.id.clone()), &step.account));
         for (step, name) in trigger.into_iter().chain(steps) {
-            if lock(&self.accounts).contains(name) {
+            let known = lock(&self.accounts).contains(name);
+            if known && !self.engine.is_paused(name) {
                 continue;
             }
             let account =
@@ -118,7 +119,12 @@ impl Shelf {
                     reason: format!("{:#}", failed.error),
                 })?;
             if let Some(account) = account {
-                self.engine.add_account(name, account);
+                // Of one that is paused a secret in a file may be another one by now.
+                if known {
+                    self.engine.renew_account(name, account);
+                } else {
+                    self.engine.add_account(name, account);
+                }
             }
             lock(&self.accounts).insert(name.clone());
         }

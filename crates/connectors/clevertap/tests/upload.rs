@@ -206,7 +206,7 @@ async fn a_failure_of_the_call_is_not_the_records() {
         Failure::body(json!({ "status": "fail", "error": error, "code": code }).to_string())
     };
     let kind = |error: Error| match error {
-        Error::Retry { .. } => "retry",
+        Error::Retry { .. } | Error::HeldBack { .. } => "retry",
         Error::Unauthorized { .. } => "unauthorized",
         Error::TooLarge { .. } => "too large",
         Error::Unknown { .. } => "unknown",

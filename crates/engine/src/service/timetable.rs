@@ -157,7 +157,9 @@ impl Timetable {
             _ => next,
         };
         if !checks {
-            entry.asked = report.asks_to_wait().map(|wait| now.plus(wait));
+            // What holds an account back may be well with a change, and costs nothing to ask.
+            let asked = report.asks_to_wait().filter(|_| !report.is_held_back());
+            entry.asked = asked.map(|wait| now.plus(wait));
             entry.failed = !report.errors.is_empty() && entry.asked.is_none();
             if report.waits_for_change() {
                 entry.beat.next_without_change(now);

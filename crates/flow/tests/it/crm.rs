@@ -166,7 +166,7 @@ steps:
     after: trigger
     when: data.name != "Nobody"
     batch: 20
-    retry: { attempts: 3, first: 2s, longest: 1m }
+    retry: { attempts: 3, base: 2s, cap: 1m }
     fields:
       customMapping: |
         {

@@ -246,7 +246,7 @@ fn durations_and_numbers() {
     let text = wrong("every: 5m", "every: 5 minutes")
         .replace("overlap: 0s", "overlap: 90")
         .replace("batch: 20", "batch: 51")
-        .replace("first: 2s, longest: 1m", "first: 2m, longest: 1m");
+        .replace("base: 2s, cap: 1m", "base: 2m, cap: 1m");
     insta::assert_snapshot!(shown(&text), @r#"
     TP0111
 
@@ -277,16 +277,16 @@ fn durations_and_numbers() {
      18 │     when: data.name != "Nobody"
      19 │     batch: 51
         ·            ──
-     20 │     retry: { attempts: 3, first: 2m, longest: 1m }
+     20 │     retry: { attempts: 3, base: 2m, cap: 1m }
         ╰────
 
     TP0111
 
-      × `longest` is shorter than `first`
-        ╭─[a.yaml:20:47]
+      × `cap` is shorter than `base`: no wait could be both
+        ╭─[a.yaml:20:42]
      19 │     batch: 51
-     20 │     retry: { attempts: 3, first: 2m, longest: 1m }
-        ·                                               ──
+     20 │     retry: { attempts: 3, base: 2m, cap: 1m }
+        ·                                          ──
      21 │     fields:
         ╰────
     "#);
@@ -676,8 +676,8 @@ fn findings_are_data_too() {
           "line": 30,
           "column": 1,
           "span": {
-            "start": 686,
-            "end": 691
+            "start": 681,
+            "end": 686
           }
         },
         "hint": "did you mean `window`?"

@@ -20,7 +20,7 @@ fn a_right_file_becomes_a_flow() {
     assert_eq!(flow.max_rejects.at_least, 3);
     let [contacts, again] = flow.steps.as_slice() else { panic!("{:?}", flow.steps) };
     assert_eq!(contacts.batch.get(), 20);
-    assert_eq!(contacts.retry.longest, Duration::from_secs(60));
+    assert_eq!(contacts.retry.cap, Duration::from_secs(60));
     assert!(matches!(contacts.mapping, Transformation::Custom(_)));
     assert_eq!((again.batch.get(), again.retry.attempts.get()), (50, 5));
     assert!(matches!(again.mapping, Transformation::Skip));

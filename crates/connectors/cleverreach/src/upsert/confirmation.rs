@@ -33,7 +33,7 @@ impl<'a> Form<'a> {
         let Err(error) = sent else { return Ok(None) };
         let outcome = match &error {
             // It is sent again as one that was created a moment ago.
-            Error::Retry { reason, after } => {
+            Error::Retry { reason, after } | Error::HeldBack { reason, after } => {
                 Outcome::Retry { after: *after, reason: reason.clone() }
             }
             Error::Unknown { reason } => Outcome::Retry { after: None, reason: reason.clone() },

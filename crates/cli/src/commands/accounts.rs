@@ -1,0 +1,120 @@
+//! `towpath accounts`: which accounts there are, and which of them are left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::anyhow;
+use comfy_table::{Table, presets};
+use connector::Timestamp;
+use engine::{AccountState, Answer, Handle, Request, Rest};
+use serde_json::json;
+
+use super::state::ask;
+use crate::args::{AccountChange, Accounts};
+use crate::exit::{Exit, Failed, Result};
+use crate::progress::{print, print_json};
+use crate::project::Project;
+
+pub(crate) async fn run(config: Option<&Path>, args: Accounts, json: bool) -> Result {
+    let project = Project::read(config)?;
+    match args.command {
+        None => list(&project, json).await,
+        Some(AccountChange::Resume { name }) => resume(&project, &name, json).await,
+    }
+}
+
+async fn list(project: &Project, json: bool) -> Result {
+    let states = match project.existing_store().await? {
+        None => vec![],
+        Some(store) => match ask(&Handle::new(store), Request::Accounts).await? {
+            Answer::Accounts { accounts } => accounts,
+            _ => vec![],
+        },
+    };
+    let states: BTreeMap<&str, &AccountState> =
+        states.iter().map(|state| (state.account.as_str(), state)).collect();
+    let written = project.config().map(|config| &config.accounts);
+    let connectors: BTreeMap<&str, &str> = written
+        .into_iter()
+        .flatten()
+        .map(|(name, account)| (name.as_str(), account.connector.as_str()))
+        .collect();
+    let names: BTreeSet<&str> = connectors.keys().chain(states.keys()).copied().collect();
+    if json {
+        for name in names {
+            let state = states.get(name);
+            print_json(&json!({
+                "account": name, "connector": connectors.get(name),
+                "paused": state.and_then(|state| state.paused.as_ref()),
+                "open": state.map(|state| &state.open[..]).unwrap_or_default(),
+            }));
+        }
+        return Ok(Exit::Done);
+    }
+    if names.is_empty() {
+        print("no accounts: they are written in towpath.yaml");
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header([
+        "account",
+        "connector",
+        "state",
+        "next probe",
+        "why",
+    ]);
+    for name in names {
+        // What towpath.yaml names no more may still be kept.
+        let connector = connectors.get(name).copied().unwrap_or("not in towpath.yaml");
+        let rows = states.get(name).map(|state| rows(state)).unwrap_or_default();
+        if rows.is_empty() {
+            table.add_row([name, connector, "in use", "", ""]);
+        }
+        for (state, rest) in rows {
+            let next = second(rest.next);
+            table.add_row([name, connector, &state, &next, &rest.reason]);
+        }
+    }
+    print(&table.trim_fmt());
+    Ok(Exit::Done)
+}
+
+/// What holds an account back, and why.
+fn rows(state: &AccountState) -> Vec<(String, &Rest)> {
+    let paused = state.paused.iter().map(|rest| ("paused".to_owned(), rest));
+    let open =
+        state.open.iter().map(|it| (format!("breaker of class {} open", it.class), &it.rest));
+    let rows = paused.chain(open);
+    rows.map(|(what, rest)| (format!("{what} since {}", second(rest.since)), rest)).collect()
+}
+
+/// A moment to the second.
+fn second(at: Timestamp) -> String {
+    Timestamp::from_secs(at.secs()).to_string()
+}
+
+async fn resume(project: &Project, name: &str, json: bool) -> Result {
+    let known = project.config().is_some_and(|config| config.accounts.contains_key(name));
+    let was = match project.existing_store().await? {
+        None => false,
+        Some(store) => {
+            let request = Request::Resume { account: name.to_owned() };
+            matches!(ask(&Handle::new(store), request).await?, Answer::Resumed { was: true })
+        }
+    };
+    if !known && !was {
+        let names = project.config().into_iter().flat_map(|config| config.accounts.keys());
+        let hint = flow::did_you_mean(name, names.map(String::as_str));
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        let file = project.config_path().display();
+        return Err(Failed::config(anyhow!("{file} has no account {name}{hint}")));
+    }
+    if json {
+        print_json(&json!({ "account": name, "resumed": was }));
+    } else if was {
+        print(&format!("{name}: the next run that needs it asks at once"));
+    } else {
+        print(&format!("{name}: it was in use already"));
+    }
+    Ok(Exit::Done)
+}

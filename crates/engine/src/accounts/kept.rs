@@ -1,0 +1,128 @@
+//! What the store keeps of accounts: which are paused, and whose circuit breakers are open.
+
+use std::time::Duration;
+
+use connector::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use store::Store;
+
+/// What the names of pauses begin with in the vault; the account's name follows.
+pub(super) const PAUSE: &str = "pause/";
+/// What the names of open breakers begin with in the vault; identity and class follow.
+pub(super) const BREAKER: &str = "breaker/";
+
+/// A paused account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeptPause {
+    pub(super) account: String,
+    pub(super) since: Timestamp,
+    pub(super) next: Timestamp,
+    /// From one probe to the next.
+    pub(super) wait_seconds: u64,
+    pub(super) reason: String,
+    pub(super) fingerprint: String,
+}
+
+/// An open breaker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeptBreaker {
+    pub(super) account: String,
+    pub(super) identity: String,
+    pub(super) class: String,
+    pub(super) since: Timestamp,
+    pub(super) next: Timestamp,
+    pub(super) wait_seconds: u64,
+    pub(super) reason: String,
+}
+
+/// An account that is not used as usual.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountState {
+    /// Its name in towpath.yaml.
+    pub account: String,
+    /// Why it is paused, if it is: nothing is asked or sent with it but a probe.
+    pub paused: Option<Rest>,
+    /// The limit classes whose circuit breakers are open, and why.
+    pub open: Vec<Open>,
+}
+
+/// Since when something rests, and until when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rest {
+    /// When it began.
+    pub since: Timestamp,
+    /// When the next request may probe, as it was reckoned last.
+    pub next: Timestamp,
+    /// What the system said, without secrets.
+    pub reason: String,
+}
+
+/// A circuit breaker that is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Open {
+    /// The limit class.
+    pub class: String,
+    /// Since when, until when, and why.
+    pub rest: Rest,
+}
+
+pub(super) fn pause_name(account: &str) -> String {
+    format!("{PAUSE}{account}")
+}
+
+pub(super) fn breaker_name(identity: &str, class: &str) -> String {
+    format!("{BREAKER}{identity}/{class}")
+}
+
+pub(super) fn seconds(wait: Duration) -> u64 {
+    wait.as_secs()
+}
+
+/// Reads everything below a prefix. What cannot be read is left out: whatever it was, the next
+/// request finds out again.
+pub(super) async fn all<T: DeserializeOwned>(
+    store: &dyn Store,
+    prefix: &str,
+) -> store::Result<Vec<T>> {
+    let mut found = vec![];
+    for name in store.vault_names(prefix).await? {
+        let value = store.vault_get(&name).await?;
+        found.extend(value.and_then(|value| serde_json::from_slice(&value).ok()));
+    }
+    Ok(found)
+}
+
+/// Lists the accounts that are not used as usual, by name.
+pub(crate) async fn states(store: &dyn Store) -> store::Result<Vec<AccountState>> {
+    let mut states = std::collections::BTreeMap::<String, AccountState>::new();
+    let state = |account: &str| AccountState { account: account.to_owned(), ..Default::default() };
+    for pause in all::<KeptPause>(store, PAUSE).await? {
+        let KeptPause { account, since, next, reason, .. } = pause;
+        let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
+        entry.paused = Some(Rest { since, next, reason });
+    }
+    for breaker in all::<KeptBreaker>(store, BREAKER).await? {
+        let KeptBreaker { account, class, since, next, reason, .. } = breaker;
+        let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
+        entry.open.push(Open { class, rest: Rest { since, next, reason } });
+    }
+    Ok(states.into_values().collect())
+}
+
+/// Forgets that an account is paused, and that its breakers are open; says whether there was
+/// anything to forget.
+pub(crate) async fn resume(store: &dyn Store, account: &str) -> store::Result<bool> {
+    let mut found = store.vault_remove(&pause_name(account)).await?;
+    for breaker in all::<KeptBreaker>(store, BREAKER).await? {
+        if breaker.account == account {
+            found |= store.vault_remove(&breaker_name(&breaker.identity, &breaker.class)).await?;
+        }
+    }
+    Ok(found)
+}
