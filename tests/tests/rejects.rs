@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use connector::ManualClock;
@@ -59,4 +60,63 @@ async fn a_step_that_stops_at_a_refusal_commits_nothing_of_the_page() {
     }
     let report = run(&board, &store, &Arc::new(flow_of(&board))).await;
     assert_eq!((report.counts.delivered, report.counts.dead_lettered), (9, 1));
+}
+
+/// A board whose records cannot be sent together with the one of value 7, nor can that alone.
+fn poisoned() -> Arc<Board> {
+    let board = refusing();
+    board.on_send(|batch| {
+        if batch.items.iter().any(|item| item.input["value"] == 7) {
+            return Err(Error::retry("the collector answered 500"));
+        }
+        let mut outcomes = batch.outcomes();
+        outcomes.fill(&Outcome::done(Value::Null));
+        Ok(outcomes)
+    });
+    board
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_exhausts_its_tries_in_three_runs_while_others_pass_is_a_dead_letter() {
+    for (batch, concurrency) in [(100, None), (1, None), (1, Some(1))] {
+        let board = poisoned();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(MasterKey::generate()));
+        let mut flow = flow_of(&board);
+        flow.steps[0].batch = NonZeroUsize::new(batch).unwrap();
+        flow.steps[0].concurrency = concurrency.and_then(NonZeroUsize::new);
+        let flow = Arc::new(flow);
+        for _ in 0..2 {
+            let report = run(&board, &store, &flow).await;
+            let [RunError::Unavailable { reason, .. }] = &report.errors[..] else {
+                panic!("{report:?}")
+            };
+            assert!(reason.contains("500 (tried 5 times)"), "{reason}");
+            assert!(store.head("scripted").await.unwrap().is_none());
+        }
+        let report = run(&board, &store, &flow).await;
+        assert!(report.errors.is_empty(), "{batch}: {report:?}");
+        assert_eq!((report.counts.delivered, report.counts.dead_lettered), (9, 1));
+        let letters = store.dead_letters(None).await.unwrap();
+        assert_eq!(letters[0].code, "exhausted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_makes_no_dead_letters_however_long_it_lasts() {
+    for batch in [100, 1] {
+        let board = poisoned();
+        board.on_send(|_| Err(Error::retry("the collector answered 500")));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(MasterKey::generate()));
+        let mut flow = flow_of(&board);
+        flow.steps[0].batch = NonZeroUsize::new(batch).unwrap();
+        let flow = Arc::new(flow);
+        for _ in 0..5 {
+            assert_eq!(run(&board, &store, &flow).await.outcome(), "failed");
+            if batch == 100 {
+                // Five tries of the whole, then each half and each quarter once.
+                assert!(board.take_delivered().len() <= 10 * (5 + 1 + 1), "{batch}");
+            }
+        }
+        assert!(store.head("scripted").await.unwrap().is_none());
+    }
 }

@@ -1,13 +1,15 @@
 //! Sends one batch, in as many calls as it takes.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use connector::{ErasedItem, Error as Call, Outcome, Outcomes, Timestamp};
-use flow::InDoubt;
+use flow::{InDoubt, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::narrowing::{Failed, Narrowing, Part};
 use crate::retry::Tries;
 use crate::run::{Context, StepContext};
 use crate::step::Arrival;
@@ -31,6 +33,12 @@ pub(crate) enum Sent {
     Rejected {
         code: String,
         reason: String,
+    },
+    /// Its tries are exhausted, though it was sent alone at last; so many calls of its step had passed
+    /// when it failed first.
+    Exhausted {
+        error: Error,
+        since: u64,
     },
     /// It was begun at this time, and nobody knows whether the system took it.
     InDoubt {
@@ -92,7 +100,8 @@ struct CallAnswer {
 /// What the system did not take is sent again on its own; so is what nobody knows about, where
 /// that does no harm or the step asks for it. A batch that is too large, or refused as a whole, is
 /// halved until the messages that are at fault stand alone; after more than `allowed` of them the
-/// rest counts as refused too, since the page stops uncommitted anyway.
+/// rest counts as refused too, since the page stops uncommitted anyway. One that exhausts its tries
+/// is halved as well, where it may be repeated and parts of it pass.
 pub(crate) async fn send(
     context: &Arc<Context>,
     step: usize,
@@ -103,15 +112,16 @@ pub(crate) async fn send(
     let holds = taken.is_journaled() && taken.step.in_doubt == InDoubt::Hold;
     let mut sent: Vec<Option<Sent>> = vec![None; going.len()];
     let mut outage = None;
-    // The positions still to be sent, in order; the last part is sent next.
-    let mut parts: Vec<Vec<usize>> = vec![(0..going.len()).collect()];
+    let mut parts = Narrowing::new(going.len());
+    let mut first_failure: Option<(Error, u64)> = None;
     let mut alone = 0;
-    while let Some(part) = parts.pop() {
-        let mut open = part;
+    while let Some(Part { places: mut open, once }) = parts.next() {
         let first = open.first().and_then(|index| going.get(*index));
         let salt = first.map_or_else(|| "".into(), |going| going.item.id.clone());
         let (clock, watch) = (&*context.clock, &*context.watch);
-        let mut tries = Tries::new(taken.step.retry, &taken.place, &salt, clock, watch);
+        let attempts = if once { NonZeroUsize::MIN } else { taken.step.retry.attempts };
+        let retry = Retry { attempts, ..taken.step.retry };
+        let mut tries = Tries::new(retry, &taken.place, &salt, clock, watch);
         while !open.is_empty() {
             let batch = open.iter().filter_map(|index| going.get(*index));
             let CallAnswer { answer, begun, answered } = if taken.is_journaled() {
@@ -119,6 +129,7 @@ pub(crate) async fn send(
             } else {
                 plain(context, taken, batch.map(|going| going.item.clone()).collect()).await
             };
+            let messages = open.len();
             let failed = match answer {
                 Ok(outcomes) => {
                     let verdicts = outcomes.into_vec().into_iter();
@@ -136,8 +147,8 @@ pub(crate) async fn send(
                 }
                 Err(Call::TooLarge { .. } | Call::Reject { .. }) if open.len() > 1 => {
                     let second = open.split_off(open.len() / 2);
-                    parts.push(second);
-                    parts.push(std::mem::take(&mut open));
+                    parts.first(second, once);
+                    parts.first(std::mem::take(&mut open), once);
                     None
                 }
                 Err(Call::TooLarge { reason }) => {
@@ -148,17 +159,32 @@ pub(crate) async fn send(
                 Err(Call::Reject { code, reason }) => {
                     alone += 1;
                     if alone > allowed {
-                        open.extend(parts.drain(..).flatten());
+                        open.extend(parts.drain());
                     }
                     set(&mut sent, &mut open, &Sent::Rejected { code, reason });
                     None
                 }
                 Err(error) => Some(error),
             };
-            if let Some(error) = failed
-                && let Err(error) = tries.again(error).await
-            {
-                return Err(Error::of_call(taken.place.clone(), error, tries.made));
+            if open.len() < messages {
+                parts.passed();
+                context.exhausted.passed(step);
+            }
+            let Some(error) = failed else { continue };
+            let Err(error) = tries.again(error).await else { continue };
+            let narrows = !taken.is_journaled() && may_be_a_message(&error);
+            let error = Error::of_call(taken.place.clone(), error, tries.made);
+            if !narrows {
+                return Err(error);
+            }
+            let failure = (error, context.exhausted.passes(step));
+            let (error, since) = first_failure.get_or_insert(failure).clone();
+            match parts.failed(std::mem::take(&mut open), once) {
+                Failed::Narrowed => {}
+                Failed::Sick => return Err(error),
+                Failed::Alone(place) => {
+                    set(&mut sent, &mut vec![place], &Sent::Exhausted { error, since });
+                }
             }
         }
     }
@@ -168,6 +194,16 @@ pub(crate) async fn send(
         problem: "a message of a batch was left without an outcome".to_owned(),
     })?;
     Ok(Answered { sent, outage })
+}
+
+/// Whether a call may have failed because of one of its messages: where the system asks for a long
+/// wait, or nothing was sent, it did not.
+fn may_be_a_message(error: &Call) -> bool {
+    match error {
+        Call::Retry { after, .. } => after.is_none(),
+        Call::Unknown { .. } => true,
+        _ => false,
+    }
 }
 
 /// One call of an action that may be repeated.

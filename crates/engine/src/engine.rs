@@ -9,6 +9,7 @@ use flow::Flow;
 use store::{RunLine, Store};
 
 use crate::accounts::Accounts;
+use crate::exhausted::Exhausted;
 use crate::gone::Gone;
 use crate::journal::Journal;
 use crate::overtaken::OpenLetters;
@@ -315,6 +316,11 @@ impl Engine {
             unmapped: self.workers.unmapped(),
             journal: None,
             calls: Arc::default(),
+            exhausted: Arc::new(Exhausted::new(
+                self.options.store.clone(),
+                &flow.name,
+                flow.steps.len(),
+            )),
         })
     }
 

@@ -17,6 +17,7 @@ use crate::calls::Calls;
 use crate::deletes::DELETES;
 use crate::deliver;
 use crate::detect::{Candidates, Detected, Emitted, Identity, Names};
+use crate::exhausted::Exhausted;
 use crate::fetch::{self, Fetched};
 use crate::gone::Gone;
 use crate::journal::Journal;
@@ -41,6 +42,7 @@ pub(crate) struct Context {
     /// Of a run with the right to commit; without it nothing is sent that must not be repeated.
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) exhausted: Arc<Exhausted>,
 }
 
 /// A step with its access to its system.
@@ -98,6 +100,7 @@ impl Context {
             unmapped: self.workers.unmapped(),
             journal: self.journal.clone(),
             calls: self.calls.clone(),
+            exhausted: self.exhausted.clone(),
         }
     }
 }

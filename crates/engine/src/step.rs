@@ -10,6 +10,7 @@ use mapping::Moment;
 use serde_json::Value;
 
 use crate::batch::{self, Answered, HandedOver, Outgoing, Sent};
+use crate::exhausted;
 use crate::journal::Known;
 use crate::run::{Context, StepContext};
 use crate::settled::in_doubt;
@@ -98,6 +99,7 @@ pub(crate) async fn take(
     let Some(taken) = context.steps.get(step) else { return Err(context.no_step()) };
     let mut fates: Vec<Option<Fate>> =
         arrivals.iter().map(|arrival| known(&context, step, taken, &arrival.traveller)).collect();
+    let ids: Vec<Arc<str>> = arrivals.iter().map(|it| it.traveller.id.clone()).collect();
     let unknown = arrivals.into_iter().zip(&fates).enumerate();
     let unknown = unknown.filter(|(_, (_, fate))| fate.is_none());
     let (places, arrivals): (Vec<_>, Vec<_>) =
@@ -125,6 +127,8 @@ pub(crate) async fn take(
     let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
     let mut places = places.into_iter();
     let mut first_outage = None;
+    let mut exhausted: Vec<(usize, Error, u64)> = vec![];
+    let mut passes = 0;
     while let Some(Answered { sent, outage }) = answers.try_next().await? {
         first_outage = first_outage.or(outage);
         for (sent, at) in sent.into_iter().zip(places.by_ref()) {
@@ -132,12 +136,39 @@ pub(crate) async fn take(
                 Sent::Done { value, target_key } => Fate::Done { value, target_key },
                 Sent::Parked(handed_over) => Fate::Parked(handed_over),
                 Sent::Rejected { code, reason } => Fate::Refused(Unmappable::new(code, reason)),
+                Sent::Exhausted { error, since } => {
+                    // Two with nothing between them that passed: it is the system that is sick.
+                    let passed = context.exhausted.passes(step);
+                    if let Some((_, first, _)) = exhausted.first()
+                        && passed == passes
+                    {
+                        return Err(first.clone());
+                    }
+                    passes = passed;
+                    exhausted.push((at, error, since));
+                    continue;
+                }
                 Sent::InDoubt { sent, reason } => {
                     Fate::Refused(in_doubt(Some(taken), sent, Some(&reason)))
                 }
             };
             set(at, fate);
         }
+    }
+    let mut first_error = None;
+    for (at, error, since) in exhausted {
+        let message = ids.get(at).map(|id| &**id).unwrap_or_default();
+        let proven = context.exhausted.passes(step) > since;
+        if proven && context.is_exhausted(taken, message).await? {
+            let reason =
+                format!("its tries are exhausted, run after run, while others pass: {error}");
+            set(at, Fate::Refused(Unmappable::new(exhausted::CODE, reason)));
+        } else {
+            first_error.get_or_insert(error);
+        }
+    }
+    if let Some(error) = first_error {
+        return Err(error);
     }
     let fates: Option<Vec<Fate>> = fates.into_iter().collect();
     let fates = fates.ok_or_else(|| Error::Internal {
