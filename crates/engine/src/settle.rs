@@ -83,7 +83,6 @@ impl Run {
                         letters,
                         parked: settled.parked.into_iter().map(ParkedChange::Put).collect(),
                         journal,
-                        ..Commit::default()
                     };
                     let (store, watch) = (&self.context.store, &self.context.watch);
                     watch.at("engine.commit.next");
