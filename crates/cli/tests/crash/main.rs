@@ -45,9 +45,8 @@ fn a_point_that_there_is_not_is_refused() {
 }
 
 /// Kills the first runs of a project at some points, each the first time that it comes there.
-fn kill_first_runs(points: &[(&str, &str)]) {
-    let points: Vec<&str> = points.iter().map(|(name, _)| *name).collect();
-    let points: Vec<&str> = points.into_iter().filter(|it| !plan::LATER.contains(it)).collect();
+fn kill_first_runs(points: &'static [(&'static str, &'static str)]) {
+    let points: Vec<&str> = plan::told(points).filter(|it| !plan::LATER.contains(it)).collect();
     for (window, some) in [1, 4].into_iter().flat_map(|it| points.chunks(4).map(move |s| (it, s))) {
         let kills = some.iter().map(|point| plan::at(point, 1)).collect();
         survive(&mut Story::new(small(window)), &Plan { phase: Phase::First, kills });
@@ -55,11 +54,12 @@ fn kill_first_runs(points: &[(&str, &str)]) {
 }
 
 /// Kills polls and sweeps of one project at some points.
-fn kill_later_runs(points: &[(&str, &str)], window: usize) {
+fn kill_later_runs(points: &'static [(&'static str, &'static str)], window: usize) {
+    let points: Vec<&str> = plan::told(points).collect();
     let mut story = Story::new(small(window));
     survive(&mut story, &Plan { phase: Phase::First, kills: vec![] });
     for some in points.chunks(6) {
-        let kills = some.iter().flat_map(|(point, _)| plan::first_of(point)).collect();
+        let kills = some.iter().flat_map(|point| plan::first_of(point)).collect();
         survive(&mut story, &Plan { phase: Phase::Later, kills });
     }
 }
