@@ -88,7 +88,8 @@ async fn the_page_does_not_wait_and_what_is_done_is_taken_further() {
     let report = story.run().await;
     assert_eq!((errors(&report), report.counts.delivered), (vec![], 3));
     assert_eq!(report.unfinished, engine::Unfinished::default());
-    let told = story.second.take_delivered();
+    let mut told = story.second.take_delivered();
+    told.sort_by(|a, b| a.key.cmp(&b.key));
     let results = told.iter().map(|it| it.input.clone()).collect::<Vec<_>>();
     assert_eq!(results, ["0", "1", "2"].map(|key| json!({ "collect": format!("{key} is done") })));
     assert_eq!(story.parked().await, []);
