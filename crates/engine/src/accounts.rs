@@ -212,7 +212,10 @@ impl Accounts {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut state = self.state();
         for it in pauses {
-            let waits = (Duration::from_secs(it.wait_seconds), it.next.since(now));
+            // A pause of the future was begun by a clock that was wrong: it is probed at once, lest
+            // processes that run once each wait until that future comes.
+            let left = if it.since > now { Duration::ZERO } else { it.next.since(now) };
+            let waits = (Duration::from_secs(it.wait_seconds), left);
             let pause = Pause::resumed(it.since, elapsed, (it.reason, it.fingerprint), waits);
             state.pauses.entry(it.account).or_insert(pause);
         }

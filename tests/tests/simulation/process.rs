@@ -22,6 +22,10 @@ impl Clock for Turned {
         with(|world| Timestamp::from_millis(world.now() + world.ahead))
     }
 
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(with(|world| world.now().cast_unsigned()))
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }

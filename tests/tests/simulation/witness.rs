@@ -152,14 +152,6 @@ impl Store for Witness {
         self.0.trail(flow, each).await
     }
 
-    async fn names(
-        &self,
-        flow: &str,
-        each: &mut (dyn for<'a> FnMut(&'a [Name]) + Send),
-    ) -> Result<()> {
-        self.0.names(flow, each).await
-    }
-
     async fn flows(&self) -> Result<Vec<String>> {
         self.0.flows().await
     }
