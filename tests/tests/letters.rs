@@ -12,7 +12,7 @@ use engine::{Engine, Fate, LetterFilter, Silent, Stop};
 use flow::{Flow, Transformation};
 use mapping::Mapping;
 use store::{DeadLetter, LetterState, MasterKey, MemoryStore, Store};
-use towpath_tests::{Board, Dying, Moment, flow_of, record, step_to};
+use towpath_tests::{Board, Dying, Moment, flow_of, record, step_once, step_to};
 
 /// A system that refuses some keys, a flow to it, and the store between the runs.
 struct Office {
@@ -345,6 +345,29 @@ async fn a_replay_that_dies_at_its_commit_sends_again_and_loses_nothing() {
         let states = office.states().await;
         assert!(states.iter().all(|(_, state)| *state == LetterState::Replayed), "{states:?}");
     }
+}
+
+/// Invariant: a journaled message is never sent twice unasked; who asked to replay a refused one
+/// did not ask to send one again that may have arrived.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_broken_off_replay_left_in_doubt_is_sent_by_the_next_but_one() {
+    let mut office = Office::new();
+    let steps = vec![step_once(&office.board, "send", vec![])];
+    office.flow = Arc::new(Flow { steps, ..flow_of(&office.board) });
+    office.holds(&[&[("a", 100, 1)]]);
+    office.refuse(&["a=1"]);
+    office.run().await;
+    office.sent();
+    office.refuse(&[]);
+    // It was sent, and the answer was not noted any more.
+    let dying = Arc::new(Dying::at_journal(office.store.clone(), 2, Moment::Before));
+    assert!(office.try_replay(dying, &open(), false).await.is_err());
+    assert_eq!(office.sent(), ["a=1"]);
+    let in_doubt = Fate::Refused { step: Some("send".to_owned()), code: "inDoubt".to_owned() };
+    assert_eq!(office.replay(&open(), false).await, [("a".to_owned(), in_doubt)]);
+    assert_eq!(office.sent(), Vec::<String>::new());
+    assert_eq!(office.replay(&open(), false).await, [("a".to_owned(), delivered())]);
+    assert_eq!(office.sent(), ["a=1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

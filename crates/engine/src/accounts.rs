@@ -175,7 +175,7 @@ impl Accounts {
         if after.is_zero() {
             return Ok(());
         }
-        let (since, reason) = (pause.since, pause.reason.clone());
+        let (since, reason) = (pause.since, pause.reason.as_str().into());
         Err(Error::Paused { place: place.clone(), since, reason, after })
     }
 

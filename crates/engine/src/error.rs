@@ -67,7 +67,7 @@ pub enum Error {
         /// Since when.
         since: Timestamp,
         /// What was refused.
-        reason: String,
+        reason: Box<str>,
         /// How long until the next probe.
         after: Duration,
     },

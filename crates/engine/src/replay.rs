@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flow::Flow;
 use serde::{Deserialize, Serialize};
-use store::{DeadLetter, LetterChange, LetterMark, LetterState, NewDeadLetter};
+use store::{DeadLetter, DeadLetterSummary, LetterChange, LetterMark, LetterState, NewDeadLetter};
 
 use crate::beside::Beside;
 use crate::deliver;
@@ -117,11 +117,7 @@ impl Replay {
         stop: &Stop,
         each: &mut (dyn FnMut(Outcome) + Send),
     ) -> Result<()> {
-        // What an earlier replay left without an answer is not sent again unasked.
-        self.run.resolve_journal().await?;
-        let mut letters = filter.select(&*self.run.context.store).await?;
-        // Of one record, the older message goes first.
-        letters.sort_by_key(|letter| letter.attempts.first().copied().unwrap_or(letter.at));
+        let letters = self.letters(filter, each).await?;
         for ids in letters.chunks(BATCH) {
             if stop.is_set() {
                 break;
@@ -130,6 +126,41 @@ impl Replay {
             self.batch(ids, each).await?;
         }
         Ok(())
+    }
+
+    /// The letters to send: of one record, the older message goes first.
+    ///
+    /// What an earlier replay left without an answer becomes in doubt only now. Nobody who asked
+    /// for this replay knew of that, so it is not sent by it.
+    async fn letters(
+        &mut self,
+        filter: &LetterFilter,
+        each: &mut (dyn FnMut(Outcome) + Send),
+    ) -> Result<Vec<DeadLetterSummary>> {
+        let context = self.run.context.clone();
+        let is_clear = context.journal.as_ref().is_none_or(|journal| journal.is_empty());
+        let mut letters = filter.select(&*context.store).await?;
+        if !is_clear {
+            let tries = |letters: &[DeadLetterSummary]| -> HashMap<String, usize> {
+                letters.iter().map(|it| (it.id.clone(), it.attempts.len())).collect()
+            };
+            let before = tries(&letters);
+            self.run.resolve_journal().await?;
+            letters = filter.select(&*context.store).await?;
+            let (known, new) = letters.into_iter().partition(|it| {
+                before.get(&it.id).is_some_and(|tries| *tries == it.attempts.len())
+            });
+            letters = known;
+            let new: Vec<DeadLetterSummary> = new;
+            for DeadLetterSummary { id, .. } in new {
+                let letter = context.store.dead_letter(&id).await;
+                let Some(letter) = letter.map_err(|error| self.failed(&error))? else { continue };
+                let fate = Fate::Refused { step: letter.step.clone(), code: letter.code.clone() };
+                each(outcome(&letter, fate));
+            }
+        }
+        letters.sort_by_key(|letter| letter.attempts.first().copied().unwrap_or(letter.at));
+        Ok(letters)
     }
 
     async fn batch(

@@ -114,7 +114,8 @@ fn every_command_and_option_is_on_its_page() {
         }
         let mut inner = command.get_subcommands().filter(|it| !it.is_hide_set());
         let mut inner = inner.by_ref().filter(|it| it.get_name() != "help").peekable();
-        if inner.peek().is_none() {
+        let runs_alone = !path.is_empty() && !command.is_subcommand_required_set();
+        if inner.peek().is_none() || runs_alone {
             leaves.insert(path.to_owned());
         }
         for inner in inner {

@@ -132,6 +132,7 @@ impl Story {
                 }
             } else {
                 broke_off += 1;
+                self.resume_accounts();
             }
             said = ran.said;
         }

@@ -142,10 +142,22 @@ impl Story {
 
     /// The command that is killed, and that goes on afterwards.
     pub(crate) fn command(&self) -> Command {
+        self.towpath(&["run", NAME, "--once"])
+    }
+
+    /// Does what an operator does whose accounts are paused: a token that expired twice in a row
+    /// looks like credentials that are refused, and probes have their time.
+    pub(crate) fn resume_accounts(&self) {
+        for account in ["newsletter", "engagement", "members"] {
+            child::run(self.towpath(&["accounts", "resume", account]), None);
+        }
+    }
+
+    fn towpath(&self, args: &[&str]) -> Command {
         let credentials = self.source.credentials();
         let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
         command
-            .args(["run", NAME, "--once"])
+            .args(args)
             .current_dir(self.folder.path())
             .env_clear()
             .env("HOME", self.folder.path())
