@@ -38,7 +38,8 @@ fn describe(command: &Command, path: &str, parts: &mut Vec<String>) {
         let paragraphs: Vec<_> = paragraphs.split("\n\n").map(one_paragraph).collect();
         parts.push(format!("## `towpath{path}`"));
         parts.push(paragraphs.join("\n\n"));
-        if inner.get_subcommands().next().is_some() {
+        let is_group = inner.get_subcommands().next().is_some();
+        if is_group && inner.is_subcommand_required_set() {
             describe(inner, &path, parts);
             continue;
         }
@@ -53,6 +54,9 @@ fn describe(command: &Command, path: &str, parts: &mut Vec<String>) {
         }
         let after = inner.get_after_help().map(ToString::to_string);
         parts.extend(after.filter(|it| it != exit::HELP).map(|it| code("text", &it)));
+        if is_group {
+            describe(inner, &path, parts);
+        }
     }
 }
 
