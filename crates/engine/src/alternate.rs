@@ -7,8 +7,9 @@ use store::{Commit, Counts};
 
 use crate::backfill::{Backfilled, Of};
 use crate::fetch;
-use crate::run::{InFlight, Run, Task};
+use crate::run::{InFlight, Run};
 use crate::snapshot::Snapshot;
+use crate::task::Task;
 use crate::{Error, Event, Result, history};
 
 /// How far a backfill's turn came.

@@ -56,6 +56,7 @@ mod snapshot;
 mod step;
 mod stop;
 mod tables;
+mod task;
 mod tokens;
 mod trail;
 mod watch;

@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 
 use connector::{Api, Clock, Want};
 use flow::{Flow, Step};
 use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
 use crate::backfill::Of;
@@ -25,6 +23,7 @@ use crate::overtaken::OpenLetters;
 use crate::seen::SeenTable;
 use crate::settled::Settled;
 use crate::snapshot::{ScanState, Snapshot};
+use crate::task::Task;
 use crate::workers::{Unmapped, Workers};
 use crate::{Error, Event, Place, Report, Result, Stop, Watch};
 
@@ -556,59 +555,5 @@ impl Run {
     fn lost(&self) -> Error {
         let problem = "a page was delivered that nobody fetched".to_owned();
         Error::Internal { place: self.context.trigger_place.clone(), problem }
-    }
-}
-
-/// A page being fetched or delivered on a task of its own; dropping it stops the task.
-pub(crate) struct Task<T> {
-    task: JoinHandle<Result<T>>,
-    place: Place,
-    what: &'static str,
-}
-
-impl<T: Send + 'static> Task<T> {
-    pub(crate) fn of(
-        work: impl Future<Output = Result<T>> + Send + 'static,
-        place: Place,
-        what: &'static str,
-    ) -> Self {
-        Self { task: tokio::spawn(work), place, what }
-    }
-
-    /// Waits for what a task gives; for ever if there is none.
-    async fn next(task: Option<&mut Self>) -> Result<T> {
-        match task {
-            Some(task) => task.await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Stops tasks, and returns when none of them does anything any more.
-    pub(crate) async fn stop(tasks: impl IntoIterator<Item = Self>) {
-        let tasks: Vec<Self> = tasks.into_iter().collect();
-        tasks.iter().for_each(|it| it.task.abort());
-        for task in tasks {
-            // How it ended does not matter: it is thrown away.
-            drop(task.await);
-        }
-    }
-}
-
-impl<T> Future for Task<T> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.task).poll(cx).map(|joined| {
-            joined.unwrap_or_else(|error| {
-                let problem = format!("{} stopped: {error}", self.what);
-                Err(Error::Internal { place: self.place.clone(), problem })
-            })
-        })
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

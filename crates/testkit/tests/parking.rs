@@ -121,9 +121,12 @@ fn an_action_that_asks_after_what_it_handed_over_is_accepted() {
     testkit::accept(connector::<NONE>(), "tests/parking").unwrap();
 }
 
+/// A fault's name, the connector that has it, and the promise that it breaks.
+type Planted = (&'static str, fn() -> Connector, Promise);
+
 #[test]
 fn faults_in_asking_are_caught_by_their_names() {
-    let planted: [(&str, fn() -> Connector, Promise); 7] = [
+    let planted: [Planted; 7] = [
         ("an outage is pending", connector::<OUTAGE_IS_PENDING>, Promise::Outage),
         ("an answer without sense is done", connector::<NONSENSE_IS_DONE>, Promise::Outage),
         ("an answer without sense is pending", connector::<NONSENSE_IS_PENDING>, Promise::Outage),
