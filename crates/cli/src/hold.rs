@@ -10,14 +10,14 @@ use crate::exit::{Exit, Failed};
 use crate::progress::say;
 
 /// `NAME:N` holds the process when it comes to that point for the N-th time; `none` holds it
-/// nowhere. Either way it says on standard error when it comes to a point that counts: the one
-/// where it holds, or with `none` every one.
+/// nowhere. Either way it says on standard error at every point that it is there, and where it
+/// holds that it does.
 const VARIABLE: &str = "TOWPATH_HOLD_AT";
 
 static HOLD: OnceLock<Hold> = OnceLock::new();
 
 struct Hold {
-    /// The point and its number; without it every point is told and none held at.
+    /// The point and its number; without it none is held at.
     at: Option<(String, u64)>,
     /// How often each point was come to. Who holds keeps the lock, so that whoever comes to any
     /// point afterwards holds too, and nothing of weight happens behind the hold.
@@ -56,14 +56,11 @@ pub(crate) fn at(point: &'static str) {
     let mut passed = hold.passed.lock().unwrap_or_else(PoisonError::into_inner);
     let number = passed.entry(point).or_default();
     *number += 1;
-    match &hold.at {
-        None => say(&format!("towpath: at {point}:{number}")),
-        Some((name, at)) if name == point && at == number => {
-            say(&format!("towpath: holds at {point}:{number}"));
-            loop {
-                std::thread::park();
-            }
+    say(&format!("towpath: at {point}:{number}"));
+    if hold.at.as_ref().is_some_and(|(name, at)| name == point && at == number) {
+        say(&format!("towpath: holds at {point}:{number}"));
+        loop {
+            std::thread::park();
         }
-        Some(_) => {}
     }
 }

@@ -21,14 +21,26 @@ pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     /// What it said on standard error, without the points.
     pub(crate) said: Vec<String>,
-    /// The points that it told of.
+    /// The points that it told of, up to its last moment.
     pub(crate) passed: Passed,
 }
 
 impl Ran {
-    /// Whether it read everything again, or went on with that.
-    pub(crate) fn swept(&self) -> bool {
-        self.said.iter().any(|line| line.contains("reading everything"))
+    /// How many calls it left in the journal without an answer, at most.
+    pub(crate) fn open_calls(&self) -> u64 {
+        let passed = |name| self.passed.get(name).copied().unwrap_or(0);
+        passed("engine.intent.next").saturating_sub(passed("engine.outcome.kept"))
+    }
+
+    /// Notes a line; gives the number of points so far if it tells of one.
+    fn note(&mut self, line: String) -> Option<u64> {
+        let Some(point) = line.strip_prefix("towpath: at ") else {
+            self.said.push(line);
+            return None;
+        };
+        let name = point.rsplit_once(':').map_or(point, |(name, _)| name);
+        *self.passed.entry(name.to_owned()).or_default() += 1;
+        Some(self.passed.values().sum())
     }
 }
 
@@ -53,7 +65,6 @@ fn listen(mut running: Running, kill: Option<&Kill>) -> Ran {
     let mut ran = Ran::default();
     let end = Instant::now() + LIMIT;
     let mut until = end;
-    let mut points = 0;
     loop {
         let line = match running.lines.recv_timeout(until.saturating_duration_since(Instant::now()))
         {
@@ -68,20 +79,18 @@ fn listen(mut running: Running, kill: Option<&Kill>) -> Ran {
         if line.starts_with("towpath: holds at ") {
             break;
         }
-        let Some(point) = line.strip_prefix("towpath: at ") else {
-            ran.said.push(line);
-            continue;
-        };
-        let name = point.rsplit_once(':').map_or(point, |(name, _)| name);
-        *ran.passed.entry(name.to_owned()).or_default() += 1;
-        points += 1;
+        let points = ran.note(line);
         if let Some(Kill::After { points: after, wait }) = kill
-            && points == *after
+            && points == Some(*after)
         {
             until = Instant::now() + *wait;
         }
     }
-    drop(running);
+    running.kill();
+    // What it still said is on its way.
+    for line in running.lines.iter() {
+        ran.note(line);
+    }
     ran
 }
 
@@ -102,12 +111,16 @@ impl Running {
         });
         Self { child, lines }
     }
+
+    fn kill(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }

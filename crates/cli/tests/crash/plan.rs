@@ -30,7 +30,8 @@ impl fmt::Display for Kill {
 pub(crate) enum Phase {
     /// The first, which finds everything new.
     First,
-    /// A later one, which finds edits with and without a timestamp: a poll, then a sweep.
+    /// A later one, which finds edits with and without a timestamp, and what is gone: a poll, then
+    /// a sweep.
     Later,
 }
 
@@ -60,17 +61,9 @@ pub(crate) fn told(
     points.iter().map(|(name, _)| *name).filter(move |name| !is_elsewhere(name))
 }
 
-/// What a story of steps that may send twice, and that are done at once, does not come to. The
-/// tests of the engine, and the simulation, stop there.
-const ELSEWHERE: &[&str] = &[
-    "engine.check.",
-    "engine.deletes.",
-    "engine.intent.",
-    "engine.journal.",
-    "engine.names.",
-    "engine.outcome.",
-    "engine.parked.",
-];
+/// No system that the binary has a connector for finishes later what it takes, so no run of it comes
+/// to these. `the_processes_die_at_every_point` of the simulation kills there.
+const ELSEWHERE: &[&str] = &["engine.check.", "engine.parked."];
 
 /// A plan for each point in each phase that comes to it: the middle one of its times.
 pub(crate) fn named(first: &Passed, later: &Passed, only: Option<&str>) -> Vec<Plan> {
@@ -80,7 +73,7 @@ pub(crate) fn named(first: &Passed, later: &Passed, only: Option<&str>) -> Vec<P
             if phase == Phase::First && LATER.contains(&name) {
                 continue;
             }
-            if name == LEFTOVERS {
+            if is_behind_a_crash(name) {
                 plans.push(Plan { phase, kills: first_of(name) });
             } else if let Some(times) = passed.get(name) {
                 plans.push(Plan { phase, kills: vec![at(name, times.div_ceil(2))] });
@@ -90,26 +83,38 @@ pub(crate) fn named(first: &Passed, later: &Passed, only: Option<&str>) -> Vec<P
     plans
 }
 
-pub(crate) const LEFTOVERS: &str = "store.leftovers.found";
-
-/// What a first run does not come to: it finds nothing to sweep and little to clean up.
+/// What a first run does not come to: it finds nothing to sweep, nothing gone, and little to clean
+/// up.
 pub(crate) const LATER: &[&str] = &[
+    "engine.deletes.delivered",
+    "engine.deletes.known",
+    "engine.names.kept",
     "engine.sweep.fetched",
     "engine.sweep.next",
     "store.blocks.rolled",
     "store.file.written",
+    "store.leftovers.found",
     "store.obsolete.deleted",
     "store.piece.written",
     "store.seen.replaced",
-    LEFTOVERS,
 ];
 
-/// Kills at the first time of a point. What a crash left is found only behind one.
+/// What runs come to only behind a crash, and where that has to be.
+const BEHIND: &[(&str, &str)] = &[
+    ("engine.journal.resolved", "engine.outcome.next"),
+    ("store.leftovers.found", "store.head.next"),
+];
+
+/// Whether a run comes to a point only behind one that was killed.
+pub(crate) fn is_behind_a_crash(name: &str) -> bool {
+    BEHIND.iter().any(|(behind, _)| *behind == name)
+}
+
+/// Kills at the first time of a point, behind a crash where it takes one.
 pub(crate) fn first_of(name: &str) -> Vec<Kill> {
-    match name {
-        LEFTOVERS => vec![at("store.head.next", 1), at(name, 1)],
-        name => vec![at(name, 1)],
-    }
+    let before = BEHIND.iter().find(|(behind, _)| *behind == name);
+    let before = before.map(|(_, before)| at(before, 1));
+    before.into_iter().chain([at(name, 1)]).collect()
 }
 
 pub(crate) fn at(name: &str, time: u64) -> Kill {

@@ -1,25 +1,25 @@
-//! The story: a newsletter's receivers go to CleverTap and into a group of another account of
-//! CleverReach, by polls and sweeps, while the process is killed.
+//! The story: a newsletter's receivers go to CleverTap, as profiles and as events, and into a group
+//! of another account of CleverReach, by polls and sweeps, while the process is killed.
 
-use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use sandbox::{GroupSeed, Options, Receiver, Sandbox, Switches, Touch, UpsertTags, What};
-use serde_json::{Map, Value};
-use store::{Commit, Durability, MasterKey, Seen, SeenChange, SledOptions, SledStore, Store};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::child::{self, Ran};
+use crate::child::{self, Passed, Ran};
+use crate::ledger::{Again, Allowed, Due};
 use crate::plan::{Kill, Phase, Plan};
 use crate::rounds::Side;
 
-const NAME: &str = "newsletter-to-both";
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-const MEMBERS: u64 = 2_001;
-/// So many seen entries are kept in loose blocks; one more, and they are rolled.
-const LOOSE: usize = 20_000;
+pub(crate) const NAME: &str = "newsletter-to-both";
+pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const NEWSLETTER: u64 = 1_123_825;
+pub(crate) const MEMBERS: u64 = 2_001;
 /// A point that no run comes to fails, rather than being waited for without end.
-pub(crate) const ATTEMPTS: usize = 60;
+pub(crate) const ATTEMPTS: usize = 20;
 
 const FLOW: &str = r#"
 flow: newsletter-to-both
@@ -27,12 +27,14 @@ window: WINDOW
 trigger:
   use: cleverreach.getReceiversByGroupIdPolling
   account: newsletter
-  sweep: SWEEP
+  emitDeletes: true
   fields: { groupName: Newsletter, pageSize: PAGE }
+  retry: { attempts: 3, jitter: 0 }
 steps:
   - id: profiles
     use: clevertap.uploadProfiles
     account: engagement
+    retry: { attempts: 3, jitter: 0 }
     fields:
       customMapping: |
         {
@@ -47,7 +49,44 @@ steps:
     use: cleverreach.upsertReceiver
     account: members
     after: trigger
+    retry: { attempts: 3, jitter: 0 }
     fields: { groupName: Members, activation: keep }
+  - id: events
+    use: clevertap.uploadEvents
+    account: engagement
+    after: trigger
+    inDoubt: DOUBT
+    retry: { attempts: 3, jitter: 0 }
+    fields:
+      event: Newsletter changed
+      source: ExamplePartner
+      customMapping: |
+        {
+          "identity": metadata.recordUid,
+          "evtName": $fields.event,
+          "evtData": { "Name": data.lastName, "Tags": $join(data.categories.name, " ") }
+        }
+  - id: gone
+    use: clevertap.uploadProfiles
+    account: engagement
+    after: trigger
+    for: deletes
+    retry: { attempts: 3, jitter: 0 }
+    fields:
+      customMapping: |
+        { "identity": metadata.recordUid, "profileData": { "Newsletter": "left" } }
+  - id: left
+    use: clevertap.uploadEvents
+    account: engagement
+    after: trigger
+    for: deletes
+    inDoubt: DOUBT
+    retry: { attempts: 3, jitter: 0 }
+    fields:
+      event: Newsletter left
+      source: ExamplePartner
+      customMapping: |
+        { "identity": metadata.recordUid, "evtName": $fields.event }
 "#;
 
 /// How large a story is.
@@ -60,36 +99,45 @@ pub(crate) struct Size {
     pub(crate) window: usize,
 }
 
-/// What was sent more often than once, by system, and how much of that may be.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Again {
-    pub(crate) profiles: u64,
-    pub(crate) members: u64,
-    /// The window's pages for each process that was killed.
-    pub(crate) allowed: u64,
+/// What becomes of events of which nobody knows whether they arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InDoubt {
+    Hold,
+    Resend,
+}
+
+impl fmt::Display for InDoubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Hold { "hold" } else { "resend" })
+    }
 }
 
 /// Both sides of the flow, and the folder of the project.
 pub(crate) struct Story {
     pub(crate) size: Size,
+    pub(crate) in_doubt: InDoubt,
     /// The newsletter and CleverTap.
-    source: Sandbox,
+    pub(crate) source: Sandbox,
     /// The other account of CleverReach.
-    target: Sandbox,
+    pub(crate) target: Sandbox,
     folder: TempDir,
-    runtime: tokio::runtime::Runtime,
-    round: usize,
-    /// How many changes there were to be sent so far.
-    pub(crate) changes: u64,
-    /// How many processes were killed so far.
-    kills: u64,
-    /// Whether a sweep may still have to find edits.
-    pub(crate) edits_open: bool,
+    pub(crate) runtime: tokio::runtime::Runtime,
+    /// How often receivers were edited.
+    edits: usize,
+    pub(crate) due: Due,
+    /// What may be sent again since the story began.
+    allowed: Allowed,
+    /// How it stood when it was last at rest.
+    rested: Again,
 }
 
 impl Story {
-    pub(crate) fn new(size: Size) -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+    pub(crate) fn new(size: Size, in_doubt: InDoubt) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let source = Options { receivers: size.receivers, ..Options::default() };
         let target = Options {
             receivers: 0,
@@ -117,32 +165,21 @@ impl Story {
             credentials.project_id,
         );
         std::fs::write(folder.path().join("towpath.yaml"), config).unwrap();
-        let changes = size.receivers as u64;
-        let story = Self {
-            size,
-            source,
-            target,
-            folder,
-            runtime,
-            round: 0,
-            changes,
-            kills: 0,
-            edits_open: false,
-        };
-        // However long the first run takes, it sweeps nothing.
-        story.write_flow("1h");
-        story
+        let flow = FLOW.replace("PAGE", &size.page.to_string());
+        let flow = flow.replace("WINDOW", &size.window.to_string());
+        let flow = flow.replace("DOUBT", &in_doubt.to_string());
+        std::fs::write(folder.path().join(format!("{NAME}.yaml")), flow).unwrap();
+        let mut due = Due::default();
+        source.receivers().iter().for_each(|receiver| due.change(receiver));
+        let (allowed, rested) = (Allowed::default(), Again::default());
+        Self { size, in_doubt, source, target, folder, runtime, edits: 0, due, allowed, rested }
     }
 
-    fn write_flow(&self, sweep: &str) {
-        let flow = FLOW.replace("PAGE", &self.size.page.to_string());
-        let flow = flow.replace("WINDOW", &self.size.window.to_string()).replace("SWEEP", sweep);
-        std::fs::write(self.folder.path().join(format!("{NAME}.yaml")), flow).unwrap();
-    }
-
-    /// The command that is killed, and that goes on afterwards.
-    pub(crate) fn command(&self) -> Command {
-        self.towpath(&["run", NAME, "--once"])
+    /// The command that is killed, and that goes on afterwards. A later one reads everything also
+    /// where no sweep is due yet.
+    pub(crate) fn command(&self, phase: Phase) -> Command {
+        let how = if phase == Phase::First { "--once" } else { "--allow-deletes" };
+        self.towpath(&["run", NAME, how])
     }
 
     /// Does what an operator does whose accounts are paused: a token that expired twice in a row
@@ -153,7 +190,8 @@ impl Story {
         }
     }
 
-    fn towpath(&self, args: &[&str]) -> Command {
+    /// The binary in the project's folder, with what it needs of the environment.
+    pub(crate) fn towpath(&self, args: &[&str]) -> Command {
         let credentials = self.source.credentials();
         let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
         command
@@ -170,53 +208,64 @@ impl Story {
     /// Plays a plan and compares both sides behind it. The error says what is missing, or what
     /// was sent again without need.
     pub(crate) fn play(&mut self, plan: &Plan) -> Result<Again, String> {
-        let before = self.sent();
-        let (changes, kills) = (self.changes, self.kills);
         if plan.phase == Phase::Later {
             self.edit();
         }
         for kill in &plan.kills {
             self.kill(plan.phase, kill)?;
         }
-        self.finish(plan.phase)?;
-        self.compare()?;
-        let due = match plan.phase {
-            Phase::First => self.changes,
-            Phase::Later => self.changes - changes,
-        };
-        let allowed = (self.kills - kills) * (self.size.window * self.size.page) as u64;
-        self.again(before, due, allowed)
+        done(&child::run(self.command(plan.phase), None))?;
+        self.rest()
     }
 
-    /// What was sent beyond what was due; more of it than is allowed is an error.
-    pub(crate) fn again(
-        &self,
-        before: (u64, u64),
-        due: u64,
-        allowed: u64,
-    ) -> Result<Again, String> {
-        let after = self.sent();
+    /// Takes everything over for the first time.
+    pub(crate) fn begin(&mut self) {
+        self.play(&Plan { phase: Phase::First, kills: vec![] }).unwrap();
+    }
+
+    /// Compares both sides, and gives what was sent again since this was last done.
+    pub(crate) fn rest(&mut self) -> Result<Again, String> {
+        let now = self.settle(self.allowed)?;
+        let before = std::mem::replace(&mut self.rested, now);
         let again = Again {
-            profiles: (after.0 - before.0).checked_sub(due).ok_or("profiles are missing")?,
-            members: (after.1 - before.1).checked_sub(due).ok_or("members are missing")?,
-            allowed,
+            profiles: now.profiles - before.profiles,
+            members: now.members - before.members,
+            events: now.events - before.events,
+            in_doubt: now.in_doubt - before.in_doubt,
+            allowed: Allowed {
+                messages: now.allowed.messages - before.allowed.messages,
+                calls: now.allowed.calls - before.allowed.calls,
+            },
         };
-        if again.profiles > again.allowed || again.members > again.allowed {
+        if again.profiles.max(again.members) > again.allowed.messages {
             return Err(format!("sent again without need: {again:?}"));
         }
         Ok(again)
     }
 
+    /// A process was killed, or ended with an error: it leaves pages uncommitted.
+    pub(crate) fn allow_broken(&mut self, ran: &Ran) {
+        self.allowed.messages += (self.size.window * self.size.page) as u64;
+        self.allowed.calls += ran.open_calls();
+    }
+
+    /// So many calls were carried out and got no answer: their batches may be sent again. So many
+    /// uploads got none that says whether they arrived.
+    pub(crate) fn allow_unanswered(&mut self, calls: u64, uploads: u64) {
+        self.allowed.messages += calls * self.size.page as u64;
+        self.allowed.calls += uploads;
+    }
+
     /// Runs the command until it is killed where it should be. A run that comes to its end before
-    /// gets a successor, with new edits once it has found the last ones.
+    /// gets a successor, with new edits.
     fn kill(&mut self, phase: Phase, kill: &Kill) -> Result<(), String> {
         for _ in 0..ATTEMPTS {
-            let ran = child::run(self.command(), Some(kill));
-            self.note(&ran)?;
+            let ran = child::run(self.command(phase), Some(kill));
             if ran.code.is_none() {
-                self.kills += 1;
+                self.allow_broken(&ran);
                 return Ok(());
             }
+            done(&ran)?;
             if let Kill::After { .. } = kill {
                 // It was quicker than the one that was counted.
                 return Ok(());
@@ -224,54 +273,19 @@ impl Story {
             if phase == Phase::First {
                 return Err(format!("the first run did not come to {kill}"));
             }
-            if !self.edits_open {
-                self.edit();
-            }
+            self.edit();
         }
         Err(format!("no run came to {kill}"))
     }
 
-    /// Runs the command until everything must have been found.
-    fn finish(&mut self, phase: Phase) -> Result<(), String> {
-        for _ in 0..ATTEMPTS {
-            let ran = child::run(self.command(), None);
-            self.note(&ran)?;
-            if phase == Phase::First || !self.edits_open {
-                return Ok(());
-            }
-        }
-        Err("no sweep was due".to_owned())
-    }
-
-    /// Runs the command to its end and counts the points that it comes to; of several runs until
-    /// a sweep is due, the most that one came to.
-    pub(crate) fn count(&mut self, phase: Phase) -> child::Passed {
+    /// Runs the command to its end and counts the points that it comes to.
+    pub(crate) fn count(&mut self, phase: Phase) -> Passed {
         if phase == Phase::Later {
             self.edit();
         }
-        let mut passed = child::Passed::new();
-        for _ in 0..ATTEMPTS {
-            let ran = child::count(self.command());
-            self.note(&ran).unwrap();
-            for (point, times) in ran.passed {
-                let most = passed.entry(point).or_default();
-                *most = times.max(*most);
-            }
-            if !self.edits_open {
-                break;
-            }
-        }
-        passed
-    }
-
-    pub(crate) fn note(&mut self, ran: &Ran) -> Result<(), String> {
-        match ran.code {
-            None => {}
-            Some(0) if ran.swept() => self.edits_open = false,
-            Some(0) => {}
-            Some(code) => return Err(format!("exit code {code}: {}", ran.said.join(" / "))),
-        }
-        Ok(())
+        let ran = child::count(self.command(phase));
+        done(&ran).unwrap();
+        ran.passed
     }
 
     /// Edits receivers; the store looks as thousands of edits leave it.
@@ -280,58 +294,56 @@ impl Story {
         self.touch();
     }
 
-    /// Edits three of ten receivers: a third of them with a timestamp, the others without one.
-    /// Tokens are no longer good.
+    /// Edits three of ten receivers: a third of them with a timestamp, the others without one. One
+    /// goes, and another one comes. Tokens are no longer good.
     pub(crate) fn touch(&mut self) {
-        self.write_flow("1s");
-        self.round += 1;
-        let round = self.round;
+        self.edits += 1;
+        let edit = self.edits;
         let ids: Vec<String> = self.source.receivers().into_iter().map(|it| it.id).collect();
         let tenth = |nth: usize| ids.iter().skip(nth).step_by(10).cloned();
-        let name = format!("Edited-{round}");
+        let name = format!("Edited-{edit}");
         self.source.touch(&Touch::ids(tenth(1)).attribute("name", name.as_str()));
         let attributes = Touch::ids(tenth(2)).only(What::Attributes);
         self.source.touch(&attributes.attribute("name", name.as_str()));
         let tags = Touch::ids(tenth(3)).only(What::Tags);
-        self.source.touch(&Touch { tags: vec![format!("edited-{round}")], ..tags });
-        self.changes += (1..=3).map(|nth| tenth(nth).count() as u64).sum::<u64>();
-        self.edits_open = true;
+        self.source.touch(&Touch { tags: vec![format!("edited-{edit}")], ..tags });
+        for id in (1..=3).flat_map(tenth) {
+            self.due.change(&self.source.receiver(&id).unwrap());
+        }
+        self.come(edit);
+        // The first of a story of one receiver stays.
+        if let Some(id) = tenth(5).nth(edit % tenth(5).count().max(1)) {
+            self.source.delete_receiver(&id);
+            self.due.leave(&id);
+        }
         self.source.expire_tokens();
         self.target.expire_tokens();
     }
 
-    /// Brings the store to where the next commit rolls its blocks and the end of the next scan
-    /// writes them anew, by entries that repeat what is there.
-    fn age(&self) {
-        let key = MasterKey::from_text(KEY).unwrap();
-        let path = self.folder.path().join(".towpath/store");
-        self.runtime.block_on(async {
-            let options = SledOptions { path, key: &key, durability: Durability::Full };
-            let store = SledStore::open(options).await.unwrap();
-            let mut latest: HashMap<[u8; 16], Seen> = HashMap::new();
-            let mut each =
-                |entries: &[Seen]| latest.extend(entries.iter().map(|entry| (entry.key, *entry)));
-            store.seen(NAME, &mut each).await.unwrap();
-            let lease = store.lease(NAME).await.unwrap();
-            let head = lease.head.unwrap();
-            // The first ones are more than loose blocks take, so that these are rolled for sure.
-            for (at, entries) in [LOOSE + 1, LOOSE].into_iter().enumerate() {
-                let commit = Commit {
-                    snapshot: head.snapshot.clone(),
-                    seen: SeenChange::Append(
-                        latest.values().copied().cycle().take(entries).collect(),
-                    ),
-                    ..Commit::default()
-                };
-                let sequence = head.sequence + 1 + at as u64;
-                store.commit(&lease.fence, sequence, commit).await.unwrap();
-            }
-        });
+    /// A receiver comes.
+    fn come(&mut self, edit: usize) {
+        let now = self.source.now();
+        let attributes = json!({ "firstname": "Newcomer", "name": format!("Number-{edit}") });
+        let Value::Object(attributes) = attributes else { unreachable!("it is an object") };
+        let newcomer = Receiver {
+            email: format!("newcomer-{edit}@example.com"),
+            registered: now,
+            activated: now,
+            attributes,
+            groups: vec![NEWSLETTER.to_string()],
+            ..Receiver::default()
+        };
+        let id = self.source.put_receiver(&newcomer);
+        self.due.change(&self.source.receiver(&id).unwrap());
+    }
+
+    pub(crate) fn store_folder(&self) -> PathBuf {
+        self.folder.path().join(".towpath/store")
     }
 
     pub(crate) const fn side(&self, side: Side) -> &Sandbox {
         match side {
-            Side::Newsletter | Side::Profiles => &self.source,
+            Side::Newsletter | Side::Uploads => &self.source,
             Side::Members => &self.target,
         }
     }
@@ -340,43 +352,12 @@ impl Story {
         self.source.clear_faults();
         self.target.clear_faults();
     }
+}
 
-    /// How many profiles and members were sent.
-    pub(crate) fn sent(&self) -> (u64, u64) {
-        let members = self.target.stats().cleverreach.receivers_upserted;
-        (self.source.stats().clevertap.records_accepted, members)
+/// A process that is neither killed nor befallen by anything ends well.
+fn done(ran: &Ran) -> Result<(), String> {
+    match ran.code {
+        None | Some(0) => Ok(()),
+        Some(code) => Err(format!("exit code {code}: {}", ran.said.join(" / "))),
     }
-
-    /// Looks for every receiver, in its latest version, on the other side.
-    pub(crate) fn compare(&self) -> Result<(), String> {
-        let profiles = self.source.profiles();
-        let receivers = self.source.receivers();
-        let missing = |what: &str, is_there: &dyn Fn(&Receiver) -> bool| {
-            let missing: Vec<&Receiver> = receivers.iter().filter(|it| !is_there(it)).collect();
-            let Some(one) = missing.first() else { return Ok(()) };
-            Err(format!("{} {what} are missing or old: {}", missing.len(), one.id))
-        };
-        missing("profiles", &|it| profiles.get(&it.id).is_some_and(|found| is_profile(found, it)))?;
-        let group = MEMBERS.to_string();
-        missing("members", &|it| {
-            self.target.member(&group, &it.email).is_some_and(|found| is_member(&found, it))
-        })
-    }
-}
-
-fn text<'a>(attributes: &'a Map<String, Value>, name: &str) -> &'a str {
-    attributes.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn is_profile(profile: &Map<String, Value>, of: &Receiver) -> bool {
-    let name = format!("{} {}", text(&of.attributes, "firstname"), text(&of.attributes, "name"));
-    let tags = Value::from(of.tags.clone());
-    text(profile, "Name") == name
-        && text(profile, "Email") == of.email
-        && (of.tags.is_empty() || profile.get("Tags") == Some(&tags))
-}
-
-fn is_member(member: &Receiver, of: &Receiver) -> bool {
-    ["firstname", "name"].iter().all(|it| text(&member.attributes, it) == text(&of.attributes, it))
-        && member.tags == of.tags
 }
