@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use store::{Commit, Counts, LetterChange, LetterMark, NamesChange, ParkedChange, SeenChange};
 
-use crate::journal::Journal;
 use crate::run::Run;
 use crate::settled::Settled;
 use crate::{Error, Event, Result};
@@ -56,9 +55,14 @@ impl Run {
             }
             SeenChange::Replace(parts) => (parts.iter().map(|part| part.len() as u64).sum(), 0),
         };
-        let noted = |journal: &Journal| journal.settled_by(false, &settled.journaled);
-        let noted = self.context.journal.as_deref().map(noted).unwrap_or_default();
-        let forgotten = [&settled.journal[..], &noted[..]].concat();
+        let journal = self.context.journal.clone();
+        let mut settling = vec![];
+        if let Some(journal) = &journal {
+            settling.push(journal.settle(false, &settled.journaled).await?);
+            settling.push(journal.settle(true, &settled.resumed).await?);
+        }
+        let obsolete = settling.iter().flat_map(|it| it.obsolete.iter().copied());
+        let forgotten = settled.journal.iter().copied().chain(obsolete).collect();
         let commit = Commit {
             journal: forgotten,
             snapshot: self.snapshot.write(&flow.name)?,
@@ -79,9 +83,9 @@ impl Run {
             self.seen = None;
             return Err(Error::store(&flow.name, &error));
         }
-        if let Some(journal) = &self.context.journal {
+        if let Some(journal) = &journal {
             journal.forgotten(&settled.journal);
-            journal.committed(false, &settled.journaled);
+            settling.into_iter().for_each(|it| journal.settled(it));
         }
         self.sequence += 1;
         (self.stored, self.appended) = (stored, appended);

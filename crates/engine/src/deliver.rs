@@ -92,7 +92,7 @@ async fn go_on(context: Arc<Context>, now_ms: i64, resumed: Vec<Resumed>) -> Res
         page.take_steps(travellers, onward).await?;
     }
     if let Some(journal) = &page.context.journal {
-        page.settled.journal = journal.settled_by(true, &ids);
+        page.settled.resumed = journal.noted(true, &ids);
     }
     Ok(page.settled)
 }

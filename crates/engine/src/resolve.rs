@@ -37,7 +37,7 @@ impl Run {
         let settling = journal.settle_left().await?;
         settled.journal.clone_from(&settling.obsolete);
         self.commit_beside(Beside { settled, ..Beside::default() }).await?;
-        journal.left_is_settled(settling);
+        journal.settled(settling);
         context.watch.at("engine.journal.resolved");
         Ok(())
     }

@@ -7,7 +7,7 @@ use store::{Commit, Counts, NamesChange, ParkedChange, SeenChange};
 
 use crate::backfill::Of;
 use crate::horizon::Horizon;
-use crate::journal::Journal;
+use crate::journal::Settling;
 use crate::run::{InFlight, Run};
 use crate::seen::is_worth_writing_anew;
 use crate::settled::Settled;
@@ -61,12 +61,17 @@ impl Run {
         let nothing_seen = matches!(&seen, SeenChange::Append(entries) if entries.is_empty());
         let names = page.detected.names.clone();
         let context = self.context.clone();
-        let noted = |journal: &Journal| journal.settled_by(false, &settled.journaled);
-        let journal = context.journal.as_deref().map(noted).unwrap_or_default();
+        let settling = match &context.journal {
+            None => Settling::default(),
+            Some(journal) => match journal.settle(false, &settled.journaled).await {
+                Ok(settling) => settling,
+                Err(error) => return Err((error, page)),
+            },
+        };
         let news = !nothing_seen
             || !names.is_empty()
             || !settled.is_empty()
-            || !journal.is_empty()
+            || !settling.obsolete.is_empty()
             || snapshot != self.snapshot;
         if news {
             let cause = history::cause(&self.snapshot, &snapshot, self.context.clock.now());
@@ -82,7 +87,7 @@ impl Run {
                         dead_letters: settled.dead_letters,
                         letters,
                         parked: settled.parked.into_iter().map(ParkedChange::Put).collect(),
-                        journal,
+                        journal: settling.obsolete.clone(),
                     };
                     let (store, watch) = (&self.context.store, &self.context.watch);
                     watch.at("engine.commit.next");
@@ -97,8 +102,8 @@ impl Run {
                 self.seen = None;
                 return Err((error, page));
             }
-            if let Some(journal) = &self.context.journal {
-                journal.committed(false, &settled.journaled);
+            if let Some(journal) = &context.journal {
+                journal.settled(settling);
             }
             self.sequence += 1;
             self.snapshot = snapshot;

@@ -31,8 +31,9 @@ pub(crate) struct Settled {
     pub(crate) results: HashMap<Arc<str>, BTreeMap<String, Value>>,
     /// The messages of a page that the journal knows.
     pub(crate) journaled: Vec<Arc<str>>,
-    /// The journal's entries that a commit of these messages settles, where they were on their way
-    /// before.
+    /// The messages that were on their way before, and that the journal knows.
+    pub(crate) resumed: Vec<Arc<str>>,
+    /// Entries of the journal that the commit forgets whatever they are about.
     pub(crate) journal: Vec<journal::Id>,
     /// What ends the run although everything here is settled and to be committed.
     pub(crate) outage: Option<Error>,

@@ -1,4 +1,9 @@
 //! The journal: entries that are durable by themselves, between commits.
+//!
+//! A commit forgets entries at one stroke with its head: before that lies a note of its sequence and
+//! of what it forgets, which counts once the head is there, whether or not the entries are deleted.
+
+use std::collections::HashSet;
 
 use crate::error::{Error, Result};
 use crate::layout;
@@ -10,7 +15,7 @@ impl<T: Trees> Core<T> {
     pub(crate) async fn journal(&self, fence: &Fence, changes: Vec<JournalChange>) -> Result<()> {
         let flow = fence.flow.as_str();
         // Looked at and let go again, so that several calls reach the disk together.
-        self.check_fence(fence).await?;
+        self.may_journal(fence).await?;
         let write = |change| match change {
             JournalChange::Put(JournalEntry { id, value }) => {
                 let key = layout::journal_key(flow, id);
@@ -28,9 +33,77 @@ impl<T: Trees> Core<T> {
         self.trees.apply(writes, Wait::Durable).await
     }
 
-    pub(crate) async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {
-        let mut entries = Vec::new();
+    /// Refuses a fence that somebody else's lease made stale. What a crashed commit left to forget
+    /// goes first, so that an entry with the id of a forgotten one is not taken for it.
+    async fn may_journal(&self, fence: &Fence) -> Result<()> {
+        let flow = fence.flow.as_str();
+        let committer = self.committer(flow);
+        let mut committer = committer.lock().await;
+        self.is_current(fence, &committer)?;
+        if !committer.journal_is_clear {
+            let committed = self.stored_head(flow).await?.map_or(0, |head| head.tip.sequence);
+            let left = self.leftover_journal(flow, committed).await?;
+            if !left.is_empty() {
+                self.trees.apply(left, Wait::Visible).await?;
+            }
+            committer.journal_is_clear = true;
+        }
+        Ok(())
+    }
+
+    /// Returns the deletions of what crashed commits left: entries that the last commit forgot, and
+    /// then the notes of that.
+    pub(crate) async fn leftover_journal(&self, flow: &str, committed: u64) -> Result<Vec<Write>> {
+        let mut gone = Vec::new();
         for key in self.trees.keys(Tree::Journal, &layout::flow_prefix(flow)).await? {
+            let Some((sequence, [])) = layout::split_commit(&key) else { continue };
+            if sequence <= committed {
+                let ids = self.noted(&key).await?;
+                gone.extend(forgotten(flow, &ids));
+            }
+            gone.push(Write::Delete(Tree::Journal, key));
+        }
+        Ok(gone)
+    }
+
+    /// Returns what a note says is forgotten.
+    async fn noted(&self, key: &[u8]) -> Result<Vec<[u8; 16]>> {
+        let note = self.opened_entry(Tree::Journal, key).await?.unwrap_or_default();
+        let (ids, rest) = note.as_chunks::<16>();
+        if !rest.is_empty() {
+            return Err(Error::corrupt(Tree::Journal, key, "the entry does not parse"));
+        }
+        Ok(ids.to_vec())
+    }
+
+    /// Returns the note of what a commit forgets; none if that is nothing.
+    pub(crate) fn journal_note(
+        &self,
+        flow: &str,
+        sequence: u64,
+        settled: &[[u8; 16]],
+    ) -> Result<Option<Write>> {
+        if settled.is_empty() {
+            return Ok(None);
+        }
+        let key = layout::commit_key(flow, sequence);
+        let note = self.sealer.seal(Tree::Journal, &key, settled.as_flattened())?;
+        Ok(Some(Write::Put(Tree::Journal, key, note)))
+    }
+
+    pub(crate) async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {
+        let keys = self.trees.keys(Tree::Journal, &layout::flow_prefix(flow)).await?;
+        let mut gone = HashSet::new();
+        if keys.iter().any(|key| layout::journal_id(key).is_none()) {
+            let committed = self.stored_head(flow).await?.map_or(0, |head| head.tip.sequence);
+            let left = self.leftover_journal(flow, committed).await?;
+            gone.extend(left.iter().map(|write| {
+                let (Write::Put(_, key, _) | Write::Delete(_, key)) = write;
+                key.clone()
+            }));
+        }
+        let mut entries = Vec::new();
+        for key in keys.into_iter().filter(|key| !gone.contains(key)) {
             let id = layout::journal_id(&key).ok_or_else(|| {
                 Error::corrupt(Tree::Journal, &key, "the key has an impossible length")
             })?;
@@ -42,7 +115,7 @@ impl<T: Trees> Core<T> {
     }
 }
 
-/// Returns the deletions of the entries that a commit settles.
+/// Returns the deletions of entries that a commit settles.
 pub(crate) fn forgotten(flow: &str, settled: &[[u8; 16]]) -> Vec<Write> {
     let forget = |id: &[u8; 16]| Write::Delete(Tree::Journal, layout::journal_key(flow, *id));
     settled.iter().map(forget).collect()

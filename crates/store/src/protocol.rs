@@ -1,9 +1,10 @@
 //! The commit protocol, once for every home: leases, sequences, writes in order, recovery.
 //!
-//! A commit writes seen blocks, dead letters, parked work, a snapshot of the history and a block of
-//! the trail under its own sequence, then the head, then it deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a
-//! crash, readers see the last commit whose head is there, and nothing else. So nothing depends on
-//! how many of the writes a home is handed at once.
+//! A commit writes seen blocks, dead letters, parked work, a snapshot of the history, a block of the
+//! trail and a note of what the journal forgets under its own sequence, then the head, then it
+//! deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a crash,
+//! readers see the last commit whose head is there, and nothing else. So nothing depends on how many
+//! of the writes a home is handed at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,8 @@ pub(crate) struct Committer {
     /// The tip, if the trees are known to hold nothing beyond it; `None` after a lease and after
     /// a failure, when the next commit looks and cleans up first.
     tip: Option<(Tip, Kept)>,
+    /// Whether no crashed commit of an earlier lease left anything in the journal.
+    pub(crate) journal_is_clear: bool,
 }
 
 impl<T: Trees> Core<T> {
@@ -92,19 +95,14 @@ impl<T: Trees> Core<T> {
         let head = self.stored_head(flow).await?;
         committer.lease += 1;
         committer.tip = None;
+        committer.journal_is_clear = false;
         let epoch = Epoch { opening: self.opening, lease: committer.lease };
         let fence = Fence { flow: flow.to_owned(), epoch };
         Ok(Lease { fence, head: head.map(Head::from) })
     }
 
     /// Refuses a fence that somebody else's lease made stale.
-    pub(crate) async fn check_fence(&self, fence: &Fence) -> Result<()> {
-        let committer = self.committer(&fence.flow);
-        let committer = committer.lock().await;
-        self.is_current(fence, &committer)
-    }
-
-    fn is_current(&self, fence: &Fence, committer: &Committer) -> Result<()> {
+    pub(crate) fn is_current(&self, fence: &Fence, committer: &Committer) -> Result<()> {
         let current = Epoch { opening: self.opening, lease: committer.lease };
         if fence.epoch == current { Ok(()) } else { Err(Error::Fenced) }
     }
@@ -133,6 +131,9 @@ impl<T: Trees> Core<T> {
         }
         let items = self.item_writes(flow, sequence, &commit).await?;
         let obsolete_items = self.obsolete_items(flow, sequence, &items).await?;
+        let note = self.journal_note(flow, sequence, &commit.journal)?;
+        let note_gone =
+            note.as_ref().map(|_| Write::Delete(Tree::Journal, layout::commit_key(flow, sequence)));
         let forgotten = journal::forgotten(flow, &commit.journal);
         let past = self.past(flow, sequence, &commit).await?;
         let names = self.name_blocks(flow, sequence, &commit.names)?;
@@ -152,11 +153,13 @@ impl<T: Trees> Core<T> {
             pieces.add(items).await?;
             pieces.add(past.added).await?;
             pieces.add(names).await?;
+            pieces.add(note).await?;
             let kept = (tip.sequence, sequence);
             let old_names = self.keep_names(&mut pieces, flow, kept, &commit.names).await?;
             pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
             pieces.add(obsolete_items).await?;
             pieces.add(forgotten).await?;
+            pieces.add(note_gone).await?;
             pieces.add(past.obsolete).await?;
             pieces.add(old_names).await?;
             pieces.add(seen.obsolete).await?;
@@ -179,6 +182,7 @@ impl<T: Trees> Core<T> {
         let mut gone: Vec<Write> = blocks.collect();
         gone.extend(self.leftover_items(flow, tip.sequence).await?);
         gone.extend(self.leftover_past(flow, tip.sequence).await?);
+        gone.extend(self.leftover_journal(flow, tip.sequence).await?);
         let names = self.counted_names(flow, tip.sequence).await?.left_over;
         gone.extend(names.into_iter().map(|key| Write::Delete(Tree::Names, key)));
         Ok((kept, gone))

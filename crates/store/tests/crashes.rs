@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use towpath_store::conformance::seen_of;
 use towpath_store::{
-    Cause, Commit, Counts, Error, LetterMark, MasterKey, MemoryStore, NewDeadLetter, Parked,
-    ParkedChange, Result, Seen, SeenChange, Store, TrailBlock,
+    Cause, Commit, Counts, Error, JournalChange, JournalEntry, LetterMark, MasterKey, MemoryStore,
+    NewDeadLetter, Parked, ParkedChange, Result, Seen, SeenChange, Store, TrailBlock,
 };
 
 const FLOW: &str = "f";
@@ -27,6 +27,8 @@ struct State {
     history: Vec<(u64, Vec<u8>)>,
     /// Sequence and bytes of the trail, sorted.
     trail: Vec<(u64, Vec<u8>)>,
+    /// The journal's entries.
+    journal: Vec<[u8; 16]>,
 }
 
 impl State {
@@ -68,6 +70,7 @@ impl State {
         if let Some(block) = &commit.trail {
             next.trail.push((next.sequence, block.bytes.clone()));
         }
+        next.journal.retain(|id| !commit.journal.contains(id));
         next
     }
 
@@ -77,7 +80,7 @@ impl State {
             assert_eq!(store.dead_letters(None).await?, []);
             assert_eq!(store.parked(FLOW).await?, []);
             assert_eq!(store.history(FLOW).await?, []);
-            return Ok(Self::default());
+            return Ok(Self { journal: journaled(store).await?, ..Self::default() });
         };
         let mut letters = Vec::new();
         for summary in store.dead_letters(Some(FLOW)).await? {
@@ -104,8 +107,13 @@ impl State {
             records: head.counts.records,
             seen: seen_of(store, FLOW).await?,
             letters,
+            journal: journaled(store).await?,
         })
     }
+}
+
+async fn journaled(store: &MemoryStore) -> Result<Vec<[u8; 16]>> {
+    Ok(store.journaled(FLOW).await?.into_iter().map(|entry| entry.id).collect())
 }
 
 /// Makes commit number `sequence` as the `attempt`-th process would: later attempts find smaller
@@ -177,7 +185,25 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
     let trail = TrailBlock { sequence: 0, at: 1, bytes: vec![attempt_byte; 40] };
     let trail = Some(trail).filter(|_| [2, 5].contains(&sequence));
     let snapshot = vec![attempt_byte; 3];
-    Commit { snapshot, seen, dead_letters, parked, cause, trail, counts, ..Commit::default() }
+    // Two calls a commit, but for the last: their entries are written before it.
+    let journal = if sequence < LAST { calls(sequence).to_vec() } else { vec![] };
+    Commit {
+        snapshot,
+        seen,
+        dead_letters,
+        parked,
+        cause,
+        trail,
+        journal,
+        counts,
+        ..Commit::default()
+    }
+}
+
+/// The journal's entries of a page's calls.
+fn calls(sequence: u64) -> [[u8; 16]; 2] {
+    let sequence = u8::try_from(sequence).unwrap();
+    [[sequence; 16], [100 + sequence; 16]]
 }
 
 const LAST: u64 = 7;
@@ -191,6 +217,15 @@ async fn go_on(store: &MemoryStore, from: State, attempt: usize) -> (State, Opti
     let mut state = from;
     while state.sequence < LAST {
         let page = commit(state.sequence + 1, attempt);
+        for id in page.journal.clone() {
+            let put = JournalChange::Put(JournalEntry { id, value: vec![1] });
+            if store.journal(&lease.fence, vec![put]).await.is_err() {
+                return (state.clone(), Some(state));
+            }
+            state.journal.push(id);
+            state.journal.sort_unstable();
+            state.journal.dedup();
+        }
         let next = state.after(&page);
         match store.commit(&lease.fence, next.sequence, page).await {
             Ok(()) => state = next,

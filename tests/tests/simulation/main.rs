@@ -37,9 +37,12 @@ fn hold(seed: u64) -> story::Told {
     told
 }
 
+/// Seeds beyond the first ones that broke something once.
+const BROKE_ONCE: [u64; 1] = [1528];
+
 #[test]
 fn every_invariant_holds_in_every_world() {
-    for seed in 0..given("SEEDS", 600) {
+    for seed in (0..given("SEEDS", 600)).chain(BROKE_ONCE) {
         hold(seed);
     }
 }

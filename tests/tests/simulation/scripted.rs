@@ -238,6 +238,7 @@ impl Call {
                     continue;
                 }
                 if world.shape.is_parked(self.step, *value) {
+                    world.targets[self.step].take(*place, *value);
                     outcomes.set(at, parked(*value, 3_600));
                     continue;
                 }
@@ -289,9 +290,8 @@ impl World {
             self.breaks(|| format!("{place:?} is sent to step {step} while it is under way"));
         }
         let last = self.targets[step].last.get(&place).copied();
-        // What was left in doubt and is sent again may come behind a newer message.
-        let resends = self.shape.once[step] && self.shape.resends;
-        let in_order = !resends && !self.shape.is_behind_a_park(step);
+        // What its system finishes later goes on when that is done: in no order.
+        let in_order = !self.shape.goes_on_later(step, value);
         if in_order && last.is_some_and(|last| last > value) {
             self.breaks(|| format!("{value} of {place:?} is sent behind {last:?}"));
         }
@@ -319,8 +319,7 @@ impl World {
         let times = target.done.entry(value).or_default();
         *times += 1;
         let times = *times;
-        let last = target.last.entry(place).or_default();
-        *last = value.max(*last);
+        target.take(place, value);
         if times > 1 && self.shape.is_strict(step) {
             self.breaks(|| {
                 format!("{value} of {place:?} was carried out {times} times by step {step}")

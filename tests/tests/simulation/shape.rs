@@ -160,6 +160,11 @@ impl Shape {
         self.parks && (step == 0 || self.steps == Steps::Chain)
     }
 
+    /// Whether a message comes to a step from a park: then it may be overtaken.
+    pub(crate) fn goes_on_later(&self, step: usize, value: i64) -> bool {
+        self.steps == Steps::Chain && step == 1 && self.is_parked(0, value)
+    }
+
     /// Whether a step may be given a message only once, whatever happens.
     pub(crate) const fn is_strict(&self, step: usize) -> bool {
         self.once[step] && !self.resends

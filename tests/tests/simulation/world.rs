@@ -41,10 +41,18 @@ pub(crate) struct Target {
     pub(crate) done: HashMap<i64, u32>,
     /// What was refused for good.
     pub(crate) refused: HashSet<i64>,
-    /// The last value of each record.
+    /// The newest value of each record that was carried out or taken.
     pub(crate) last: BTreeMap<Place, i64>,
     /// The records of calls under way.
     pub(crate) under_way: HashSet<Place>,
+}
+
+impl Target {
+    /// Takes a value over.
+    pub(crate) fn take(&mut self, place: Place, value: i64) {
+        let last = self.last.entry(place).or_default();
+        *last = value.max(*last);
+    }
 }
 
 /// How often in a thousand what goes wrong.

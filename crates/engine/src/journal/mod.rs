@@ -38,6 +38,8 @@ struct Entries {
     blocks: BTreeMap<Id, Block>,
     /// In which entry a message's step is noted, and at which place.
     places: HashMap<Key, (Id, usize)>,
+    /// The entries with messages that others are about too: a crash may leave two that say the same.
+    doubled: HashSet<Id>,
     /// Ids were given to so many entries.
     given: u64,
 }
@@ -48,6 +50,15 @@ struct Key {
     resumed: bool,
     id: String,
     step: String,
+}
+
+/// What a commit changes about the entries.
+#[derive(Default)]
+pub(crate) struct Settling {
+    /// What the commit has to forget.
+    pub(crate) obsolete: Vec<Id>,
+    /// What takes the place of some of that.
+    instead: Vec<(Id, Block)>,
 }
 
 /// What the journal knows of a message at a step.
@@ -187,41 +198,47 @@ impl Journal {
         ids.iter().filter(|id| noted.contains(&***id)).cloned().collect()
     }
 
-    /// The entries that a commit of these messages settles: none of theirs is about any other.
-    pub(crate) fn settled_by(&self, resumed: bool, ids: &[Arc<str>]) -> Vec<Id> {
-        if ids.is_empty() {
-            return vec![];
+    /// Prepares for a commit that settles messages of pages, or some that were on their way again.
+    ///
+    /// The commit forgets the entries that are about them. What is left of one that is about others
+    /// too is written down anew before: until the commit holds, both say the same.
+    pub(crate) async fn settle(&self, resumed: bool, ids: &[Arc<str>]) -> Result<Settling> {
+        let mut settling = Settling::default();
+        let mut changes = vec![];
+        {
+            let ids: HashSet<&str> = ids.iter().map(|id| &**id).collect();
+            let mut entries = self.entries();
+            let mut touched = vec![];
+            for (id, block) in &entries.blocks {
+                let about = |item: &Item| ids.contains(&*item.id);
+                if block.partition.is_none() == resumed && block.items.iter().any(about) {
+                    let items = block.items.iter().enumerate();
+                    let settled = items.filter(|(_, item)| about(item)).map(|(at, _)| at).collect();
+                    touched.push((*id, block.without(&settled)));
+                }
+            }
+            for (obsolete, rest) in touched {
+                settling.obsolete.push(obsolete);
+                let Some(rest) = rest else { continue };
+                let id = entries.new_id(&*self.store, self.fence.flow(), &rest);
+                changes.push(self.put(id, &rest)?);
+                settling.instead.push((id, rest));
+            }
         }
-        let ids: HashSet<&str> = ids.iter().map(|id| &**id).collect();
-        let entries = self.entries();
-        let of_kind =
-            entries.blocks.iter().filter(|(_, block)| block.partition.is_none() == resumed);
-        let settled =
-            of_kind.filter(|(_, block)| block.items.iter().all(|it| ids.contains(&*it.id)));
-        settled.map(|(id, _)| *id).collect()
+        if !changes.is_empty() {
+            self.write(changes).await?;
+        }
+        Ok(settling)
     }
 
-    /// These messages were committed, and nothing needs to be known of them any more.
-    pub(crate) fn committed(&self, resumed: bool, ids: &[Arc<str>]) {
-        if ids.is_empty() {
-            return;
-        }
-        let ids: HashSet<&str> = ids.iter().map(|id| &**id).collect();
+    /// The commit that was prepared for holds.
+    pub(crate) fn settled(&self, settling: Settling) {
         let mut entries = self.entries();
-        let mut touched = vec![];
-        for (id, block) in &entries.blocks {
-            if block.partition.is_none() == resumed
-                && block.items.iter().any(|it| ids.contains(&*it.id))
-            {
-                touched.push(*id);
-            }
+        for id in settling.obsolete {
+            entries.remove(&id);
         }
-        for id in touched {
-            let Some(mut block) = entries.remove(&id) else { continue };
-            block.items.retain(|item| !ids.contains(&*item.id));
-            if !block.items.is_empty() {
-                entries.add(id, block);
-            }
+        for (id, block) in settling.instead {
+            entries.add(id, block);
         }
     }
 
@@ -284,6 +301,9 @@ impl Entries {
         for (at, item) in block.items.iter().enumerate() {
             let key = Key::in_block(&block, item);
             let before = self.find(&key).map(|(_, item)| item.state.weight());
+            if let Some((other, _)) = self.places.get(&key) {
+                self.doubled.extend([id, *other]);
+            }
             if before.is_none_or(|before| before <= item.state.weight()) {
                 self.places.insert(key, (id, at));
             }
@@ -293,6 +313,7 @@ impl Entries {
 
     fn remove(&mut self, id: &Id) -> Option<Block> {
         let block = self.blocks.remove(id)?;
+        self.doubled.remove(id);
         for item in &block.items {
             let key = Key::in_block(&block, item);
             if self.places.get(&key).is_some_and(|(noted, _)| noted == id) {
@@ -305,9 +326,16 @@ impl Entries {
     /// What is left of the entries without the messages of a new one.
     fn without(&self, new: &Block) -> Vec<(Id, Option<Block>)> {
         let mut touched: BTreeMap<Id, HashSet<usize>> = BTreeMap::new();
-        for item in &new.items {
-            if let Some((id, at)) = self.places.get(&Key::in_block(new, item)) {
-                touched.entry(*id).or_default().insert(*at);
+        let keys: HashSet<Key> = new.items.iter().map(|item| Key::in_block(new, item)).collect();
+        for (id, at) in keys.iter().filter_map(|key| self.places.get(key)) {
+            touched.entry(*id).or_default().insert(*at);
+        }
+        for (id, block) in self.doubled.iter().filter_map(|id| self.blocks.get_key_value(id)) {
+            let items = block.items.iter().enumerate();
+            let again = items.filter(|(_, item)| keys.contains(&Key::in_block(block, item)));
+            let again: Vec<usize> = again.map(|(at, _)| at).collect();
+            if !again.is_empty() {
+                touched.entry(*id).or_default().extend(again);
             }
         }
         let rest = |(id, gone): (Id, HashSet<usize>)| {

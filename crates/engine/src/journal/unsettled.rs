@@ -7,7 +7,7 @@ use mapping::Moment;
 use serde_json::Value;
 
 use super::block::{Block, Item, State};
-use super::{Id, Journal, Key};
+use super::{Id, Journal, Key, Settling};
 use crate::batch::HandedOver;
 use crate::step::{Origin, Traveller};
 use crate::{Error, Result};
@@ -29,13 +29,6 @@ pub(crate) enum How {
     InDoubt { sent: Timestamp, reason: Option<String> },
     /// The system took it and finishes later.
     Parked(HandedOver),
-}
-
-/// Entries that take the place of others once a commit holds.
-pub(crate) struct Settling {
-    /// What the commit has to forget.
-    pub(crate) obsolete: Vec<Id>,
-    instead: Vec<(Id, Block)>,
 }
 
 impl Journal {
@@ -71,7 +64,7 @@ impl Journal {
     /// ones are forgotten by the commit that settles it: none of the messages is sent when it
     /// comes again, and none is settled twice.
     pub(crate) async fn settle_left(&self) -> Result<Settling> {
-        let mut settling = Settling { obsolete: vec![], instead: vec![] };
+        let mut settling = Settling::default();
         let mut changes = vec![];
         {
             let mut entries = self.entries();
@@ -84,19 +77,10 @@ impl Journal {
                 settling.instead.push((id, block));
             }
         }
-        self.write(changes).await?;
+        if !changes.is_empty() {
+            self.write(changes).await?;
+        }
         Ok(settling)
-    }
-
-    /// The commit holds.
-    pub(crate) fn left_is_settled(&self, settling: Settling) {
-        let mut entries = self.entries();
-        for id in settling.obsolete {
-            entries.remove(&id);
-        }
-        for (id, block) in settling.instead {
-            entries.add(id, block);
-        }
     }
 }
 

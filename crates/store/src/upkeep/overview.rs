@@ -95,7 +95,9 @@ impl<T: Trees> Core<T> {
                 let flow = flows.entry(name).or_default();
                 flow.bytes += bytes;
                 match tree {
-                    Tree::Journal => flow.journaled += 1,
+                    Tree::Journal => {
+                        flow.journaled += u64::from(layout::journal_id(&key).is_some())
+                    }
                     Tree::Trail if flow.trail_since.is_none() => {
                         flow.trail_since = layout::split_trail(&key).map(|(_, at, _)| at);
                     }
