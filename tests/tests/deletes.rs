@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use connector::ManualClock;
 use connector::prelude::*;
-use engine::{Report, Silent, Stop};
+use connector::{Clock, ManualClock};
+use engine::{Answer, Event, Handle, Happening, Report, Request, Silent, Stop, Watch};
 use flow::{Flow, MaxDeletes, Takes};
 use store::{MasterKey, MemoryStore, Store};
-use towpath_tests::{Board, Dying, Moment, record, step_to, sweeping_flow_of};
+use towpath_tests::{Board, Dying, Moment, World, record, step_to, sweeping_flow_of};
 
 /// The records of a system, by partition and key, and how many make a page.
 type Records = BTreeMap<String, BTreeMap<String, i64>>;
@@ -112,6 +112,7 @@ async fn what_is_gone_is_told_once_and_comes_back_as_a_change() {
     assert_eq!(story.sent().await, none());
     story.remove("", "003");
     story.remove("", "007");
+    assert_eq!(story.sent().await, none(), "missed for the first time");
     let report = story.run().await;
     assert_eq!((report.deletes, report.counts.delivered, report.counts.filtered), (2, 2, 0));
     let told = story.deletes.take_delivered();
@@ -123,6 +124,7 @@ async fn what_is_gone_is_told_once_and_comes_back_as_a_change() {
     assert_eq!(story.sent().await, (vec!["003".to_owned()], vec![]));
     assert_eq!(story.sent().await, none());
     story.remove("", "003");
+    assert_eq!(story.sent().await, none());
     assert_eq!(story.sent().await, (vec![], vec!["003".to_owned()]), "gone again");
 }
 
@@ -140,6 +142,7 @@ async fn a_delete_says_so_in_its_metadata_and_reaches_a_when() {
     story.flow = Arc::new(flow);
     story.run().await;
     story.remove("", "001");
+    story.run().await;
     let report = story.run().await;
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     let told: Vec<_> = story.deletes.take_delivered().into_iter().map(|it| it.input).collect();
@@ -158,8 +161,8 @@ async fn a_scan_that_was_not_whole_tells_nothing() {
     // What is resumed is no scan of its own, and the other partition is not due by itself; both
     // are read whole with the next one.
     *story.down.lock().unwrap() = None;
-    let (changes, deletes) = story.sent().await;
-    assert_eq!((changes, deletes), (vec![], vec!["a001".to_owned()]));
+    assert_eq!(story.sent().await, none(), "missed for the first time");
+    assert_eq!(story.sent().await, (vec![], vec!["a001".to_owned()]));
     assert_eq!(story.sent().await, none());
 }
 
@@ -176,12 +179,14 @@ async fn partitions_are_swept_together_and_what_moved_is_not_gone() {
     story.remove("b", "a001");
     story.put("a", "a001");
     assert_eq!(story.sent().await, (vec!["a001".to_owned()], vec![]));
-    // A record of two partitions is gone once it is in neither.
+    assert_eq!(story.sent().await, none());
+    // A record of two partitions is gone once it was missed twice in both.
     story.put("b", "a001");
     assert_eq!(story.sent().await, (vec!["a001".to_owned()], vec![]));
     story.remove("a", "a001");
     assert_eq!(story.sent().await, none());
     story.remove("b", "a001");
+    assert_eq!(story.sent().await, none());
     assert_eq!(story.sent().await, (vec![], vec!["a001".to_owned()]));
 }
 
@@ -196,6 +201,7 @@ async fn what_a_vanished_partition_held_is_gone_once_the_others_were_read_whole(
     assert_eq!((report.errors.len(), story.deletes.take_keys().len()), (1, 0));
     *story.down.lock().unwrap() = None;
     // The scan that failed is finished, and a whole one follows, since it is due again.
+    assert_eq!(story.sent().await.1, [""; 0], "missed for the first time");
     let (_, deleted) = story.sent().await;
     assert_eq!(deleted, (0..7).map(|n| format!("b{n:03}")).collect::<Vec<_>>());
     assert_eq!(story.sent().await, none());
@@ -233,6 +239,7 @@ async fn deletes_are_found_of_what_was_sent_before_they_were_switched_on() {
     // What was gone before nobody can name any more.
     assert_eq!(story.sent().await, none());
     story.remove("", "002");
+    assert_eq!(story.sent().await, none());
     assert_eq!(story.sent().await, (vec![], vec!["002".to_owned()]));
     story.put("", "001");
     assert_eq!(story.sent().await, (vec!["001".to_owned()], vec![]));
@@ -240,11 +247,17 @@ async fn deletes_are_found_of_what_was_sent_before_they_were_switched_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_every_commit_each_delete_is_told_and_never_lost() {
-    for moment in [Moment::Before, Moment::After] {
+    for (moment, marked) in [Moment::Before, Moment::After]
+        .into_iter()
+        .flat_map(|moment| [(moment, false), (moment, true)])
+    {
         for at in 1..=3 {
             let story = Story::of(&[""], 12);
             story.sent().await;
             (0..4).for_each(|n| story.remove("", &format!("{n:03}")));
+            if marked {
+                assert_eq!(story.sent().await, none());
+            }
             story.put("", "new");
             let dying = Arc::new(Dying::new(story.store.clone(), at, moment));
             story.run_on(dying).await;
@@ -255,6 +268,7 @@ async fn killed_at_every_commit_each_delete_is_told_and_never_lost() {
             }
             let counts = story.store.head("scripted").await.unwrap().unwrap().counts;
             assert_eq!((counts.emitted, counts.delivered), (17, 17), "{moment:?} {at}");
+            assert!(marked || first == 0, "{moment:?} {at}");
             let twice = first > 0 && !later.is_empty();
             assert!(first + later.len() == if twice { 8 } else { 4 }, "{moment:?} {at}");
             assert!(!twice || moment == Moment::Before);
@@ -272,6 +286,7 @@ async fn a_refused_delete_is_a_dead_letter_and_not_told_again() {
         Ok(outcomes)
     });
     story.remove("", "001");
+    story.run().await;
     assert_eq!(story.run().await.counts.dead_lettered, 1);
     let letters = story.store.dead_letters(None).await.unwrap();
     let letter = story.store.dead_letter(&letters[0].id).await.unwrap().unwrap();
@@ -280,4 +295,106 @@ async fn a_refused_delete_is_a_dead_letter_and_not_told_again() {
     assert_eq!(payload["message"]["metadata"]["deleted"], json!(true));
     story.deletes.take_keys();
     assert_eq!(story.sent().await, none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missed_once_and_there_again_was_never_gone() {
+    let story = Story::of(&[""], 12);
+    story.sent().await;
+    for _ in 0..3 {
+        story.remove("", "003");
+        assert_eq!(story.sent().await, none(), "missed for the first time");
+        story.put("", "003");
+        assert_eq!(story.sent().await, none(), "it was there all the time");
+    }
+    story.remove("", "003");
+    assert_eq!(story.sent().await, none());
+    assert_eq!(story.sent().await, (vec![], vec!["003".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scans_that_miss_very_many_for_the_first_time_delete_nothing() {
+    let story = Story::of(&[""], 100);
+    story.sent().await;
+    story.remove("", "000");
+    assert_eq!(story.sent().await, none());
+    // The system shows a part of its records, and then all of them again.
+    let all = story.records.lock().unwrap().clone();
+    (50..100).for_each(|n| story.remove("", &format!("{n:03}")));
+    let report = story.run().await;
+    let error = report.errors[0].to_string();
+    assert!(error.contains("50 of 100 known records are gone"), "{error}");
+    assert_eq!(story.deletes.take_keys(), [""; 0], "not even what was missed before");
+    *story.records.lock().unwrap() = all;
+    assert_eq!(story.sent().await, (vec![], vec!["000".to_owned()]));
+    assert_eq!(story.sent().await, none());
+}
+
+/// Removes a receiver of the first page once that page was read.
+struct MovesUp {
+    world: Arc<World>,
+    id: Mutex<Option<String>>,
+}
+
+impl Watch for MovesUp {
+    fn on(&self, _event: &Event<'_>) {}
+
+    fn at(&self, point: &'static str) {
+        if point == "engine.sweep.fetched"
+            && let Some(id) = self.id.lock().unwrap().take()
+        {
+            assert!(self.world.sandbox.delete_receiver(&id));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_moves_up_while_it_is_read_deletes_nobody() {
+    let world = Arc::new(World::with(2_500).await);
+    let text = include_str!("../../flows/left-the-newsletter.yaml");
+    let flow = world.flow(text);
+    assert!(world.run(&flow).await.errors.is_empty());
+    let sweep = || {
+        world.sandbox.advance_clock(6 * 3600);
+        world.clock.advance(Duration::from_secs(6 * 3600));
+    };
+    sweep();
+    let receivers = world.sandbox.receivers();
+    let removed = receivers[3].id.clone();
+    let watch = MovesUp { world: world.clone(), id: Mutex::new(Some(removed.clone())) };
+    let (_stopper, stop) = Stop::new(Duration::from_secs(30));
+    let engine = world.engine(world.store.clone());
+    let report = engine.run(&flow, stop, Arc::new(watch)).await;
+    assert_eq!((report.errors.len(), report.deletes), (0, 0), "one was passed over");
+    sweep();
+    let report = world.run(&flow).await;
+    assert_eq!((report.errors.len(), report.deletes), (0, 1));
+    let noted = |id: &str| world.sandbox.profile(id).unwrap()["Newsletter"].clone();
+    assert_eq!(noted(&removed), json!(false));
+    assert!(world.sandbox.receivers().iter().all(|it| noted(&it.id) == json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_tells_that_a_record_was_gone_and_when_its_delete_was_delivered() {
+    let story = Story::of(&[""], 5);
+    story.sent().await;
+    story.remove("", "001");
+    story.sent().await;
+    assert_eq!(story.sent().await.1, ["001"]);
+    let asked = story.clock.now();
+    let why = Request::Why { flow: None, record: "001".to_owned(), limit: 100 };
+    let told = Handle::new(story.store.clone()).ask(why).await.unwrap();
+    let Answer::Why { timelines } = told else { unreachable!() };
+    let [told] = &timelines[..] else { panic!("{timelines:?}") };
+    let last: Vec<_> =
+        told.happened.iter().filter(|it| it.at == asked).map(|it| &it.what).collect();
+    let filtered = |step: &str| Happening::Filtered { step: step.to_owned() };
+    let [deleted, rest @ ..] = &last[..] else { panic!("{last:?}") };
+    assert_eq!(**deleted, Happening::Deleted);
+    assert!(rest.contains(&&filtered("changed")), "{rest:?}");
+    let delivered =
+        |it: &&&Happening| matches!(it, Happening::Delivered { step, .. } if step == "gone");
+    assert_eq!(rest.iter().filter(delivered).count(), 1, "{rest:?}");
+    let known: Vec<_> = told.known.iter().map(|it| (it.deleted, it.settled)).collect();
+    assert_eq!(known, [(true, Some(asked))]);
 }

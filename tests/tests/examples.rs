@@ -139,10 +139,14 @@ async fn left_the_newsletter() {
     assert_eq!(run(&world, "left-the-newsletter.yaml").await.delivered, 60);
     let gone = receivers(&world).swap_remove(7);
     assert!(world.sandbox.delete_receiver(&gone.id));
-    world.sandbox.advance_clock(6 * 3600);
-    world.clock.advance(std::time::Duration::from_secs(6 * 3600));
-    let report = world.run(&world.flow(&text("left-the-newsletter.yaml"))).await;
-    assert_eq!((report.errors.len(), report.deletes, report.counts.delivered), (0, 1, 1));
+    // The first time that it is missed says nothing yet.
+    for deletes in [0, 1] {
+        world.sandbox.advance_clock(6 * 3600);
+        world.clock.advance(std::time::Duration::from_secs(6 * 3600));
+        let report = world.run(&world.flow(&text("left-the-newsletter.yaml"))).await;
+        let sent = (report.deletes, report.counts.delivered);
+        assert_eq!((report.errors.len(), sent), (0, (deletes, deletes)));
+    }
     let noted = |id: &str| world.sandbox.profile(id).unwrap()["Newsletter"].clone();
     assert_eq!(noted(&gone.id), json!(false));
     assert!(receivers(&world).iter().all(|it| noted(&it.id) == json!(true)));

@@ -219,7 +219,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) once: bool,
     /// Runs it once now, reads everything, and sends all that is gone, also where it is more than
-    /// the trigger's `maxDeletes` allows.
+    /// the trigger's `maxDeletes` allows. What the reading before still found is not gone yet.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) allow_deletes: bool,
     /// Polls from the stored snapshot and prints the first 10 inputs of each step, one JSON value

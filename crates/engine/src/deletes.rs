@@ -1,4 +1,7 @@
-//! Emits a delete message for each record that complete full scans no longer found.
+//! Emits a delete message for each record that two complete full scans in a row did not find.
+//!
+//! One is not enough: where a system counts its pages, a record that is removed from an early page
+//! moves all later ones up, and the one at the edge of the next page is passed over.
 
 use std::collections::HashSet;
 
@@ -26,6 +29,8 @@ const NAMED: usize = 10_000;
 /// A key that was settled and not found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
+    /// The scans before found it, here or in another partition: these may have passed it over.
+    Once,
     /// Nobody remembers what it is called.
     Nameless,
     /// The record was found in another partition.
@@ -46,6 +51,21 @@ impl Misses {
         self.keys.binary_search(key).ok()
     }
 
+    /// Takes those that `is_first` is true of for missed once, of which nothing follows yet; gives
+    /// those, and how many of them would be gone.
+    fn once(&mut self, is_first: impl Fn(&Key) -> bool) -> (Vec<Key>, u64) {
+        let (mut first, mut gone) = (vec![], 0);
+        for (key, known) in self.keys.iter().zip(&mut self.known) {
+            if is_first(key) {
+                // One of several partitions that it is missed in counts for it.
+                gone += u64::from(matches!(known, Missing::Gone | Missing::Once));
+                *known = Missing::Once;
+                first.push(*key);
+            }
+        }
+        (first, gone)
+    }
+
     fn of(&self, what: Missing) -> impl Iterator<Item = Key> {
         let known = self.keys.iter().zip(&self.known);
         known.filter(move |(_, known)| **known == what).map(|(key, _)| *key)
@@ -53,11 +73,13 @@ impl Misses {
 }
 
 impl Run {
-    /// Emits deletes, if this run read everything and some of what was settled was found nowhere.
-    /// Says whether everything that is gone was told, or nothing has to be.
+    /// Emits deletes, if this run read everything and some of what was settled was found nowhere,
+    /// nor by the complete scans before these. Says whether everything that is gone was told, or
+    /// nothing has to be.
     ///
-    /// A page of them is delivered and committed before the next one is. What a stop or an error
-    /// leaves is found missing again by the next complete scans.
+    /// What is missed for the first time is marked in its seen entry, and whatever finds it takes
+    /// the mark away. A page of deletes is delivered and committed before the next one is. What a
+    /// stop or an error leaves is found missing again by the next complete scans.
     pub(crate) async fn delete_gone(&mut self, listed: &[String]) -> Result<bool> {
         let Some(limit) = self.context.flow.trigger.deletes else { return Ok(true) };
         let gone = self.gone.replace(Gone::new());
@@ -75,6 +97,13 @@ impl Run {
         let known_of = vec![Missing::Nameless; keys.len()];
         let mut misses = Misses { keys, known: known_of, names: 0 };
         self.name(&mut misses, &gone, listed).await?;
+        let is_first = |key: &Key| {
+            self.seen.as_ref().and_then(|it| it.get(key)).is_some_and(|it| !it.is_missed())
+        };
+        let (first, missed) = misses.once(is_first);
+        self.mark(&first).await?;
+        // Scans that suddenly miss very many are wrong about all of them.
+        self.allow(&limit, missed, known)?;
         self.allow(&limit, misses.of(Missing::Gone).count() as u64, known)?;
         self.context.watch.at("engine.deletes.known");
         let silent: Vec<Key> =
@@ -118,15 +147,30 @@ impl Run {
     /// Finds out which of the missing keys have a name, and which records were found elsewhere.
     async fn name(&self, misses: &mut Misses, gone: &Gone, listed: &[String]) -> Result<()> {
         let (flow, store) = (&self.context.flow.name, &self.context.store);
+        let vanished = self.snapshot.partitions.keys().filter(|it| !listed.contains(it));
+        let partitions: Vec<&String> = listed.iter().chain(vanished).collect();
+        let is_missed_once = |key: &Key| {
+            let entry = self.seen.as_ref().and_then(|seen| seen.get(key));
+            entry.is_some_and(|entry| entry.content != TOMBSTONE && !entry.is_missed())
+        };
         let mut each = |names: &[Name]| {
             misses.names += names.len() as u64;
             for name in names {
                 let Some(at) = misses.at(&name.key) else { continue };
-                let moved = listed.iter().any(|partition| {
-                    gone.has(&detect::record_key(&**store, partition, &name.name))
-                });
+                let mut now = Missing::Gone;
+                for partition in &partitions {
+                    let key = detect::record_key(&**store, partition, &name.name);
+                    if gone.has(&key) {
+                        now = Missing::Moved;
+                        break;
+                    }
+                    // Missed for the first time there: it may be there all the same.
+                    if key != name.key && is_missed_once(&key) {
+                        now = Missing::Once;
+                    }
+                }
                 if let Some(known) = misses.known.get_mut(at) {
-                    *known = if moved { Missing::Moved } else { Missing::Gone };
+                    *known = now;
                 }
             }
         };
@@ -197,6 +241,18 @@ impl Run {
         outage.map_or(Ok(()), Err)
     }
 
+    /// Remembers that complete scans did not find these keys.
+    async fn mark(&mut self, keys: &[Key]) -> Result<()> {
+        for keys in keys.chunks(NAMED) {
+            let Some(seen) = &self.seen else { return Ok(()) };
+            let missed = keys.iter().filter_map(|key| Some(seen.get(key)?.missed().seen(*key)));
+            let missed: Vec<Seen> = missed.collect();
+            self.put(missed, Beside::default()).await?;
+            self.context.watch.at("engine.deletes.marked");
+        }
+        Ok(())
+    }
+
     /// Lets keys count as gone of which nothing is told.
     async fn forget(&mut self, keys: &[Key]) -> Result<()> {
         for keys in keys.chunks(NAMED) {
@@ -214,11 +270,15 @@ impl Run {
             let entry = seen.get(key)?;
             Some(Seen { key: *key, content: TOMBSTONE, version: entry.version, sequence })
         });
-        let buried: Vec<Seen> = buried.collect();
-        let change = SeenChange::Append(buried.clone());
+        self.put(buried.collect(), beside).await
+    }
+
+    /// Commits these entries too.
+    async fn put(&mut self, entries: Vec<Seen>, beside: Beside) -> Result<()> {
+        let change = SeenChange::Append(entries.clone());
         self.commit_beside(Beside { seen: change, ..beside }).await?;
         if let Some(seen) = &mut self.seen {
-            for entry in buried {
+            for entry in entries {
                 seen.set(entry.key, Some(Entry::from(entry)));
             }
         }

@@ -145,7 +145,7 @@ impl Identity<'_> {
                 name.as_bytes(),
                 &entry.version.to_le_bytes(),
                 &TOMBSTONE,
-                &entry.sequence.to_le_bytes(),
+                &entry.settled_by().to_le_bytes(),
                 &self.generation.to_le_bytes(),
             ],
         );
@@ -205,7 +205,7 @@ impl Candidates<'_> {
             !is_forgotten(self.forgotten, old)
                 && (old.version == UNVERSIONED || old.version >= since)
         };
-        old.filter(counts).map_or(0, |old| old.sequence)
+        old.filter(counts).map_or(0, |old| old.settled_by())
     }
 }
 
@@ -236,7 +236,9 @@ impl SeenTable {
                 detected.names.push(Name { key: found.key, name: record.key.clone() });
             }
             let changed = old.is_none_or(|old| old.content != entry.content);
-            if compares && (changed || old.is_some_and(|old| old.version != entry.version)) {
+            // What was missed is there after all, which is to be kept too.
+            let differs = |old: Entry| old.version != entry.version || old.is_missed();
+            if compares && (changed || old.is_some_and(differs)) {
                 detected.undo.push((found.key, self.set(found.key, Some(entry))));
                 detected.seen.push(entry.seen(found.key));
             }
@@ -245,8 +247,9 @@ impl SeenTable {
                 continue;
             }
             let in_flight = page.committed + 1..page.sequence;
-            detected.follows_in_flight |= old.is_some_and(|old| in_flight.contains(&old.sequence));
-            let again = old.is_some_and(|old| old.sequence == page.sequence);
+            detected.follows_in_flight |=
+                old.is_some_and(|old| in_flight.contains(&old.settled_by()));
+            let again = old.is_some_and(|old| old.settled_by() == page.sequence);
             let replaces = if again { detected.replaced_before(&found.key) } else { old };
             let replaced = page.replaced(replaces);
             let (mut id, mut seed) = page.identity.message(store, &record, found, replaced);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Counts, Seen, Store};
 
-use crate::seen::{Loading, UNVERSIONED};
+use crate::seen::{Loading, UNVERSIONED, settled_by};
 use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
@@ -130,7 +130,11 @@ pub(crate) async fn export(
             |seen: &Seen| !crate::forgotten::is_forgotten(&snapshot.forgotten, &(*seen).into());
         let table = loading.table().compact();
         lines.extend(
-            table.iter().flat_map(|shard| shard.iter()).copied().filter(counts).map(SeenLine),
+            table
+                .iter()
+                .flat_map(|shard| shard.iter())
+                .filter(|seen| counts(seen))
+                .map(|seen| SeenLine(Seen { sequence: settled_by(seen), ..*seen })),
         );
     }
     let seen = with_seen.then(|| SeenLines { lines: lines.len() as u64, digest: digest(&lines) });

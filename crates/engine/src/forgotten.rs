@@ -31,7 +31,7 @@ const fn is_zero(number: &u64) -> bool {
 impl Forgotten {
     /// Whether an entry counts as absent. One without a version may be of any time.
     pub(crate) fn is(&self, entry: &Entry) -> bool {
-        let commits = entry.sequence > self.after && entry.sequence <= self.up_to;
+        let commits = entry.settled_by() > self.after && entry.settled_by() <= self.up_to;
         let is_old =
             |since: Timestamp| entry.version != UNVERSIONED && entry.version < since.millis();
         commits && !self.since.is_some_and(is_old)

@@ -29,6 +29,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("engine.parked.delivered", "what depends on a step that is done now ran; it is not committed"),
     ("engine.parked.settled", "it is committed"),
     ("engine.deletes.known", "it is known which records are gone, and nothing of it was sent"),
+    ("engine.deletes.marked", "it is kept which records were missed for the first time"),
     ("engine.deletes.delivered", "a page of deletes is delivered, and nothing of it committed"),
     ("engine.names.kept", "the names of what is gone are forgotten"),
     ("engine.run.done", "the run is over, and its line is not kept"),

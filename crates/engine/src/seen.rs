@@ -28,6 +28,10 @@ const MERGED_AT_ONCE: usize = SHARDS / 8;
 /// What lies on disk may be this many entries more than twice what counts.
 pub(crate) const SLACK: u64 = 4_096;
 
+/// The bit of a sequence that says of an entry that the last complete full scans did not find its
+/// record. No sequence comes near it.
+const MISSED: u64 = 1 << 63;
+
 /// Room is made beforehand for so many entries at most.
 const ROOM_AT_MOST: usize = 16 * 1024 * 1024;
 
@@ -36,6 +40,7 @@ const ROOM_AT_MOST: usize = 16 * 1024 * 1024;
 pub(crate) struct Entry {
     pub(crate) content: [u8; 8],
     pub(crate) version: i64,
+    /// The sequence of the commit that settled it, and whether it was missed.
     pub(crate) sequence: u64,
 }
 
@@ -319,7 +324,27 @@ impl Filling {
     }
 }
 
+/// The sequence of the commit that settled an entry.
+pub(crate) const fn settled_by(seen: &Seen) -> u64 {
+    seen.sequence & !MISSED
+}
+
 impl Entry {
+    /// The sequence of the commit that settled it.
+    pub(crate) const fn settled_by(&self) -> u64 {
+        self.sequence & !MISSED
+    }
+
+    /// Whether complete full scans did not find the record, and nothing has found it since.
+    pub(crate) const fn is_missed(&self) -> bool {
+        self.sequence & MISSED != 0
+    }
+
+    /// The same, missed.
+    pub(crate) const fn missed(self) -> Self {
+        Self { sequence: self.sequence | MISSED, ..self }
+    }
+
     pub(crate) const fn seen(self, key: Key) -> Seen {
         Seen { key, content: self.content, version: self.version, sequence: self.sequence }
     }

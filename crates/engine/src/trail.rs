@@ -54,7 +54,6 @@ pub(crate) enum What<'a> {
         step: &'a str,
     },
     /// The record was gone from its source: a message about its deletion was made.
-    #[allow(dead_code, reason = "who finds that a record is gone tells it")]
     Deleted,
     /// A dead letter of it was replayed, and its step took it.
     Replayed {

@@ -6,8 +6,9 @@ use connector::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{DeadLetter, LetterState, Parked, Seen, Store, TrailBlock};
 
+use crate::detect::TOMBSTONE;
 use crate::letters::{is_about, record_keys};
-use crate::seen::UNVERSIONED;
+use crate::seen::{UNVERSIONED, settled_by};
 use crate::trail::{self, Kind, Trace};
 use crate::{Error, Result};
 
@@ -129,6 +130,8 @@ pub struct Known {
     pub version: Option<Timestamp>,
     /// When this content was settled, as far as the trail tells.
     pub settled: Option<Timestamp>,
+    /// Whether it was gone from its source: it is sent again once it is there.
+    pub deleted: bool,
 }
 
 /// A dead letter of the record.
@@ -262,7 +265,7 @@ async fn tell(
     let wanted: Vec<[u8; 16]> = keys.values().copied().collect();
     let seen = store.look_up(flow, &wanted).await.map_err(failed)?.entries;
     let mut settled: HashMap<u64, Option<i64>> =
-        seen.iter().map(|it| (it.sequence, None)).collect();
+        seen.iter().map(|it| (settled_by(it), None)).collect();
     follow(store, &mut told, &wanted, &mut settled, limit).await?;
     told.known = known(&keys, &seen, &settled);
     for summary in store.dead_letters(Some(flow)).await.map_err(failed)?.into_iter().rev() {
@@ -337,11 +340,12 @@ fn known(
 ) -> Vec<Known> {
     let known = keys.iter().filter_map(|(partition, key)| {
         let entry = seen.iter().find(|entry| entry.key == *key)?;
-        let time = settled.get(&entry.sequence).copied().flatten();
+        let time = settled.get(&settled_by(entry)).copied().flatten();
         Some(Known {
             partition: partition.clone(),
             version: (entry.version != UNVERSIONED).then(|| Timestamp::from_millis(entry.version)),
             settled: time.map(Timestamp::from_millis),
+            deleted: entry.content == TOMBSTONE,
         })
     });
     known.collect()

@@ -133,15 +133,18 @@ pub(crate) struct TriggerFile {
     #[schemars(example = &"6h", example = &"off", regex(pattern = r"^(off|[0-9]+ *[smhd])$"), extend("default" = "1h"))]
     pub(crate) sweep: Option<Spanned<String>>,
     /// Whether a record that is gone from the system becomes a message too, one whose metadata has
-    /// `deleted: true` and whose data is `{}`: once everything was read in one run, from its
-    /// beginning to its end and in every partition, for each record that was sent before and is
-    /// found nowhere. Such messages come only to steps with `for: deletes` or `for: all`. Only for
-    /// triggers that read everything.
+    /// `deleted: true` and whose data is `{}`: for each record that was sent before and that was
+    /// found nowhere two times in a row when everything was read in one run, from its beginning to
+    /// its end and in every partition. Once is not enough, since a list that moves up while it is
+    /// read hides a record; so the message comes with the second `sweep` after the record is gone,
+    /// or where every poll reads everything with the second poll. Such messages come only to steps
+    /// with `for: deletes` or `for: all`. Only for triggers that read everything.
     #[schemars(extend("default" = false))]
     pub(crate) emit_deletes: Option<Spanned<bool>>,
     /// The share of the known records that may be gone at once, from 0 to 1: 0.1 is a tenth. Ten
-    /// may always be gone. With more, no record counts as gone and the run fails: a system that
-    /// suddenly shows almost nothing must not delete everything elsewhere.
+    /// may always be gone. With more, found nowhere for the first time or the second, no record
+    /// counts as gone and the run fails: a system that suddenly shows almost nothing must not
+    /// delete everything elsewhere.
     #[schemars(range(min = 0, max = 1), extend("default" = 0.1))]
     pub(crate) max_deletes: Option<Spanned<f64>>,
     /// The trigger's own settings, and how its records become messages: by default by the

@@ -1,6 +1,6 @@
 //! `towpath why`: what happened to one record.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -65,10 +65,16 @@ fn tell(timeline: &Timeline, flow: Option<&Flow>) {
         .iter()
         .map(|it| ((&*it.message, it.step.as_deref()), (&*it.id, it.state)))
         .collect();
+    let deletes: HashSet<&str> = timeline
+        .happened
+        .iter()
+        .filter(|it| it.what == Happening::Deleted)
+        .map(|it| &*it.message)
+        .collect();
     for (at, it) in timeline.happened.iter().enumerate() {
         let first = at == 0 && timeline.is_whole && !timeline.more;
         let first = if first { "first seen, " } else { "" };
-        let mut what = words(&it.what, flow);
+        let mut what = words(&it.what, deletes.contains(&*it.message), flow);
         if let Happening::Refused { step, .. } = &it.what {
             what.push_str(&match letters.get(&(&*it.message, step.as_deref())) {
                 Some((id, state)) => format!(" (dead letter {id}, {})", standing(*state)),
@@ -82,7 +88,8 @@ fn tell(timeline: &Timeline, flow: Option<&Flow>) {
             if it.partition.is_empty() { String::new() } else { format!(" in {}", it.partition) };
         let version = it.version.map_or_else(String::new, |at| format!(" (its version is {at})"));
         let since = it.settled.map_or_else(|| "then".to_owned(), |at| at.to_string());
-        print(&format!("  unchanged since {since}{of}{version}"));
+        let what = if it.deleted { "gone" } else { "unchanged" };
+        print(&format!("  {what} since {since}{of}{version}"));
     }
     for it in timeline.letters.iter().filter(|it| it.state == LetterState::Open) {
         print(&format!("  open: dead letter {}, {}: {}", it.id, it.code, it.reason));
@@ -106,7 +113,8 @@ fn standing(state: LetterState) -> &'static str {
     }
 }
 
-fn words(what: &Happening, flow: Option<&Flow>) -> String {
+/// `deleted` says whether the message is of a record that was gone.
+fn words(what: &Happening, deleted: bool, flow: Option<&Flow>) -> String {
     match what {
         Happening::Delivered { step, answer, target_key } => {
             let key = target_key.as_ref().map_or_else(String::new, |key| format!(" as {key}"));
@@ -115,6 +123,10 @@ fn words(what: &Happening, flow: Option<&Flow>) -> String {
         }
         Happening::Filtered { step } => {
             let now = flow.and_then(|flow| flow.steps.iter().find(|it| it.id == *step));
+            if now.is_some_and(|step| !step.takes.takes(deleted)) {
+                let others = if deleted { "deletes" } else { "changes" };
+                return format!("not for {step}, which takes no {others}");
+            }
             let now = now.and_then(|step| step.when.as_ref());
             let now = now.map_or_else(String::new, |it| {
                 // On one line, as far as it goes.
