@@ -26,6 +26,7 @@ pub struct Dying {
     left: AtomicUsize,
     tables: AtomicUsize,
     look_ups: AtomicUsize,
+    lists: AtomicUsize,
     /// What is counted beside commits: writes to the journal.
     writes: AtomicUsize,
     /// A commit waits for a permit and keeps it.
@@ -43,6 +44,7 @@ impl Dying {
             left,
             tables: AtomicUsize::default(),
             look_ups: AtomicUsize::default(),
+            lists: AtomicUsize::default(),
             writes: AtomicUsize::new(usize::MAX),
             commits: Semaphore::new(Semaphore::MAX_PERMITS),
             begun: AtomicUsize::default(),
@@ -88,6 +90,11 @@ impl Dying {
     /// since the last time that this was asked.
     pub fn take_reads(&self) -> (usize, usize) {
         (self.tables.swap(0, Ordering::SeqCst), self.look_ups.swap(0, Ordering::SeqCst))
+    }
+
+    /// How often all dead letters of a flow were gone through.
+    pub fn lists(&self) -> usize {
+        self.lists.load(Ordering::SeqCst)
     }
 
     /// Whether it died.
@@ -145,8 +152,17 @@ impl Store for Dying {
         self.alive()?.runs(flow).await
     }
 
-    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
-        self.alive()?.dead_letters(flow).await
+    async fn each_dead_letter(
+        &self,
+        flow: Option<&str>,
+        each: &mut (dyn FnMut(DeadLetterSummary) -> bool + Send),
+    ) -> Result<()> {
+        self.lists.fetch_add(1, Ordering::SeqCst);
+        self.alive()?.each_dead_letter(flow, each).await
+    }
+
+    async fn letters_of(&self, flow: &str, records: &[[u8; 8]]) -> Result<Vec<([u8; 8], String)>> {
+        self.alive()?.letters_of(flow, records).await
     }
 
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
@@ -168,8 +184,16 @@ impl Store for Dying {
         self.alive()?.journaled(flow).await
     }
 
-    async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
-        self.alive()?.parked(flow).await
+    async fn each_parked(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(Parked) -> bool + Send),
+    ) -> Result<()> {
+        self.alive()?.each_parked(flow, each).await
+    }
+
+    async fn parked_one(&self, flow: &str, id: &str) -> Result<Option<Parked>> {
+        self.alive()?.parked_one(flow, id).await
     }
 
     async fn history(&self, flow: &str) -> Result<Vec<Remembered>> {

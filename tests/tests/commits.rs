@@ -10,7 +10,7 @@ use connector::prelude::*;
 use connector::{ManualClock, Timestamp};
 use engine::{Engine, Report, Silent, Stop};
 use flow::Flow;
-use store::{MasterKey, MemoryStore};
+use store::{MasterKey, MemoryStore, Store};
 use towpath_tests::{Board, Dying, Moment, World, flow_of, record, step_to};
 
 struct Failing {
@@ -81,6 +81,39 @@ async fn a_store_that_takes_nothing_is_asked_before_anything_is_sent_again() {
     failing.store.crash_after(usize::MAX);
     let (report, sent) = failing.run().await;
     assert_eq!((report.errors.len(), sent, report.counts.delivered), (0, 10, 10));
+}
+
+/// However many writes the store takes before it takes no more: nothing is lost, nothing counts
+/// twice, and the same process goes on once there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_takes_no_more_at_any_write_loses_nothing() {
+    for writes in 0.. {
+        let pages = (0..3)
+            .map(|page| (0..8).map(|n| record(&format!("{page}-{n}"), 100 + page, n)).collect());
+        let failing = Failing::of(Board::with_pages(pages.collect()));
+        failing.board.on_send(|batch| {
+            let mut outcomes = batch.outcomes();
+            outcomes.fill(&Outcome::done(Value::Null));
+            outcomes.set(0, Outcome::rejected("no", "not this one"));
+            Ok(outcomes)
+        });
+        failing.store.crash_after(writes);
+        let (first, _) = failing.run().await;
+        failing.store.crash_after(usize::MAX);
+        let (second, _) = failing.run().await;
+        assert!(second.errors.is_empty(), "{writes}: {:?}", second.errors);
+        let counts = failing.store.head("scripted").await.unwrap().unwrap().counts;
+        assert_eq!((counts.records, counts.emitted), (24, 24), "{writes}");
+        assert_eq!(counts.delivered + counts.dead_lettered, 24, "{writes}");
+        let letters = failing.store.dead_letters(None).await.unwrap();
+        assert_eq!(letters.len() as u64, counts.dead_lettered, "{writes}");
+        let (third, sent) = failing.run().await;
+        assert_eq!((third.errors.len(), sent), (0, 0), "{writes}");
+        if first.errors.is_empty() {
+            assert!(writes > 10, "{writes} are too few for three pages");
+            break;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

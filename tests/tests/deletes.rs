@@ -11,7 +11,7 @@ use connector::{Clock, ManualClock};
 use engine::{Answer, Event, Handle, Happening, Report, Request, Silent, Stop, Watch};
 use flow::{Flow, MaxDeletes, Takes};
 use store::{MasterKey, MemoryStore, Store};
-use towpath_tests::{Board, Dying, Moment, World, record, step_to, sweeping_flow_of};
+use towpath_tests::{Board, Dying, Moment, World, record, step_once, step_to, sweeping_flow_of};
 
 /// The records of a system, by partition and key, and how many make a page.
 type Records = BTreeMap<String, BTreeMap<String, i64>>;
@@ -56,8 +56,9 @@ impl Story {
                 return Ok(Page { records: vec![], next: None });
             }
             let at = scan.cursor.unwrap_or(0);
-            let page = all.iter().skip(at).take(PAGE).map(|(key, value)| record(key, 10, **value));
-            let next = Some(at + PAGE).filter(|next| *next < all.len());
+            let size = if all.len() > 1_000 { 1_000 } else { PAGE };
+            let page = all.iter().skip(at).take(size).map(|(key, value)| record(key, 10, **value));
+            let next = Some(at + size).filter(|next| *next < all.len());
             Ok(Page { records: page.collect(), next })
         });
         let mut flow = sweeping_flow_of(&source, Duration::from_secs(3600));
@@ -82,6 +83,24 @@ impl Story {
         let (_stopper, stop) = Stop::new(Duration::from_secs(30));
         let engine = self.source.engine(store, self.clock.clone());
         engine.run(&self.flow, stop, Arc::new(Silent)).await
+    }
+
+    /// Runs it when the next sweep is due; says which points the run came to.
+    async fn points(&self, store: Arc<dyn Store>) -> (Report, Vec<&'static str>) {
+        self.clock.advance(Duration::from_secs(3600));
+        let (_stopper, stop) = Stop::new(Duration::from_secs(30));
+        let engine = self.source.engine(store, self.clock.clone());
+        let points = Arc::new(Points::default());
+        let report = engine.run(&self.flow, stop, points.clone()).await;
+        let points = points.0.lock().unwrap().clone();
+        (report, points)
+    }
+
+    /// How many names the store keeps.
+    async fn names(&self) -> usize {
+        let mut count = 0;
+        self.store.names("scripted", &mut |names| count += names.len()).await.unwrap();
+        count
     }
 
     /// Runs it well, and says which changes and which deletes were sent.
@@ -328,6 +347,92 @@ async fn scans_that_miss_very_many_for_the_first_time_delete_nothing() {
     *story.records.lock().unwrap() = all;
     assert_eq!(story.sent().await, (vec![], vec!["000".to_owned()]));
     assert_eq!(story.sent().await, none());
+}
+
+/// Writes down the points that a run comes to.
+#[derive(Default)]
+struct Points(Mutex<Vec<&'static str>>);
+
+impl Watch for Points {
+    fn on(&self, _event: &Event<'_>) {}
+
+    fn at(&self, point: &'static str) {
+        self.0.lock().unwrap().push(point);
+    }
+}
+
+/// Names of records that are gone for good are forgotten, in the run that finds that most of them
+/// are; a crash at that commit changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_what_is_gone_are_forgotten_inside_a_run() {
+    const MANY: usize = 4_200;
+    for dies in [None, Some(Moment::Before), Some(Moment::After)] {
+        let mut story = Story::of(&[""], MANY);
+        let mut flow = (*story.flow).clone();
+        flow.trigger.deletes = Some(MaxDeletes { share: 1.0, ..MaxDeletes::default() });
+        story.flow = Arc::new(flow);
+        assert_eq!(story.sent().await.0.len(), MANY);
+        let all = story.records.lock().unwrap().clone();
+        (5..MANY).for_each(|n| story.remove("", &format!("{n:03}")));
+        assert_eq!(story.sent().await, none(), "missed for the first time");
+        assert_eq!(story.names().await, MANY);
+        // Five pages of deletes, and then the names.
+        let pages = (MANY - 5).div_ceil(1_000);
+        if let Some(moment) = dies {
+            let dying = Arc::new(Dying::new(story.store.clone(), pages + 1, moment));
+            let (report, points) = story.points(dying).await;
+            assert_eq!((report.errors.len(), report.deletes), (1, MANY as u64 - 5), "{moment:?}");
+            assert!(!points.contains(&"engine.names.kept"), "{moment:?}");
+        } else {
+            let (report, points) = story.points(story.store.clone()).await;
+            assert_eq!((report.errors.len(), report.deletes), (0, MANY as u64 - 5));
+            assert!(points.contains(&"engine.names.kept"));
+            assert_eq!(story.names().await, 5);
+        }
+        assert_eq!(story.deletes.take_keys().len(), MANY - 5);
+        // What comes back is new, and is told when it goes again; nothing else is.
+        *story.records.lock().unwrap().get_mut("").unwrap() =
+            all[""].iter().take(8).map(|(key, value)| (key.clone(), *value)).collect();
+        assert_eq!(
+            story.sent().await,
+            (vec!["005".to_owned(), "006".to_owned(), "007".to_owned()], vec![])
+        );
+        story.remove("", "006");
+        assert_eq!(story.sent().await, none());
+        assert_eq!(story.sent().await, (vec![], vec!["006".to_owned()]));
+    }
+}
+
+/// A step that must not be repeated, killed at every write of the journal: a delete is sent once,
+/// or told to be in doubt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journaled_deletes_are_sent_once_or_told_to_be_in_doubt() {
+    for moment in [Moment::Before, Moment::After] {
+        for at in 1..=2 {
+            let mut story = Story::of(&[""], 12);
+            let mut flow = (*story.flow).clone();
+            let gone = step_once(&story.deletes, "gone", vec![]);
+            flow.steps[1] = flow::Step { takes: Takes::Deletes, ..gone };
+            story.flow = Arc::new(flow);
+            story.sent().await;
+            (0..3).for_each(|n| story.remove("", &format!("{n:03}")));
+            assert_eq!(story.sent().await, none());
+            let dying = Arc::new(Dying::at_journal(story.store.clone(), at, moment));
+            story.run_on(dying).await;
+            let mut sent = story.deletes.take_keys();
+            for _ in 0..3 {
+                let (changes, deletes) = story.sent().await;
+                assert_eq!(changes, [""; 0], "{moment:?} {at}");
+                sent.extend(deletes);
+            }
+            let letters = story.store.dead_letters(None).await.unwrap();
+            assert!(letters.iter().all(|it| it.code == "inDoubt"), "{letters:?}");
+            let once: std::collections::BTreeSet<_> = sent.iter().collect();
+            assert_eq!(once.len(), sent.len(), "{moment:?} {at}: sent twice");
+            assert!(sent.len() == 3 || letters.len() == 3, "{moment:?} {at}: {sent:?} {letters:?}");
+            assert_eq!(story.store.journaled("scripted").await.unwrap(), [], "{moment:?} {at}");
+        }
+    }
 }
 
 /// Removes a receiver of the first page once that page was read.

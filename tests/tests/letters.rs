@@ -211,6 +211,27 @@ async fn a_newer_message_of_the_record_overtakes_its_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_looks_at_the_letters_of_its_own_records_alone() {
+    let mut office = Office::new();
+    let keys: Vec<_> = (0..15).map(|n| format!("k{n:02}")).collect();
+    let page: Vec<_> = keys.iter().map(|key| (&**key, 10, 1)).collect();
+    office.holds(&[&page]);
+    let refused: Vec<_> = keys.iter().map(|key| format!("{key}=1")).collect();
+    office.refuse(&refused.iter().map(|it| &**it).collect::<Vec<_>>());
+    let store = Arc::new(Dying::never(office.store.clone()));
+    let kept = std::mem::replace(&mut office.store, store.clone());
+    office.run().await;
+    office.holds(&[&[("k03", 20, 2), ("new", 20, 1)]]);
+    assert_eq!(office.run().await, ["k03=2", "new=1"]);
+    assert_eq!(store.lists(), 0, "however many there are");
+    office.store = kept;
+    let superseded = LetterState::Superseded;
+    let overtaken: Vec<_> =
+        office.states().await.into_iter().filter(|it| it.1 == superseded).collect();
+    assert_eq!(overtaken, [("k03=1".to_owned(), superseded)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_message_of_the_same_page_or_run_overtakes_too() {
     let office = Office::new();
     office.holds(&[&[("a", 10, 1), ("a", 11, 2), ("b", 10, 1)], &[("b", 12, 2), ("c", 12, 1)]]);

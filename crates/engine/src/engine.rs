@@ -12,7 +12,6 @@ use crate::accounts::Accounts;
 use crate::exhausted::Exhausted;
 use crate::gone::Gone;
 use crate::journal::Journal;
-use crate::overtaken::OpenLetters;
 use crate::run::{Context, Ended, Run, StepContext};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
@@ -285,7 +284,6 @@ impl Engine {
             gone: flow.trigger.deletes.map(|_| Gone::new()),
             stored,
             listed: vec![],
-            letters: OpenLetters::default(),
             stop,
             report: Report::default(),
         })

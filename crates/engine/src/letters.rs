@@ -1,5 +1,7 @@
 //! Dead letters in the operator's hands: which are meant, and what is changed about them.
 
+use std::collections::HashMap;
+
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -51,37 +53,67 @@ impl LetterFilter {
             && self.state.is_none_or(|state| state == letter.state)
     }
 
-    /// The dead letters that are meant, newest first.
+    /// The dead letters that are meant, newest first: as many as there are.
     pub(crate) async fn select(&self, store: &dyn Store) -> Result<Vec<DeadLetterSummary>> {
+        let mut found = vec![];
+        self.visit(store, &mut |letter| found.push(letter)).await?;
+        found.sort_by(DeadLetterSummary::newest_first);
+        Ok(found)
+    }
+
+    /// Gives the dead letters that are meant, in no order that says anything; they are not all in
+    /// memory at once.
+    pub(crate) async fn visit(
+        &self,
+        store: &dyn Store,
+        each: &mut (dyn FnMut(DeadLetterSummary) + Send),
+    ) -> Result<()> {
         let flow = self.flow.as_deref();
         let failed = |error: store::Error| Error::store(flow.unwrap_or("*"), &error);
-        let mut found = vec![];
+        let keys = self.keys(store).await?;
+        let is_of_record = |letter: &DeadLetterSummary| {
+            let of_flow = keys.as_ref().map(|keys| keys.get(&letter.flow));
+            of_flow.is_none_or(|keys| keys.is_some_and(|it| it.contains(&letter.partition_key)))
+        };
+        // Letters of an older version do not have their record's key beside them.
+        let mut unsure = vec![];
+        let mut one = |letter: DeadLetterSummary| {
+            if !self.fits(&letter) {
+            } else if keys.is_some() && letter.partition_key == [0; 16] {
+                unsure.push(letter);
+            } else if is_of_record(&letter) {
+                each(letter);
+            }
+            true
+        };
         if self.ids.is_empty() {
-            found = store.dead_letters(flow).await.map_err(failed)?;
+            store.each_dead_letter(flow, &mut one).await.map_err(failed)?;
         }
         for id in &self.ids {
             let letter = store.dead_letter(id).await.map_err(failed)?;
-            let letter = letter.ok_or_else(|| Error::NoSuchLetter { id: id.clone() })?;
-            found.push(summary(letter));
+            one(summary(letter.ok_or_else(|| Error::NoSuchLetter { id: id.clone() })?));
         }
-        found.retain(|letter| self.fits(letter));
-        if let Some(key) = &self.key {
-            let mut of_record = vec![];
-            let mut keys: Option<(String, Vec<[u8; 16]>)> = None;
-            for letter in found {
-                if keys.as_ref().is_none_or(|(flow, _)| *flow != letter.flow) {
-                    let of_flow = record_keys(store, &letter.flow, key).await?;
-                    keys = Some((letter.flow.clone(), of_flow.into_values().collect()));
-                }
-                if is_about(store, &letter, keys.as_ref().map_or(&[], |(_, keys)| keys), key)
-                    .await?
-                {
-                    of_record.push(letter);
-                }
+        for letter in unsure {
+            if is_about(store, &letter, &[], self.key.as_deref().unwrap_or_default()).await? {
+                each(letter);
             }
-            found = of_record;
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// The keys in the seen table of the record that is asked for, by flow.
+    async fn keys(&self, store: &dyn Store) -> Result<Option<HashMap<String, Vec<[u8; 16]>>>> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let flows = match &self.flow {
+            Some(flow) => vec![flow.clone()],
+            None => store.flows().await.map_err(|error| Error::store("*", &error))?,
+        };
+        let mut keys = HashMap::new();
+        for flow in flows {
+            let of_flow = record_keys(store, &flow, key).await?.into_values().collect();
+            keys.insert(flow, of_flow);
+        }
+        Ok(Some(keys))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which dead letters newer messages of the same record overtake: they are not to be sent any more.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use flow::Flow;
 use store::{DeadLetter, LetterChange, LetterMark, LetterState, NewDeadLetter, Store};
@@ -10,19 +10,9 @@ use crate::settled::Settled;
 use crate::trail::{self, Kind, Trace, Trail, What};
 use crate::{Error, Result};
 
-/// The open dead letters of a flow, by record: sixteen bytes each, read when they are first asked
-/// for.
-#[derive(Debug, Default)]
-pub(crate) struct OpenLetters {
-    /// The tags of the records' keys, with the letters' ids as numbers; sorted.
-    known: Option<Vec<([u8; 8], u64)>>,
-    /// The records that were refused since.
-    refused: HashSet<[u8; 8]>,
-}
-
 /// A message of a record that has a letter, at a step.
 struct Passed {
-    letter: u64,
+    record: [u8; 8],
     message: [u8; 8],
     kind: Kind,
     step: Option<String>,
@@ -42,7 +32,7 @@ impl Run {
         let is_newer = |message: &[u8; 8], letter: &DeadLetter| {
             since.get(message).is_none_or(|since| first_attempt(letter) < *since)
         };
-        self.letters.overtaken(store, flow, trail, dead_letters, is_newer).await
+        overtaken(store, flow, trail, dead_letters, is_newer).await
     }
 }
 
@@ -51,40 +41,46 @@ pub(crate) fn first_attempt(letter: &DeadLetter) -> i64 {
     letter.attempts.first().copied().unwrap_or(letter.at)
 }
 
-impl OpenLetters {
-    /// Marks the letters that a commit overtakes: those of its own page among `new`, the others in
-    /// what it gives. Tells it to the trail.
-    ///
-    /// `is_newer` says of a message, by its tag, whether it is newer than a letter's.
-    pub(crate) async fn overtaken(
-        &mut self,
-        store: &dyn Store,
-        flow: &Flow,
-        trail: &mut Trail,
-        new: &mut [NewDeadLetter],
-        is_newer: impl Fn(&[u8; 8], &DeadLetter) -> bool,
-    ) -> Result<Vec<LetterChange>> {
-        if trail.is_empty() {
-            return Ok(vec![]);
+/// Marks the letters that a commit overtakes: those of its own page among `new`, the others in what
+/// it gives. Tells it to the trail.
+///
+/// `is_newer` says of a message, by its tag, whether it is newer than a letter's. Letters are looked
+/// up by the records that come: it takes no longer where there are very many.
+async fn overtaken(
+    store: &dyn Store,
+    flow: &Flow,
+    trail: &mut Trail,
+    new: &mut [NewDeadLetter],
+    is_newer: impl Fn(&[u8; 8], &DeadLetter) -> bool,
+) -> Result<Vec<LetterChange>> {
+    if trail.is_empty() {
+        return Ok(vec![]);
+    }
+    mark_own(flow, trail, new);
+    let failed = |error: store::Error| Error::store(&flow.name, &error);
+    let mut records = vec![];
+    trail.walk(&mut |it| {
+        if settles(it.kind) {
+            records.push(it.key);
         }
-        mark_own(flow, trail, new);
-        let failed = |error: store::Error| Error::store(&flow.name, &error);
-        if self.is_outdated_by(trail) {
-            self.known = None;
-        }
-        if self.known.is_none() {
-            self.known = Some(read(store, &flow.name).await.map_err(failed)?);
-            self.refused.clear();
-        }
-        self.refused.extend(new.iter().map(|letter| trail::key_tag(&letter.partition_key)));
-        let mut gone = BTreeSet::new();
-        let mut changes = vec![];
-        for passed in self.passed(trail) {
-            let id = format!("{:016x}", passed.letter);
-            if gone.contains(&passed.letter) {
+    });
+    records.sort_unstable();
+    records.dedup();
+    let mut letters: HashMap<[u8; 8], Vec<String>> = HashMap::new();
+    for (record, id) in store.letters_of(&flow.name, &records).await.map_err(failed)? {
+        letters.entry(record).or_default().push(id);
+    }
+    if letters.is_empty() {
+        return Ok(vec![]);
+    }
+    let mut gone = BTreeSet::new();
+    let mut changes = vec![];
+    for passed in passed(trail, &letters) {
+        for id in letters.get(&passed.record).into_iter().flatten() {
+            if gone.contains(id) {
                 continue;
             }
-            let letter = store.dead_letter(&id).await.map_err(failed)?;
+            let letter = store.dead_letter(id).await.map_err(failed)?;
             let Some(letter) = letter.filter(|letter| {
                 letter.state == LetterState::Open
                     && trail::tag(&letter.message_id) != passed.message
@@ -93,60 +89,30 @@ impl OpenLetters {
             }) else {
                 continue;
             };
-            gone.insert(passed.letter);
-            let what = What::Superseded { step: letter.step.as_deref(), letter: &id };
+            gone.insert(id.clone());
+            let what = What::Superseded { step: letter.step.as_deref(), letter: id };
             trail.add(&letter.partition_key, &letter.message_id, what);
             let change = LetterMark::State { state: LetterState::Superseded };
-            changes.push(LetterChange { id, change });
+            changes.push(LetterChange { id: id.clone(), change });
         }
-        Ok(changes)
     }
+    Ok(changes)
+}
 
-    /// Whether a record comes that was refused since the letters were read.
-    fn is_outdated_by(&self, trail: &Trail) -> bool {
-        let mut outdated = false;
-        if !self.refused.is_empty() {
-            trail.walk(&mut |it| outdated |= settles(it.kind) && self.refused.contains(&it.key));
-        }
-        outdated
-    }
-
-    /// Where the records of letters were settled.
-    fn passed(&self, trail: &Trail) -> Vec<Passed> {
-        let mut found = vec![];
-        let known = self.known.as_deref().unwrap_or_default();
-        if known.is_empty() {
-            return found;
-        }
-        trail.walk(&mut |it| {
-            if !settles(it.kind) {
-                return;
-            }
-            let from = known.partition_point(|(key, _)| *key < it.key);
-            let letters = known.iter().skip(from).take_while(|(key, _)| *key == it.key);
-            found.extend(letters.map(|(_, letter)| Passed {
-                letter: *letter,
+/// Where the records of letters were settled.
+fn passed(trail: &Trail, letters: &HashMap<[u8; 8], Vec<String>>) -> Vec<Passed> {
+    let mut found = vec![];
+    trail.walk(&mut |it| {
+        if settles(it.kind) && letters.contains_key(&it.key) {
+            found.push(Passed {
+                record: it.key,
                 message: it.message,
                 kind: it.kind,
                 step: it.step.map(ToOwned::to_owned),
-            }));
-        });
-        found
-    }
-}
-
-async fn read(store: &dyn Store, flow: &str) -> store::Result<Vec<([u8; 8], u64)>> {
-    let letters = store.dead_letters(Some(flow)).await?;
-    let open = letters
-        .into_iter()
-        .filter(|letter| letter.state == LetterState::Open && letter.partition_key != [0; 16]);
-    let known = open.filter_map(|letter| {
-        let id = u64::from_str_radix(&letter.id, 16).ok()?;
-        Some((trail::key_tag(&letter.partition_key), id))
+            });
+        }
     });
-    let mut known: Vec<_> = known.collect();
-    known.sort_unstable();
-    Ok(known)
+    found
 }
 
 /// Marks the page's own refusals that a later message of the page overtook.

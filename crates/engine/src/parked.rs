@@ -9,10 +9,11 @@ use futures_util::stream::{self, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use store::{NewDeadLetter, Parked, ParkedChange};
+use store::{NewDeadLetter, Parked, ParkedChange, Store};
 
 use crate::beside::Beside;
 use crate::deliver;
+use crate::detect;
 use crate::resume::{Resume, Resumed};
 use crate::run::{Context, Run, StepContext};
 use crate::settled::Settled;
@@ -38,11 +39,29 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// What is parked, by the time of the next question.
-    pub fn of(parked: &[Parked]) -> Self {
-        let next = parked.iter().map(|it| it.check_at).min();
-        Self { messages: parked.len() as u64, next: next.map(Timestamp::from_millis) }
+    /// Counts what the messages of a flow wait for.
+    pub async fn read(store: &dyn Store, flow: &str) -> Result<Self> {
+        let mut unfinished = Self::default();
+        let mut each = |it: Parked| {
+            unfinished.count(&it);
+            true
+        };
+        let read = store.each_parked(flow, &mut each).await;
+        read.map_err(|error| Error::store(flow, &error))?;
+        Ok(unfinished)
     }
+
+    fn count(&mut self, parked: &Parked) {
+        let at = Timestamp::from_millis(parked.check_at);
+        self.messages += 1;
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+}
+
+/// What is to be asked after: the id of it, and its message's.
+struct Due {
+    id: String,
+    message_id: String,
 }
 
 /// What a system said of a message that it took.
@@ -68,17 +87,27 @@ impl Run {
     /// at most until its deadline; an error is one of a step behind it, or of the store.
     pub(crate) async fn complete_parked(&mut self) -> Result<()> {
         let flow = self.context.flow.clone();
-        let parked = self.context.store.parked(&flow.name).await;
-        let parked = parked.map_err(|error| Error::store(&flow.name, &error))?;
-        self.report.unfinished = Unfinished::of(&parked);
+        let store = self.context.store.clone();
+        let store_failed = |error: store::Error| Error::store(&flow.name, &error);
         let began = self.context.clock.now().millis();
-        let mut all: BTreeMap<String, Parked> =
-            parked.into_iter().map(|it| (it.id.clone(), it)).collect();
+        let mut unfinished = Unfinished::default();
+        let mut all_due = vec![];
+        let mut each = |it: Parked| {
+            unfinished.count(&it);
+            if is_due(&it, began) {
+                all_due.push(Due { id: it.id, message_id: it.message_id });
+            }
+            true
+        };
+        store.each_parked(&flow.name, &mut each).await.map_err(store_failed)?;
+        self.report.unfinished = unfinished;
         let mut failed = Ok(());
-        let mut overdue = HashSet::new();
         loop {
-            let due = due(&all, began, &mut overdue);
-            if due.is_empty() {
+            let mut due = vec![];
+            for Due { id, .. } in next_due(&mut all_due) {
+                due.extend(store.parked_one(&flow.name, &id).await.map_err(store_failed)?);
+            }
+            if due.is_empty() && all_due.is_empty() {
                 return failed;
             }
             let context = self.context.clone();
@@ -107,11 +136,9 @@ impl Run {
                 match answer {
                     Answer::Done { value, target_key } => done.push((parked, value, target_key)),
                     Answer::Refused { code, reason } => {
-                        all.remove(&parked.id);
                         self.refuse_parked(&mut beside, parked, code, reason, now);
                     }
                     Answer::Later { problem, .. } if now.millis() >= parked.deadline => {
-                        all.remove(&parked.id);
                         let reason = too_late(&parked, problem.as_ref());
                         let code = "deadline".to_owned();
                         self.refuse_parked(&mut beside, parked, code, reason, now);
@@ -120,7 +147,6 @@ impl Run {
                         self.note(&parked, problem);
                         let mut later = Parked { token, ..parked };
                         later.check_at = again(&later, now, after).min(later.deadline);
-                        all.insert(later.id.clone(), later.clone());
                         beside.parked.push(ParkedChange::Put(later));
                     }
                 }
@@ -130,7 +156,7 @@ impl Run {
                 self.context.watch.at("engine.check.kept");
             }
             if !done.is_empty()
-                && let Err(error) = self.take_further(&mut all, done).await
+                && let Err(error) = self.take_further(done).await
             {
                 let ends = matches!(error, Error::Store { .. } | Error::Internal { .. });
                 failed = Err(error);
@@ -146,20 +172,14 @@ impl Run {
         if self.report.unfinished.messages == 0 && self.report.parked == 0 {
             return;
         }
-        match self.context.store.parked(&self.context.flow.name).await {
-            Ok(parked) => self.report.unfinished = Unfinished::of(&parked),
-            Err(error) => {
-                self.report.errors.push(Error::store(&self.context.flow.name, &error));
-            }
+        match Unfinished::read(&*self.context.store, &self.context.flow.name).await {
+            Ok(unfinished) => self.report.unfinished = unfinished,
+            Err(error) => self.report.errors.push(error),
         }
     }
 
     /// Runs what depends on steps that are done now, and commits that with them.
-    async fn take_further(
-        &mut self,
-        all: &mut BTreeMap<String, Parked>,
-        done: Vec<(Parked, Value, Option<String>)>,
-    ) -> Result<()> {
+    async fn take_further(&mut self, done: Vec<(Parked, Value, Option<String>)>) -> Result<()> {
         let now = self.context.clock.now();
         let mut resumed = vec![];
         for (parked, value, _) in &done {
@@ -173,9 +193,8 @@ impl Run {
                     let check_at = again(&parked, now, None);
                     Parked { check_at, ..parked }
                 };
-                let later: Vec<_> = done.into_iter().map(|(parked, ..)| later(parked)).collect();
-                all.extend(later.iter().map(|it| (it.id.clone(), it.clone())));
-                let parked = later.into_iter().map(ParkedChange::Put).collect();
+                let later = done.into_iter().map(|(parked, ..)| later(parked));
+                let parked = later.map(ParkedChange::Put).collect();
                 self.commit_beside(Beside { parked, ..Beside::default() }).await?;
                 return Err(error);
             }
@@ -188,22 +207,36 @@ impl Run {
             let (step, target_key) = (&*parked.step, target_key.as_deref());
             let what = What::Delivered { step, answer: &value, target_key };
             settled.trail.add(&parked.partition_key, &parked.message_id, what);
-            all.remove(&parked.id);
             // What waits elsewhere for the same message learns what is done meanwhile.
-            let results = settled.results.remove(&*parked.message_id);
-            for other in all.values_mut().filter(|it| it.message_id == parked.message_id) {
-                if let Some(results) = &results
-                    && let Some(payload) = with_results(&other.payload, results)
-                {
-                    other.payload = payload;
-                    changes.push(ParkedChange::Put(other.clone()));
-                }
+            if let Some(results) = settled.results.remove(&*parked.message_id) {
+                changes.extend(self.learn(&parked, &results).await?);
             }
             changes.push(ParkedChange::Done(parked.id));
         }
         self.commit_beside(Beside { settled, parked: changes, since, ..Beside::default() }).await?;
         self.context.watch.at("engine.parked.settled");
         Ok(())
+    }
+
+    /// Gives what waits at other steps for the same message more results.
+    async fn learn(
+        &self,
+        parked: &Parked,
+        results: &BTreeMap<String, Value>,
+    ) -> Result<Vec<ParkedChange>> {
+        let (flow, store) = (&self.context.flow, &*self.context.store);
+        let mut changes = vec![];
+        for step in flow.steps.iter().filter(|step| step.id != parked.step) {
+            let id = store::parked_id(store, &parked.message_id, &step.id);
+            let other = store.parked_one(&flow.name, &id).await;
+            let other = other.map_err(|error| Error::store(&flow.name, &error))?;
+            if let Some(other) = other
+                && let Some(payload) = with_results(&other.payload, results)
+            {
+                changes.push(ParkedChange::Put(Parked { payload, ..other }));
+            }
+        }
+        Ok(changes)
     }
 
     fn resumed(&self, parked: &Parked, value: &Value) -> Result<Resumed> {
@@ -218,7 +251,7 @@ impl Run {
             key: parked.record_key.as_str().into(),
             partition_key: parked.partition_key,
             message: payload.message.get().into(),
-            seed: seed(&parked.message_id),
+            seed: detect::seed(&parked.message_id),
             results,
             at: Resume::Behind(parked.step.clone()),
         })
@@ -273,18 +306,18 @@ impl Run {
     }
 }
 
-/// Those that are due, at most one a message: what one gives may be what the other waits for. What
-/// was handed over in the future is too, once a run: a clock that was wrong must not keep it waiting.
-fn due(all: &BTreeMap<String, Parked>, began: i64, overdue: &mut HashSet<String>) -> Vec<Parked> {
+/// Whether it is to be asked after. What was handed over in the future is, once a run: a clock that
+/// was wrong must not keep it waiting.
+const fn is_due(parked: &Parked, began: i64) -> bool {
+    parked.check_at <= began || parked.deadline <= began || parked.since > began
+}
+
+/// Takes those that are asked after next, at most one a message: what one gives may be what the
+/// other waits for.
+fn next_due(due: &mut Vec<Due>) -> Vec<Due> {
     let mut messages = HashSet::new();
-    let due = all.values().filter(|it| {
-        let is_overdue = it.since > began && !overdue.contains(&it.id);
-        it.check_at.min(it.deadline) <= began || is_overdue
-    });
-    let due = due.filter(|it| messages.insert(&*it.message_id)).take(TOGETHER);
-    let due: Vec<Parked> = due.cloned().collect();
-    overdue.extend(due.iter().filter(|it| it.since > began).map(|it| it.id.clone()));
-    due
+    let take = |it: &mut Due| messages.len() < TOGETHER && messages.insert(it.message_id.clone());
+    due.extract_if(.., take).collect()
 }
 
 async fn ask(context: &Arc<Context>, parked: &Parked) -> Answer {
@@ -338,12 +371,6 @@ fn too_late(parked: &Parked, problem: Option<&Call>) -> String {
     format!("handed over at {since} and not finished by {deadline}; {last}")
 }
 
-/// The seed of a message, which is part of its id.
-fn seed(id: &str) -> u64 {
-    let digits = id.get(4..20).unwrap_or_default();
-    u64::from_str_radix(digits, 16).map_or(0, u64::swap_bytes)
-}
-
 /// What is kept of a message that goes no further by itself.
 #[derive(Deserialize)]
 struct Payload {
@@ -371,8 +398,8 @@ mod tests {
 
     #[test]
     fn a_messages_seed_is_read_from_its_id() {
-        assert_eq!(seed("aabb0102030405060708ccddeeff0011"), 0x0807_0605_0403_0201);
-        assert_eq!(seed("short"), 0);
+        assert_eq!(detect::seed("aabb0102030405060708ccddeeff0011"), 0x0807_0605_0403_0201);
+        assert_eq!(detect::seed("short"), 0);
     }
 
     #[test]

@@ -19,7 +19,6 @@ use crate::exhausted::Exhausted;
 use crate::fetch::{self, Fetched};
 use crate::gone::Gone;
 use crate::journal::Journal;
-use crate::overtaken::OpenLetters;
 use crate::seen::SeenTable;
 use crate::settled::Settled;
 use crate::snapshot::{ScanState, Snapshot};
@@ -126,8 +125,6 @@ pub(crate) struct Run {
     pub(crate) appended: u64,
     /// The partitions that were listed last.
     pub(crate) listed: Vec<String>,
-    /// What newer messages may overtake.
-    pub(crate) letters: OpenLetters,
     /// What full scans found, where the flow tells what is gone.
     pub(crate) gone: Option<Gone>,
     pub(crate) stop: Stop,

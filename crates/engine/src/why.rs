@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::{DeadLetter, LetterState, Parked, Seen, Store, TrailBlock};
+use store::{DeadLetter, DeadLetterSummary, LetterState, Parked, Seen, Store, TrailBlock};
 
 use crate::detect::TOMBSTONE;
 use crate::letters::{is_about, record_keys};
@@ -240,9 +240,13 @@ async fn of_message(
     store.trail(flow, &mut find).await.map_err(|error| Error::store(flow, &error))?;
     let Some(key) = key else { return Ok(None) };
     // The trail has the first half of the key; the whole one is with what is kept of the record.
-    let letters = store.dead_letters(Some(flow)).await;
-    let letters = letters.map_err(|error| Error::store(flow, &error))?;
-    let whole = letters.iter().map(|it| it.partition_key).find(|it| trail::key_tag(it) == key);
+    let mut whole = None;
+    let mut each = |letter: DeadLetterSummary| {
+        whole = Some(letter.partition_key).filter(|it| trail::key_tag(it) == key);
+        whole.is_none()
+    };
+    let found = store.each_dead_letter(Some(flow), &mut each).await;
+    found.map_err(|error| Error::store(flow, &error))?;
     let half = || {
         let mut whole = [0; 16];
         whole.iter_mut().zip(key).for_each(|(whole, half)| *whole = half);
@@ -268,7 +272,17 @@ async fn tell(
         seen.iter().map(|it| (settled_by(it), None)).collect();
     follow(store, &mut told, &wanted, &mut settled, limit).await?;
     told.known = known(&keys, &seen, &settled);
-    for summary in store.dead_letters(Some(flow)).await.map_err(failed)?.into_iter().rev() {
+    let mut about = vec![];
+    let mut each = |letter: DeadLetterSummary| {
+        // Letters of an older version do not have their record's key beside them.
+        if letter.partition_key == [0; 16] || wanted.contains(&letter.partition_key) {
+            about.push(letter);
+        }
+        true
+    };
+    store.each_dead_letter(Some(flow), &mut each).await.map_err(failed)?;
+    about.sort_by(DeadLetterSummary::newest_first);
+    for summary in about.into_iter().rev() {
         if !is_about(store, &summary, &wanted, record.unwrap_or_default()).await? {
             continue;
         }
@@ -284,11 +298,18 @@ async fn tell(
             message: hex(trail::tag(&letter.message_id)),
         });
     }
-    for parked in store.parked(flow).await.map_err(failed)? {
-        if wanted.contains(&parked.partition_key) {
-            told.record.get_or_insert_with(|| parked.record_key.clone());
-            told.waiting.push(waiting(&parked));
+    let mut parked = vec![];
+    let mut each = |it: Parked| {
+        if wanted.contains(&it.partition_key) {
+            parked.push((it.record_key.clone(), waiting(&it)));
         }
+        true
+    };
+    store.each_parked(flow, &mut each).await.map_err(failed)?;
+    parked.sort_by_key(|(_, it)| it.check_at);
+    for (record_key, waiting) in parked {
+        told.record.get_or_insert(record_key);
+        told.waiting.push(waiting);
     }
     told.record = told.record.or_else(|| record.map(ToOwned::to_owned));
     Ok(told)

@@ -259,7 +259,7 @@ mod tests {
     fn after_a_failed_sync_nothing_is_acknowledged_and_no_file_is_lost() {
         let disk = Recorder { sync_fails: true, ..Recorder::default() };
         let ordered = Ordered::new(disk, Durability::Full, 0);
-        assert!(matches!(ordered.apply(&one_write(), Wait::Durable), Err(Error::Io { .. })));
+        assert!(matches!(ordered.apply(&one_write(), Wait::Durable), Err(Error::Full { .. })));
         for wait in [Wait::Durable, Wait::Visible] {
             assert!(matches!(ordered.apply(&one_write(), wait), Err(Error::Untrusted)));
         }

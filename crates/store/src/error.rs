@@ -249,11 +249,17 @@ impl Error {
         let path = path.into();
         match source.kind() {
             PermissionDenied | ReadOnlyFilesystem => Self::ReadOnly { path, source },
-            _ => Self::Io { doing, path, source },
+            _ => Self::io(doing, path, source),
         }
     }
 
+    /// An error of the file system; one for want of room says so.
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io { doing, path: path.into(), source }
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        let path = path.into();
+        match source.kind() {
+            StorageFull | QuotaExceeded => Self::Full { path, left: 0 },
+            _ => Self::Io { doing, path, source },
+        }
     }
 }

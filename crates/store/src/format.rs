@@ -6,7 +6,7 @@ use crate::trees::{Tree, Trees, Wait, Write};
 use crate::vault::KeyId;
 
 /// The format that this program writes.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 const FORMAT_KEY: &[u8] = b"format";
 const CHECK_KEY: &[u8] = b"check";
@@ -100,7 +100,18 @@ async fn migrate(trees: &impl Trees, sealer: &Sealer) -> Result<()> {
         // before, so that the master key can change.
         trees.apply(vec![hashes(sealer)?, format(3)], Wait::Durable).await?;
     }
+    // The fourth format has a catalogue: it is made once the store's entries can be read.
     Ok(())
+}
+
+/// Whether the store has a catalogue of its items, which the fourth format brought.
+pub(crate) async fn has_catalogue(trees: &impl Trees) -> Result<bool> {
+    Ok(found(trees).await?.is_some_and(|format| format >= 4))
+}
+
+/// Returns the write that says so.
+pub(crate) fn with_catalogue() -> Write {
+    format(4)
 }
 
 /// Returns which key a store is sealed with; `None` for one that was never set up.

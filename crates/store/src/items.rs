@@ -4,38 +4,54 @@
 //! never came to its head leaves the version before alone. The newest committed version counts;
 //! a version without a value, told by its key, says that the item is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod reading;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::layout::{self, StoredLetter, StoredParked, Version};
 use crate::protocol::{Core, unencodable};
 use crate::store::{
-    Commit, DeadLetter, DeadLetterSummary, LetterChange, LetterMark, LetterState, NewDeadLetter,
-    Parked, ParkedChange,
+    Commit, LetterChange, LetterMark, LetterState, NewDeadLetter, Parked, ParkedChange,
 };
 use crate::trees::{Tree, Trees, Write};
-
-/// The ids that an error about an ambiguous one names at most.
-const CANDIDATES_NAMED: usize = 10;
 
 /// A letter remembers so many of its tries at most, the newest ones and the first.
 const ATTEMPTS_KEPT: usize = 50;
 
+/// What the items of a commit change.
+#[derive(Default)]
+pub(crate) struct ItemWrites {
+    /// One an item, of its last change.
+    pub(crate) items: Vec<Write>,
+    /// The letters that are open from now on, and those that are not: key of the record and id.
+    pub(crate) letters: BTreeMap<([u8; 16], String), bool>,
+}
+
+impl ItemWrites {
+    fn note(&mut self, letter: &StoredLetter, id: &str, is_open: bool) {
+        if letter.partition_key != [0; 16] {
+            self.letters.insert((letter.partition_key, id.to_owned()), is_open);
+        }
+    }
+}
+
 impl<T: Trees> Core<T> {
     /// Returns the writes that bring the items of a commit into the trees, above the committed
-    /// ones: one an item, of its last change.
+    /// ones.
     pub(crate) async fn item_writes(
         &self,
         flow: &str,
         sequence: u64,
         commit: &Commit,
-    ) -> Result<Vec<Write>> {
+    ) -> Result<ItemWrites> {
+        let mut made = ItemWrites::default();
         let mut writes = Vec::new();
         for letter in &commit.dead_letters {
-            writes.push(self.refused(flow, sequence, letter).await?);
+            writes.push(self.refused(flow, sequence, letter, &mut made).await?);
         }
         for change in &commit.letters {
-            writes.extend(self.marked(flow, sequence, change).await?);
+            writes.extend(self.marked(flow, sequence, change, &mut made).await?);
         }
         for change in &commit.parked {
             writes.push(match change {
@@ -49,7 +65,8 @@ impl<T: Trees> Core<T> {
             let id = version(*tree, key)?.id.to_owned();
             last.insert((*tree, id), write);
         }
-        Ok(last.into_values().collect())
+        made.items = last.into_values().collect();
+        Ok(made)
     }
 
     /// Returns the deletions of the versions that the writes of a commit took the place of, the
@@ -77,20 +94,28 @@ impl<T: Trees> Core<T> {
         Ok(obsolete)
     }
 
-    /// Returns the deletions of the versions that crashed commits left.
-    pub(crate) async fn leftover_items(&self, flow: &str, committed: u64) -> Result<Vec<Write>> {
-        let mut gone = Vec::new();
-        for tree in [Tree::DeadLetters, Tree::Parked] {
-            let versions = self.trees.keys(tree, &layout::flow_prefix(flow)).await?;
-            let kept: HashSet<_> = newest_versions(tree, &versions, |_| committed)?.collect();
-            // In ascending order, so that the sign that an item is gone goes last.
-            let obsolete = versions.iter().filter(|key| !kept.contains(key));
-            gone.extend(obsolete.map(|key| Write::Delete(tree, key.clone())));
-        }
-        Ok(gone)
+    /// Returns the deletions of the versions that crashed commits left of one item, or of all of
+    /// a flow, whose keys begin with a prefix.
+    pub(crate) async fn leftover_versions(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        committed: u64,
+    ) -> Result<Vec<Write>> {
+        let versions = self.trees.keys(tree, prefix).await?;
+        let kept: HashSet<_> = newest_versions(tree, &versions, |_| committed)?.collect();
+        // In ascending order, so that the sign that an item is gone goes last.
+        let obsolete = versions.iter().filter(|key| !kept.contains(key));
+        Ok(obsolete.map(|key| Write::Delete(tree, key.clone())).collect())
     }
 
-    async fn refused(&self, flow: &str, sequence: u64, new: &NewDeadLetter) -> Result<Write> {
+    async fn refused(
+        &self,
+        flow: &str,
+        sequence: u64,
+        new: &NewDeadLetter,
+        made: &mut ItemWrites,
+    ) -> Result<Write> {
         let id = self.letter_id(flow, new);
         let before = self.letter(flow, &id).await?;
         let attempts = tried(before.map(|letter| letter.attempts).unwrap_or_default(), new.at);
@@ -106,6 +131,7 @@ impl<T: Trees> Core<T> {
             attempts,
             edited: None,
         };
+        made.note(&stored, &id, stored.state == LetterState::Open);
         self.letter_write(flow, &id, sequence, &stored, &new.payload)
     }
 
@@ -115,6 +141,7 @@ impl<T: Trees> Core<T> {
         flow: &str,
         sequence: u64,
         change: &LetterChange,
+        made: &mut ItemWrites,
     ) -> Result<Option<Write>> {
         let Some(letter) = self.letter(flow, &change.id).await? else { return Ok(None) };
         let mut stored = StoredLetter {
@@ -132,6 +159,7 @@ impl<T: Trees> Core<T> {
         let mut payload = letter.payload;
         match &change.change {
             LetterMark::Dropped => {
+                made.note(&stored, &change.id, false);
                 return Ok(Some(gone(Tree::DeadLetters, flow, &change.id, sequence)));
             }
             LetterMark::State { state } => stored.state = *state,
@@ -147,6 +175,7 @@ impl<T: Trees> Core<T> {
                 stored.attempts = tried(stored.attempts, *at);
             }
         }
+        made.note(&stored, &change.id, stored.state == LetterState::Open);
         self.letter_write(flow, &change.id, sequence, &stored, &payload).map(Some)
     }
 
@@ -191,132 +220,6 @@ impl<T: Trees> Core<T> {
         };
         hash.first_chunk::<{ layout::ID_LEN / 2 }>().map(|id| layout::hex(id)).unwrap_or_default()
     }
-
-    pub(crate) async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
-        let mut letters = Vec::new();
-        for (flow, id) in self.item_ids(Tree::DeadLetters, flow).await? {
-            if let Some(letter) = self.letter(&flow, &id).await? {
-                letters.push(DeadLetterSummary {
-                    id: letter.id,
-                    flow: letter.flow,
-                    step: letter.step,
-                    code: letter.code,
-                    at: letter.at,
-                    state: letter.state,
-                    attempts: letter.attempts,
-                    edited: letter.edited,
-                    partition_key: letter.partition_key,
-                });
-            }
-        }
-        letters.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id)));
-        Ok(letters)
-    }
-
-    pub(crate) async fn dead_letter(&self, prefix: &str) -> Result<Option<DeadLetter>> {
-        if prefix.len() == layout::ID_LEN {
-            // A whole id needs no list of all others.
-            for flow in self.flows().await? {
-                if let Some(letter) = self.letter(&flow, prefix).await? {
-                    return Ok(Some(letter));
-                }
-            }
-            return Ok(None);
-        }
-        let ids = self.item_ids(Tree::DeadLetters, None).await?;
-        let mut found = ids.iter().filter(|(_, id)| id.starts_with(prefix));
-        match (found.next(), found.next()) {
-            (None, _) => Ok(None),
-            (Some((flow, id)), None) => self.letter(flow, id).await,
-            (Some(_), Some(_)) => {
-                let candidates = ids.iter().filter(|(_, id)| id.starts_with(prefix));
-                let candidates = candidates.map(|(_, id)| id.clone()).take(CANDIDATES_NAMED);
-                let candidates = candidates.collect();
-                Err(Error::AmbiguousId { prefix: prefix.to_owned(), candidates })
-            }
-        }
-    }
-
-    pub(crate) async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
-        let mut found = Vec::new();
-        for (flow, id) in self.item_ids(Tree::Parked, Some(flow)).await? {
-            let Some((key, plain)) = self.item(Tree::Parked, &flow, &id).await? else { continue };
-            let (stored, payload): (StoredParked, _) = layout::split(&plain)
-                .ok_or_else(|| Error::corrupt(Tree::Parked, &key, "the entry does not parse"))?;
-            found.push(Parked {
-                id,
-                message_id: stored.message_id,
-                step: stored.step,
-                record_key: stored.record_key,
-                partition_key: stored.partition_key,
-                since: stored.since,
-                check_at: stored.check_at,
-                deadline: stored.deadline,
-                token: stored.token,
-                payload: payload.to_vec(),
-            });
-        }
-        found.sort_by(|a, b| a.check_at.cmp(&b.check_at).then_with(|| a.id.cmp(&b.id)));
-        Ok(found)
-    }
-
-    /// Returns flow and id of every committed item of a tree.
-    async fn item_ids(&self, tree: Tree, flow: Option<&str>) -> Result<BTreeSet<(String, String)>> {
-        let prefix = flow.map(layout::flow_prefix).unwrap_or_default();
-        let versions = self.trees.keys(tree, &prefix).await?;
-        let mut committed: HashMap<String, u64> = HashMap::new();
-        for key in &versions {
-            let Version { flow, .. } = version(tree, key)?;
-            if !committed.contains_key(flow) {
-                let head = self.stored_head(flow).await?;
-                committed.insert(flow.to_owned(), head.map_or(0, |head| head.tip.sequence));
-            }
-        }
-        let committed = |flow: &str| committed.get(flow).copied().unwrap_or(0);
-        newest_versions(tree, &versions, committed)?
-            .map(|key| version(tree, key).map(|it| (it.flow.to_owned(), it.id.to_owned())))
-            .collect()
-    }
-
-    /// Returns key and value of the newest committed version of an item.
-    async fn item(&self, tree: Tree, flow: &str, id: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        loop {
-            let committed = self.stored_head(flow).await?.map_or(0, |head| head.tip.sequence);
-            let versions = self.trees.keys(tree, &layout::item_prefix(flow, id)).await?;
-            let Some(key) = newest_versions(tree, &versions, |_| committed)?.next() else {
-                return Ok(None);
-            };
-            // A newer version may have taken this one's place meanwhile: look again.
-            if let Some(plain) = self.opened_entry(tree, key).await? {
-                return Ok(Some((key.clone(), plain)));
-            }
-        }
-    }
-
-    /// Returns the newest committed version of a dead letter.
-    async fn letter(&self, flow: &str, id: &str) -> Result<Option<DeadLetter>> {
-        let tree = Tree::DeadLetters;
-        let Some((key, plain)) = self.item(tree, flow, id).await? else { return Ok(None) };
-        let (stored, payload): (StoredLetter, _) = layout::split(&plain)
-            .ok_or_else(|| Error::corrupt(tree, &key, "the entry does not parse"))?;
-        let attempts = if stored.attempts.is_empty() { vec![stored.at] } else { stored.attempts };
-        Ok(Some(DeadLetter {
-            id: id.to_owned(),
-            flow: flow.to_owned(),
-            sequence: version(tree, &key)?.sequence,
-            message_id: stored.message_id,
-            step: stored.step,
-            code: stored.code,
-            reason: stored.reason,
-            at: stored.at,
-            payload: payload.to_vec(),
-            record_key: stored.record_key,
-            partition_key: stored.partition_key,
-            state: stored.state,
-            attempts,
-            edited: stored.edited,
-        }))
-    }
 }
 
 fn gone(tree: Tree, flow: &str, id: &str, sequence: u64) -> Write {
@@ -331,7 +234,7 @@ fn tried(mut attempts: Vec<i64>, at: i64) -> Vec<i64> {
     attempts
 }
 
-fn version(tree: Tree, key: &[u8]) -> Result<Version<'_>> {
+pub(crate) fn version(tree: Tree, key: &[u8]) -> Result<Version<'_>> {
     layout::version(key)
         .ok_or_else(|| Error::corrupt(tree, key, "the key has an impossible length"))
 }

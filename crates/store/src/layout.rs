@@ -89,6 +89,47 @@ pub(crate) fn version(key: &[u8]) -> Option<Version<'_>> {
     Some(Version { flow, id, sequence: u64::from_be_bytes(*sequence), is_gone })
 }
 
+/// What follows the flow in the keys of the catalogue: the list of a commit's items, or a letter.
+const COMMIT_ITEMS: u8 = 0;
+const LETTER: u8 = 1;
+
+/// Returns the key of the list of the items that a commit writes.
+pub(crate) fn commit_items_key(flow: &str) -> Vec<u8> {
+    let mut key = flow_prefix(flow);
+    key.push(COMMIT_ITEMS);
+    key
+}
+
+/// Returns what the keys of all letters of a flow in the catalogue begin with.
+pub(crate) fn catalogued_letters(flow: &str) -> Vec<u8> {
+    let mut key = flow_prefix(flow);
+    key.push(LETTER);
+    key
+}
+
+/// Returns the key of a letter in the catalogue: behind the keyed hash of its record.
+pub(crate) fn catalogued_letter_key(flow: &str, record: [u8; 16], id: &str) -> Vec<u8> {
+    let mut key = catalogued_letters(flow);
+    key.extend_from_slice(&record);
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// A letter of the catalogue, as its key tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CataloguedLetter<'a> {
+    pub(crate) flow: &'a str,
+    pub(crate) id: &'a str,
+}
+
+/// Reads the key of a letter in the catalogue; `None` for other keys.
+pub(crate) fn catalogued_letter(key: &[u8]) -> Option<CataloguedLetter<'_>> {
+    let (flow, rest) = split_flow(key)?;
+    let (_, id) = rest.strip_prefix(&[LETTER])?.split_at_checked(16)?;
+    let id = std::str::from_utf8(id).ok().filter(|id| id.len() == ID_LEN)?;
+    Some(CataloguedLetter { flow, id })
+}
+
 /// Returns the key of a journal entry.
 pub(crate) fn journal_key(flow: &str, id: [u8; 16]) -> Vec<u8> {
     let mut key = flow_prefix(flow);
@@ -179,6 +220,9 @@ pub(crate) fn place(tree: Tree, key: &[u8]) -> String {
         Tree::History | Tree::Trail => split_flow(key)
             .zip(split_commit(key))
             .map(|((flow, _), (sequence, _))| format!("flow `{flow}`, page {sequence}")),
+        Tree::Catalogue => catalogued_letter(key)
+            .map(|CataloguedLetter { flow, id }| format!("flow `{flow}`, id {id}"))
+            .or_else(|| split_flow(key).map(|(flow, _)| format!("flow `{flow}`"))),
         Tree::Vault => None,
     };
     named.unwrap_or_else(|| format!("key {}", hex(key)))

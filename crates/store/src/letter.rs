@@ -53,6 +53,14 @@ pub struct DeadLetterSummary {
     pub partition_key: [u8; 16],
 }
 
+impl DeadLetterSummary {
+    /// The order of lists: what was refused last comes first.
+    #[must_use]
+    pub fn newest_first(&self, other: &Self) -> std::cmp::Ordering {
+        other.at.cmp(&self.at).then_with(|| self.id.cmp(&other.id))
+    }
+}
+
 /// A dead letter with everything that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {

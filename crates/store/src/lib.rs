@@ -16,6 +16,7 @@
 extern crate self as towpath_store;
 
 mod blobs;
+mod catalogue;
 mod commit;
 pub mod conformance;
 mod disk;

@@ -24,4 +24,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("store.token.next", "a token is sealed and not written"),
     ("store.token.kept", "a token is on disk, and nobody was told"),
     ("store.run.written", "a run's line is written"),
+    ("store.copy.begun", "the folder of a store that is built anew is made, and empty"),
+    ("store.copy.written", "the new store is whole and on disk, and the old one is the one"),
+    ("store.copy.decided", "the new store is the one, and not in its place"),
+    ("store.copy.taken", "the new store is in its place and open, the old one lies beside it"),
 ];

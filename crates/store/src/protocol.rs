@@ -60,7 +60,11 @@ impl<T: Trees> Core<T> {
         trees.at("store.opened");
         let (opening, sealer) = format::open(&trees, sealer).await?;
         trees.at("store.counted");
-        Ok(Self::opened(trees, sealer, opening))
+        let core = Self::opened(trees, sealer, opening);
+        if !format::has_catalogue(&core.trees).await? {
+            core.make_catalogue().await?;
+        }
+        Ok(core)
     }
 
     /// Takes trees whose format and key were checked.
@@ -130,7 +134,8 @@ impl<T: Trees> Core<T> {
             self.trees.at("store.leftovers.found");
         }
         let items = self.item_writes(flow, sequence, &commit).await?;
-        let obsolete_items = self.obsolete_items(flow, sequence, &items).await?;
+        let obsolete_items = self.obsolete_items(flow, sequence, &items.items).await?;
+        let catalogue = self.catalogue_writes(flow, &items)?;
         let note = self.journal_note(flow, sequence, &commit.journal)?;
         let note_gone =
             note.as_ref().map(|_| Write::Delete(Tree::Journal, layout::commit_key(flow, sequence)));
@@ -150,7 +155,8 @@ impl<T: Trees> Core<T> {
             let mut pieces = Pieces::to(&self.trees);
             pieces.add(leftovers).await?;
             pieces.add(Blocks::of(&self.sealer, flow, sequence, &seen.parts, seen.form)).await?;
-            pieces.add(items).await?;
+            pieces.add(catalogue.before).await?;
+            pieces.add(items.items).await?;
             pieces.add(past.added).await?;
             pieces.add(names).await?;
             pieces.add(note).await?;
@@ -163,6 +169,7 @@ impl<T: Trees> Core<T> {
             pieces.add(past.obsolete).await?;
             pieces.add(old_names).await?;
             pieces.add(seen.obsolete).await?;
+            pieces.add(catalogue.behind).await?;
             pieces.finish().await
         };
         let written: Result<()> = written.await;
@@ -290,8 +297,16 @@ impl<H: Home> Store for H {
         self.core().last_run(flow).await
     }
 
-    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
-        self.core().dead_letters(flow).await
+    async fn each_dead_letter(
+        &self,
+        flow: Option<&str>,
+        each: &mut (dyn FnMut(DeadLetterSummary) -> bool + Send),
+    ) -> Result<()> {
+        self.core().each_dead_letter(flow, each).await
+    }
+
+    async fn letters_of(&self, flow: &str, records: &[[u8; 8]]) -> Result<Vec<([u8; 8], String)>> {
+        self.core().letters_of(flow, records).await
     }
 
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
@@ -307,8 +322,16 @@ impl<H: Home> Store for H {
         self.core().journaled(flow).await
     }
 
-    async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
-        self.core().parked(flow).await
+    async fn each_parked(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(Parked) -> bool + Send),
+    ) -> Result<()> {
+        self.core().each_parked(flow, each).await
+    }
+
+    async fn parked_one(&self, flow: &str, id: &str) -> Result<Option<Parked>> {
+        self.core().parked_one(flow, id).await
     }
 
     async fn history(&self, flow: &str) -> Result<Vec<Remembered>> {

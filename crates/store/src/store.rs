@@ -60,8 +60,34 @@ pub trait Store: Send + Sync + 'static {
         Ok(self.runs(flow).await?.into_iter().next())
     }
 
-    /// Lists the dead letters of one flow or of all, newest first, without their payloads.
-    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>>;
+    /// Gives the dead letters of one flow, or of all flow by flow, to `each`, without their payloads
+    /// and in no order that says anything, until that says `false` or there is no more. Some of
+    /// them are in memory at once.
+    async fn each_dead_letter(
+        &self,
+        flow: Option<&str>,
+        each: &mut (dyn FnMut(DeadLetterSummary) -> bool + Send),
+    ) -> Result<()>;
+
+    /// Lists the dead letters of one flow or of all, newest first, without their payloads: as many
+    /// as there are.
+    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
+        let mut letters = Vec::new();
+        let mut each = |letter| {
+            letters.push(letter);
+            true
+        };
+        self.each_dead_letter(flow, &mut each).await?;
+        letters.sort_by(DeadLetterSummary::newest_first);
+        Ok(letters)
+    }
+
+    /// Finds the open dead letters of a flow's records, by the first halves of the records' keys:
+    /// the half and the letter's id. Takes as long as there are `records`, however many letters
+    /// there are.
+    ///
+    /// Some of them may be open no more, or gone: look at the letter itself.
+    async fn letters_of(&self, flow: &str, records: &[[u8; 8]]) -> Result<Vec<([u8; 8], String)>>;
 
     /// Returns a dead letter by its id or a prefix of it that is unique; `None` if there is none.
     ///
@@ -77,8 +103,29 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the flow's journal entries, by id.
     async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>>;
 
-    /// Returns what the flow's messages wait for at remote systems, by the time of the next check.
-    async fn parked(&self, flow: &str) -> Result<Vec<Parked>>;
+    /// Gives what the flow's messages wait for at remote systems to `each`, in no order that says
+    /// anything, until that says `false` or there is no more. Some of it is in memory at once.
+    async fn each_parked(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(Parked) -> bool + Send),
+    ) -> Result<()>;
+
+    /// Returns what a message of the flow waits for, by its id.
+    async fn parked_one(&self, flow: &str, id: &str) -> Result<Option<Parked>>;
+
+    /// Returns what the flow's messages wait for at remote systems, by the time of the next check:
+    /// all of it, with its payloads.
+    async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
+        let mut parked = Vec::new();
+        let mut each = |it| {
+            parked.push(it);
+            true
+        };
+        self.each_parked(flow, &mut each).await?;
+        parked.sort_by(|a, b| a.check_at.cmp(&b.check_at).then_with(|| a.id.cmp(&b.id)));
+        Ok(parked)
+    }
 
     /// Returns the snapshots that commits with a [`Cause`] remembered, at most the last 50, newest
     /// first.

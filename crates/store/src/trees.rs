@@ -31,10 +31,12 @@ pub(crate) enum Tree {
     Trail,
     /// Blocks of seen keys with the records' own keys.
     Names,
+    /// Which open dead letters each record has, and which items a commit writes.
+    Catalogue,
 }
 
 impl Tree {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Meta,
         Self::Heads,
         Self::Seen,
@@ -46,6 +48,7 @@ impl Tree {
         Self::History,
         Self::Trail,
         Self::Names,
+        Self::Catalogue,
     ];
 
     /// The name on disk and in errors; part of what sealed entries are bound to.
@@ -62,6 +65,7 @@ impl Tree {
             Self::History => "history",
             Self::Trail => "trail",
             Self::Names => "names",
+            Self::Catalogue => "catalogue",
         }
     }
 }

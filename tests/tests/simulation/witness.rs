@@ -105,8 +105,16 @@ impl Store for Witness {
         self.0.runs(flow).await
     }
 
-    async fn dead_letters(&self, flow: Option<&str>) -> Result<Vec<DeadLetterSummary>> {
-        self.0.dead_letters(flow).await
+    async fn each_dead_letter(
+        &self,
+        flow: Option<&str>,
+        each: &mut (dyn FnMut(DeadLetterSummary) -> bool + Send),
+    ) -> Result<()> {
+        self.0.each_dead_letter(flow, each).await
+    }
+
+    async fn letters_of(&self, flow: &str, records: &[[u8; 8]]) -> Result<Vec<([u8; 8], String)>> {
+        self.0.letters_of(flow, records).await
     }
 
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
@@ -135,9 +143,18 @@ impl Store for Witness {
         self.0.journaled(flow).await
     }
 
-    async fn parked(&self, flow: &str) -> Result<Vec<Parked>> {
+    async fn each_parked(
+        &self,
+        flow: &str,
+        each: &mut (dyn FnMut(Parked) -> bool + Send),
+    ) -> Result<()> {
         alive().await;
-        self.0.parked(flow).await
+        self.0.each_parked(flow, each).await
+    }
+
+    async fn parked_one(&self, flow: &str, id: &str) -> Result<Option<Parked>> {
+        alive().await;
+        self.0.parked_one(flow, id).await
     }
 
     async fn history(&self, flow: &str) -> Result<Vec<Remembered>> {

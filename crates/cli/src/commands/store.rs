@@ -13,6 +13,7 @@ use store::{Error, MasterKey, SledStore};
 use crate::args::Store;
 use crate::commands::check::counted;
 use crate::exit::{Exit, Failed, Result};
+use crate::hold;
 use crate::keys;
 use crate::progress::{Work, print, print_json};
 use crate::project::Project;
@@ -68,7 +69,8 @@ pub(crate) async fn run(config: Option<&Path>, command: Store, json: bool) -> Re
         Store::Compact => {
             let done = keys::with_key(&path, async |key| {
                 let told = |done, of| work.at(done, of);
-                upkeep::compact(project.store_options(key), None, &told).await
+                let options = project.store_options(key);
+                upkeep::compact_watched(options, None, hold::store_points(), &told).await
             });
             let done = done.await?;
             work.done();
@@ -155,7 +157,8 @@ async fn rekey(
     let (new, file): (MasterKey, PathBuf) = keys::new_key(new_key_file)?;
     let told = |done, of| work.at(done, of);
     let done = keys::with_key(path, async |key| {
-        upkeep::compact(project.store_options(key), Some(&new), &told).await
+        let options = project.store_options(key);
+        upkeep::compact_watched(options, Some(&new), hold::store_points(), &told).await
     });
     let done = done.await?;
     work.done();

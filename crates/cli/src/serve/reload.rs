@@ -216,7 +216,7 @@ impl Office {
 
     /// When the first of what systems finish later for a flow is asked after.
     async fn check(&self, flow: &str) -> Option<Timestamp> {
-        Unfinished::of(&self.store.parked(flow).await.ok()?).next
+        Unfinished::read(&*self.store, flow).await.ok()?.next
     }
 
     /// When a flow's last run began; one that failed or was stopped does not count, because it

@@ -1,6 +1,6 @@
 //! A folder to run the binary in, and what came of a command.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -48,6 +48,21 @@ impl Folder {
     pub(crate) fn run_env(&self, args: &[&str], name: &str, value: &str) -> Ran {
         let mut command = self.command(env!("CARGO_BIN_EXE_towpath"));
         Ran::of(command.args(args).env(name, value).output().unwrap())
+    }
+
+    /// Runs a command and kills it with SIGKILL when it comes to a point, `NAME:N`; says whether it
+    /// came to it.
+    pub(crate) fn killed_at(&self, args: &[&str], point: &str) -> bool {
+        let mut command = self.command(env!("CARGO_BIN_EXE_towpath"));
+        command.args(args).env("TOWPATH_HOLD_AT", point);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let holds = |line: &str| line.starts_with("towpath: holds at ");
+        let held = said.lines().map_while(Result::ok).any(|line| holds(&line));
+        // One that came to its end has nothing to be killed.
+        drop(child.kill());
+        child.wait().unwrap();
+        held
     }
 
     /// Runs a command that reads `input`.

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod dead_letters;
+mod deletes;
 mod folder;
+mod killed;
 mod map;
 mod new;
 mod secret;

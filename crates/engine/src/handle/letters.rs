@@ -1,5 +1,8 @@
 //! Dead letters as operators get them.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,16 +95,47 @@ pub(super) async fn list(
     filter: LetterFilter,
     limit: Option<usize>,
 ) -> Result<Answer> {
-    let state = filter.state;
-    let mut found = LetterFilter { state: None, ..filter }.select(store).await?;
-    let all = found.len();
-    found.retain(|letter| state.is_none_or(|state| letter.state == state));
-    let others = (all - found.len()) as u64;
-    let more = found.len().saturating_sub(limit.unwrap_or(usize::MAX)) as u64;
-    found.truncate(limit.unwrap_or(usize::MAX));
-    let dead_letters = found.into_iter().map(DeadLetterLine::from).collect();
+    let (state, limit) = (filter.state, limit.unwrap_or(usize::MAX));
+    let (mut listed, mut more, mut others) = (BinaryHeap::new(), 0, 0);
+    let mut each = |letter: DeadLetterSummary| {
+        if state.is_some_and(|state| letter.state != state) {
+            others += 1;
+            return;
+        }
+        listed.push(Newest(letter));
+        if listed.len() > limit {
+            // The oldest of them.
+            drop(listed.pop());
+            more += 1;
+        }
+    };
+    LetterFilter { state: None, ..filter }.visit(store, &mut each).await?;
+    let dead_letters = listed.into_sorted_vec().into_iter().map(|it| it.0.into()).collect();
     Ok(Answer::DeadLetters { dead_letters, more, others })
 }
+
+/// A dead letter in the order of a list.
+struct Newest(DeadLetterSummary);
+
+impl Ord for Newest {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.newest_first(&other.0)
+    }
+}
+
+impl PartialOrd for Newest {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Newest {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Newest {}
 
 pub(super) async fn show(store: &dyn Store, id: &str) -> Result<Answer> {
     let found = store.dead_letter(id).await.map_err(|error| Error::store("*", &error))?;

@@ -3,13 +3,13 @@
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{LetterState, Store};
+use store::{DeadLetterSummary, LetterState, Store};
 
 use super::Answer;
 use crate::change::Hands;
 use crate::exported::{self, Imported};
 use crate::rewind::RewindTo;
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, Unfinished};
 
 /// A change of a flow's state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,11 +94,15 @@ pub(super) async fn show(store: &dyn Store, flow: &str) -> Result<Answer> {
     let failed = |error: store::Error| Error::store(flow, &error);
     let head = store.head(flow).await.map_err(failed)?;
     let runs = store.runs(flow).await.map_err(failed)?;
-    let letters = store.dead_letters(Some(flow)).await.map_err(failed)?;
-    let open = letters.iter().filter(|letter| letter.state == LetterState::Open);
+    let mut open = 0;
+    let mut each = |letter: DeadLetterSummary| {
+        open += u64::from(letter.state == LetterState::Open);
+        true
+    };
+    store.each_dead_letter(Some(flow), &mut each).await.map_err(failed)?;
     let waiting = Waiting {
-        parked: store.parked(flow).await.map_err(failed)?.len() as u64,
-        dead_letters: open.count() as u64,
+        parked: Unfinished::read(store, flow).await?.messages,
+        dead_letters: open,
         journal: store.journaled(flow).await.map_err(failed)?.len() as u64,
         seen: head.as_ref().map_or(0, |head| head.seen_entries),
     };

@@ -17,6 +17,10 @@ pub(super) async fn letters_change(store: &dyn Store) -> Result<()> {
     let (second, first) = (listed[0].id.clone(), listed[1].id.clone());
     let first_state = (listed[1].state, listed[1].attempts.clone(), listed[1].partition_key);
     assert_eq!(first_state, (LetterState::Open, vec![5], [7; 16]));
+    let both =
+        [([7; 8], first.clone().min(second.clone())), ([7; 8], first.clone().max(second.clone()))];
+    assert_eq!(store.letters_of(flow, &[[6; 8], [7; 8]]).await?, both, "by their record's key");
+    assert_eq!(store.letters_of("letters that", &[[7; 8]]).await?, [], "another flow");
 
     let mark = |id: &str, change| LetterChange { id: id.to_owned(), change };
     let failed = LetterMark::Failed { code: "E2".to_owned(), reason: "still".to_owned(), at: 8 };
@@ -26,6 +30,7 @@ pub(super) async fn letters_change(store: &dyn Store) -> Result<()> {
     let letters = vec![mark(&second, failed), mark(&first, LetterMark::Dropped)];
     store.commit(&fence, 3, Commit { letters, ..commit(b"{}") }).await?;
     assert_eq!(store.dead_letter(&first).await?, None, "it was dropped");
+    assert_eq!(store.letters_of(flow, &[[7; 8]]).await?, [([7; 8], second.clone())]);
     let found = store.dead_letter(&second).await?.expect_letter();
     assert_eq!((found.payload.as_slice(), found.edited, found.at), (&b"3"[..], Some(7), 8));
     assert_eq!((found.code.as_str(), found.reason.as_str()), ("E2", "still"));
@@ -36,9 +41,11 @@ pub(super) async fn letters_change(store: &dyn Store) -> Result<()> {
     store.commit(&fence, 4, Commit { letters, ..commit(b"{}") }).await?;
     let listed = store.dead_letters(Some(flow)).await?;
     assert_eq!(listed.iter().map(|it| it.state).collect::<Vec<_>>(), [LetterState::Replayed]);
+    assert_eq!(store.letters_of(flow, &[[7; 8]]).await?, [], "none is open");
     // The same message refused again is open again, and its tries add up.
     let again = [letter("m2", Some("a"), 9, b"4"), letter("m1", Some("a"), 9, b"5")];
     store.commit(&fence, 5, commit(b"{}").letters(&again)).await?;
+    assert_eq!(store.letters_of(flow, &[[7; 8]]).await?, both);
     let found = store.dead_letter(&second).await?.expect_letter();
     assert_eq!((found.state, found.attempts), (LetterState::Open, vec![6, 8, 9]));
     assert_eq!(store.dead_letter(&first).await?.expect_letter().attempts, [9], "a new one");
@@ -67,11 +74,21 @@ pub(super) async fn parked(store: &dyn Store) -> Result<()> {
     let found = store.parked("parked").await?;
     let order: Vec<_> = found.iter().map(|it| (it.check_at, it.payload.len())).collect();
     assert_eq!(order, [(10, 100_000), (20, 1), (30, 1)], "the next check first");
+    let one = store.parked_one("parked", &format!("{:0>16}", "a")).await?;
+    assert_eq!(one.as_ref(), found.get(1));
+    let mut first = 0;
+    let mut each = |_| {
+        first += 1;
+        false
+    };
+    store.each_parked("parked", &mut each).await?;
+    assert_eq!(first, 1, "no more than was asked for");
     let changes = vec![put("b", 40, b"2"), ParkedChange::Done(format!("{:0>16}", "a"))];
     store.commit(&fence, 2, Commit { parked: changes, ..commit(b"{}") }).await?;
     let found = store.parked("parked").await?;
     let left: Vec<_> = found.iter().map(|it| (it.check_at, it.token.as_str())).collect();
     assert_eq!(left, [(30, "job 7"), (40, "job 7")]);
+    assert_eq!(store.parked_one("parked", &format!("{:0>16}", "a")).await?, None, "it is done");
     assert_eq!(store.parked("parke").await?, [], "another flow");
     Ok(())
 }

@@ -126,3 +126,56 @@ async fn a_migration_that_was_cut_off_is_done_again() {
         assert_eq!(open(&before), open(&after), "the hashes are those of before");
     }
 }
+
+/// However far a commit comes before the disk is full: the error says so, what was committed stays,
+/// and once there is room everything goes on, in this process or in the next one.
+#[tokio::test]
+async fn a_disk_that_is_full_at_any_step_of_a_commit_loses_nothing() {
+    const FLOW: &str = "busy";
+    // The seventh commit writes its seen entries anew, and takes the place of all before.
+    for steps in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let key = MasterKey::generate();
+        let mut store = full::open(folder.path(), &key).await.unwrap();
+        let mut fence = store.lease(FLOW).await.unwrap().fence;
+        for sequence in 1..=6 {
+            store.commit(&fence, sequence, full::busy(sequence)).await.unwrap();
+        }
+        *store.core.trees.0.disk.left.lock().unwrap() = Some(steps);
+        let done = store.commit(&fence, 7, full::busy(7)).await;
+        let was_done = done.is_ok();
+        if let Err(error) = done {
+            let said = error.to_string();
+            assert!(matches!(error, Error::Full { .. }), "{steps}: {said}");
+            assert!(said.contains("the disk is full") && said.contains("sled"), "{steps}: {said}");
+            let again = store.commit(&fence, 7, full::busy(7)).await.unwrap_err();
+            assert!(!matches!(again, Error::Corrupt { .. }), "{steps}: {again}");
+        }
+        *store.core.trees.0.disk.left.lock().unwrap() = None;
+        let committed = store.head(FLOW).await.unwrap().unwrap().sequence;
+        full::is_whole(&store, FLOW, committed).await;
+        // What failed while it was synced is not trusted before the next start.
+        let next = store.lease(FLOW).await.unwrap();
+        let goes_on = store.commit(&next.fence, committed + 1, full::busy(committed + 1)).await;
+        if let Err(error) = goes_on {
+            assert!(matches!(error, Error::Untrusted), "{steps}: {error}");
+            drop(store);
+            store = full::open(folder.path(), &key).await.unwrap();
+        }
+        let next = store.lease(FLOW).await.unwrap();
+        fence = next.fence;
+        let committed = next.head.unwrap().sequence;
+        full::is_whole(&store, FLOW, committed).await;
+        for sequence in committed + 1..committed + 3 {
+            store.commit(&fence, sequence, full::busy(sequence)).await.unwrap();
+        }
+        drop(store);
+        let store = full::open(folder.path(), &key).await.unwrap();
+        full::is_whole(&store, FLOW, committed + 2).await;
+        assert_eq!(store.verify().await.unwrap().damage, []);
+        if was_done {
+            assert!(steps > 10, "{steps} steps are too few for a commit");
+            break;
+        }
+    }
+}

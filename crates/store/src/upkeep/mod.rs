@@ -18,7 +18,7 @@ use crate::vault::KeyId;
 
 pub use desk::{Answer, Desk, Request, ask};
 pub use overview::{FlowFigures, Kind, Overview};
-pub use renew::{Compacted, compact, restore};
+pub use renew::{Compacted, compact, compact_watched, restore};
 pub use retention::{Retention, Tidied};
 pub use transfer::{Moved, Told};
 pub use verify::{Damage, Verified, verify};

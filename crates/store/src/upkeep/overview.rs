@@ -11,7 +11,7 @@ use crate::format;
 use crate::layout;
 use crate::protocol::{Core, Home as _};
 use crate::sled::SledStore;
-use crate::store::LetterState;
+use crate::store::{DeadLetterSummary, LetterState};
 use crate::trees::{Tree, Trees};
 
 /// A store in figures.
@@ -112,7 +112,7 @@ impl<T: Trees> Core<T> {
                 flow.commits = head.tip.sequence;
                 flow.seen = head.tip.seen_entries;
             }
-            for letter in self.dead_letters(Some(name)).await? {
+            let mut each = |letter: DeadLetterSummary| {
                 if letter.state == LetterState::Open {
                     flow.open_letters += 1;
                     flow.oldest_letter =
@@ -120,8 +120,14 @@ impl<T: Trees> Core<T> {
                 } else {
                     flow.closed_letters += 1;
                 }
-            }
-            flow.parked = self.parked(name).await?.len() as u64;
+                true
+            };
+            self.each_dead_letter(Some(name), &mut each).await?;
+            let mut each = |_| {
+                flow.parked += 1;
+                true
+            };
+            self.each_parked(name, &mut each).await?;
         }
         Ok(Overview {
             format: format::FORMAT,

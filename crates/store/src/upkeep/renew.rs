@@ -12,6 +12,7 @@ use super::transfer::{self, Moved, Told};
 use super::walk::Sink;
 use crate::error::{Error, Result};
 use crate::format;
+use crate::points::At;
 use crate::protocol::{Core, Home as _};
 use crate::seal::Sealer;
 use crate::sled::{Lock, SledOptions, SledStore, SledTrees, blocking, exists};
@@ -42,9 +43,19 @@ pub async fn compact(
     new_key: Option<&MasterKey>,
     told: Told<'_>,
 ) -> Result<Compacted> {
+    compact_watched(options, new_key, None, told).await
+}
+
+/// The same; it tells of every one of [`POINTS`](crate::POINTS) that it comes to.
+pub async fn compact_watched(
+    options: SledOptions<'_>,
+    new_key: Option<&MasterKey>,
+    at: Option<At>,
+    told: Told<'_>,
+) -> Result<Compacted> {
     let SledOptions { path, key, .. } = options;
-    let at = path.clone();
-    let lock = Arc::new(blocking("open", move || Lock::take(&at)).await?);
+    let folder = path.clone();
+    let lock = Arc::new(blocking("open", move || Lock::take(&folder)).await?);
     let trees = SledTrees::open_locked(path.clone(), Arc::clone(&lock)).await?;
     let old = SledStore::of(trees, Sealer::new(key)).await?;
     let before = parts_size(&path)?;
@@ -52,7 +63,8 @@ pub async fn compact(
     let seal = Sealer::new(new_key.unwrap_or(key)).with_hashes(&old.core().sealer.hashes());
     let seal = seal.ok_or(Error::OtherStore)?;
     let opening = format::opened(&old.core().trees).await?;
-    let built = build(&path, &lock, seal, format::FORMAT, opening, told, async |fresh| {
+    let place = Place { path: &path, lock: &lock, at };
+    let built = place.build(seal, format::FORMAT, opening, told, async |fresh| {
         let core = old.core();
         for flow in core.all_flows().await? {
             core.walk_flow(&flow, fresh).await?;
@@ -61,7 +73,7 @@ pub async fn compact(
     });
     let totals = built.await?;
     drop(old);
-    let store = take_place(&path, &lock, new_key.unwrap_or(key)).await?;
+    let store = place.take(new_key.unwrap_or(key)).await?;
     drop(store);
     let after = parts_size(&path)?;
     Ok(Compacted { kept: Moved::new(totals, after), before, after })
@@ -98,7 +110,8 @@ pub async fn restore(
     };
     let seal = Sealer::new(key).with_hashes(&reader.manifest.hashes).ok_or_else(damaged)?;
     let openings = reader.manifest.openings;
-    let built = build(&path, &lock, seal, found, openings, &|_, _| {}, async |fresh| {
+    let place = Place { path: &path, lock: &lock, at: None };
+    let built = place.build(seal, found, openings, &|_, _| {}, async |fresh| {
         loop {
             let (again, items) = transfer::frame(reader).await?;
             reader = again;
@@ -111,62 +124,82 @@ pub async fn restore(
         }
     });
     let totals = built.await?;
-    drop(take_place(&path, &lock, key).await?);
+    drop(place.take(key).await?);
     Ok(Moved::new(totals, fs::metadata(file).map_or(0, |it| it.len())))
 }
 
-/// Builds a fresh store beside the one in a folder, and decides for it once everything was read
-/// back; what fails before leaves nothing behind.
-async fn build(
-    path: &Path,
-    lock: &Arc<Lock>,
-    seal: Sealer,
-    version: u32,
-    opening: u64,
-    told: Told<'_>,
-    fill: impl AsyncFnOnce(&mut Fresh<'_>) -> Result<()>,
-) -> Result<Totals> {
-    let built = async {
-        let folder = swap::begin(path)?;
-        let trees = SledTrees::open_locked(folder, Arc::clone(lock)).await?;
-        let core = Core::opened(trees, seal, 0);
-        let mut fresh = Fresh { core, held: Vec::new(), size: 0, totals: Totals::default(), told };
-        fill(&mut fresh).await?;
-        fresh.write(Wait::Visible).await?;
-        let Fresh { core, totals, .. } = fresh;
-        let about = format::all_writes(&core.sealer, version, opening)?;
-        core.trees.apply(about, Wait::Durable).await?;
-        let mut found = Counted(Totals::default());
-        for flow in core.all_flows().await? {
-            core.walk_flow(&flow, &mut found).await?;
-        }
-        core.walk_vault(&mut found).await?;
-        if found.0 != totals {
-            let reason = format!("{:?} of {totals:?} were read back", found.0);
-            return Err(Error::Database { doing: "build the store anew", reason });
-        }
-        drop(core);
-        swap::decide(path)?;
-        Ok(totals)
-    };
-    let built = built.await;
-    if built.is_err()
-        && !swap::is_decided(path)
-        && let Err(error) = swap::abandon(path)
-    {
-        // The next opening undoes it; the first error says more.
-        tracing::warn!(%error, "a half-built store was not removed");
-    }
-    built
+/// Where a store is built anew.
+struct Place<'a> {
+    path: &'a Path,
+    lock: &'a Arc<Lock>,
+    at: Option<At>,
 }
 
-/// Moves the fresh store into its place, opens it there, and forgets the one before.
-async fn take_place(path: &Path, lock: &Arc<Lock>, key: &MasterKey) -> Result<SledStore> {
-    swap::finish(path)?;
-    let trees = SledTrees::open_locked(path.to_owned(), Arc::clone(lock)).await?;
-    let store = SledStore::of(trees, Sealer::new(key)).await?;
-    swap::forget_old(path)?;
-    Ok(store)
+impl Place<'_> {
+    fn at(&self, point: &'static str) {
+        if let Some(at) = self.at {
+            at(point);
+        }
+    }
+
+    /// Builds a fresh store beside the one in the folder, and decides for it once everything was
+    /// read back; what fails before leaves nothing behind.
+    async fn build(
+        &self,
+        seal: Sealer,
+        version: u32,
+        opening: u64,
+        told: Told<'_>,
+        fill: impl AsyncFnOnce(&mut Fresh<'_>) -> Result<()>,
+    ) -> Result<Totals> {
+        let path = self.path;
+        let built = async {
+            let folder = swap::begin(path)?;
+            self.at("store.copy.begun");
+            let trees = SledTrees::open_locked(folder, Arc::clone(self.lock)).await?;
+            let core = Core::opened(trees, seal, 0);
+            let mut fresh =
+                Fresh { core, held: Vec::new(), size: 0, totals: Totals::default(), told };
+            fill(&mut fresh).await?;
+            fresh.write(Wait::Visible).await?;
+            let Fresh { core, totals, .. } = fresh;
+            let about = format::all_writes(&core.sealer, version, opening)?;
+            core.trees.apply(about, Wait::Durable).await?;
+            let mut found = Counted(Totals::default());
+            for flow in core.all_flows().await? {
+                core.walk_flow(&flow, &mut found).await?;
+            }
+            core.walk_vault(&mut found).await?;
+            if found.0 != totals {
+                let reason = format!("{:?} of {totals:?} were read back", found.0);
+                return Err(Error::Database { doing: "build the store anew", reason });
+            }
+            drop(core);
+            self.at("store.copy.written");
+            swap::decide(path)?;
+            self.at("store.copy.decided");
+            Ok(totals)
+        };
+        let built = built.await;
+        if built.is_err()
+            && !swap::is_decided(path)
+            && let Err(error) = swap::abandon(path)
+        {
+            // The next opening undoes it; the first error says more.
+            tracing::warn!(%error, "a half-built store was not removed");
+        }
+        built
+    }
+
+    /// Moves the fresh store into its place, opens it there, and forgets the one before.
+    async fn take(&self, key: &MasterKey) -> Result<SledStore> {
+        swap::finish(self.path)?;
+        let trees = SledTrees::open_locked(self.path.to_owned(), Arc::clone(self.lock)).await?;
+        let store = SledStore::of(trees, Sealer::new(key)).await?;
+        self.at("store.copy.taken");
+        swap::forget_old(self.path)?;
+        Ok(store)
+    }
 }
 
 /// A store that is being filled.

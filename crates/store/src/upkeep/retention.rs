@@ -9,7 +9,7 @@ use crate::format;
 use crate::layout;
 use crate::protocol::{Core, Home as _};
 use crate::sled::SledStore;
-use crate::store::LetterState;
+use crate::store::{DeadLetterSummary, LetterState};
 use crate::trees::{Tree, Trees, Wait, Write};
 
 /// How long, and how much, is kept of what is over. Open dead letters stay for ever.
@@ -99,15 +99,21 @@ impl<T: Trees> Core<T> {
         let _commits_wait = committer.lock().await;
         let committed = self.stored_head(flow).await?.map_or(0, |head| head.tip.sequence);
         let mut gone = Vec::new();
-        for letter in self.dead_letters(Some(flow)).await? {
+        let mut too_old = Vec::new();
+        let mut each = |letter: DeadLetterSummary| {
             let age = now.saturating_sub(letter.at);
             if letter.state != LetterState::Open && age > millis(retention.dead_letters) {
-                let versions = layout::item_prefix(flow, &letter.id);
-                // In ascending order: no older version comes to light.
-                let keys = self.trees.keys(Tree::DeadLetters, &versions).await?;
-                gone.extend(keys.into_iter().map(|key| Write::Delete(Tree::DeadLetters, key)));
-                tidied.dead_letters += 1;
+                too_old.push(letter.id);
             }
+            true
+        };
+        self.each_dead_letter(Some(flow), &mut each).await?;
+        for id in too_old {
+            let versions = layout::item_prefix(flow, &id);
+            // In ascending order: no older version comes to light.
+            let keys = self.trees.keys(Tree::DeadLetters, &versions).await?;
+            gone.extend(keys.into_iter().map(|key| Write::Delete(Tree::DeadLetters, key)));
+            tidied.dead_letters += 1;
         }
         let prefix = layout::flow_prefix(flow);
         let trail = self.trees.keys(Tree::Trail, &prefix).await?;

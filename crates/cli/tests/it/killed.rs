@@ -1,0 +1,108 @@
+//! Commands killed with SIGKILL in the middle: nothing is lost, and nothing is sent twice unasked.
+
+use serde_json::json;
+
+use crate::folder::{FLOW, Folder, NAME, Vendors};
+
+const EVENTS: &str = "events";
+const RECEIVERS: u64 = 5;
+
+/// Raises an event for every receiver, with this name; an empty one is refused.
+fn events(name: &str) -> String {
+    format!(
+        r#"
+flow: events
+trigger:
+  use: cleverreach.getReceiversByGroupIdPolling
+  account: newsletter
+  fields: {{ groupName: Newsletter }}
+steps:
+  - id: joined
+    use: clevertap.uploadEvents
+    account: engagement
+    fields:
+      event: Newsletter changed
+      source: ExamplePartner
+      customMapping: |
+        {{ "identity": metadata.recordUid, "evtName": {name} }}
+"#
+    )
+}
+
+fn project(vendors: &Vendors, flow: &str, name: &str) -> Folder {
+    let folder = Folder::empty();
+    let credentials = vendors.sandbox.credentials();
+    folder.write("towpath.yaml", &vendors.config("{ file: reach }", "{ file: tap }"));
+    folder.write("reach", &credentials.client_secret);
+    folder.write("tap", &credentials.passcode);
+    folder.write(&format!("flows/{name}.yaml"), flow);
+    folder
+}
+
+/// Where a replay of events is killed, and whether they were sent by then.
+const REPLAYED: &[(&str, bool)] = &[
+    ("engine.run.leased:1", false),
+    ("engine.intent.next:1", false),
+    ("engine.intent.kept:1", false),
+    ("engine.batch.next:1", false),
+    ("engine.batch.answered:1", true),
+    ("engine.outcome.kept:1", true),
+    ("engine.commit.next:1", true),
+    ("store.head.next:1", true),
+    ("engine.commit.done:1", true),
+];
+
+#[test]
+fn a_replay_that_is_killed_anywhere_sends_nothing_twice_and_loses_nothing() {
+    for (point, was_sent) in REPLAYED {
+        let vendors = Vendors::with(5);
+        let folder = project(&vendors, &events("[1]"), EVENTS);
+        folder.run(&["run", EVENTS, "--once"]).exits(0).says("5 refused");
+        folder.write(&format!("flows/{EVENTS}.yaml"), &events("\"Newsletter changed\""));
+        let accepted = || vendors.sandbox.stats().clevertap.events_accepted;
+
+        assert!(folder.killed_at(&["dead-letters", "replay", "--all"], point), "{point}");
+        assert_eq!(accepted(), if *was_sent { RECEIVERS } else { 0 }, "{point}");
+        // Asked for once more, those go that surely were not sent; the others are told.
+        let again = folder.run(&["dead-letters", "replay", "--all"]);
+        assert!(accepted() == 0 || accepted() == RECEIVERS, "{point}: {}", again.all());
+        let listed = folder.run(&["dead-letters", "list", "--state", "any", "--json"]).exits(0);
+        let listed = listed.json();
+        assert_eq!(listed.len() as u64, RECEIVERS, "{point}");
+        for letter in listed {
+            let stands = (&letter["state"], &letter["code"]);
+            let told = stands.0 == &json!("replayed") || stands.1 == &json!("inDoubt");
+            assert!(told, "{point}: {stands:?}");
+            assert!(stands.0 != &json!("replayed") || accepted() == RECEIVERS, "{point}");
+        }
+    }
+}
+
+#[test]
+fn a_compaction_that_is_killed_anywhere_leaves_one_whole_store() {
+    let points = [
+        ("store.opened", 1),
+        ("store.copy.begun", 1),
+        ("store.copy.written", 1),
+        ("store.copy.decided", 1),
+        ("store.copy.taken", 1),
+    ];
+    let vendors = Vendors::with(500);
+    let folder = project(&vendors, FLOW, NAME);
+    folder.run(&["run", NAME, "--once"]).exits(0).says("500 delivered");
+    for command in ["compact", "rekey"] {
+        for (point, number) in points {
+            let place = format!("{point}:{number}");
+            let held = folder.killed_at(&["store", command], &place);
+            assert!(held || point == "store.opened", "{command} {place}");
+            folder.run(&["store", "verify"]).exits(0).says("0 damaged");
+            folder.run(&["run", NAME, "--once"]).exits(0).says("0 delivered");
+            let left: Vec<_> = ["fresh", "old"]
+                .into_iter()
+                .filter(|part| folder.path(&format!(".towpath/store/{part}")).exists())
+                .collect();
+            assert!(left.is_empty(), "{command} {place}: {left:?}");
+        }
+    }
+    folder.run(&["store", "compact"]).exits(0).says("kept and read back");
+}
