@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use connector::ManualClock;
 use connector::prelude::*;
+use connector::{Clock, ManualClock};
 use engine::service::{Host, Options, Planned, Ran, Service};
 use engine::{Error, Place, Silent, Stop, Stopper};
 use flow::Flow;
 use store::{MasterKey, MemoryStore, Store};
-use towpath_tests::{Board, flow_of, record};
+use towpath_tests::{Board, flow_of, parked, record, step_to};
 
 /// Flows over one board, and what was heard of them.
 struct Desk {
@@ -112,4 +112,106 @@ async fn no_more_run_at_once_than_may_and_failures_stay_alone() {
     assert_eq!(heard.ran.get("locked"), Some(&vec!["failed"]), "it is not tried again soon");
     assert!(heard.errors.iter().any(|error| error.contains("no secret")), "{:?}", heard.errors);
     assert!(heard.errors.iter().any(|error| error.contains("broke off")), "{:?}", heard.errors);
+}
+
+/// One flow, and when its runs began and what they delivered.
+struct One {
+    flow: Arc<Flow>,
+    began: Mutex<Vec<(Timestamp, u64)>>,
+    stopper: Stopper,
+    enough: usize,
+}
+
+impl Host for One {
+    fn flow(&self, _name: &str) -> engine::Result<Arc<Flow>> {
+        Ok(self.flow.clone())
+    }
+
+    fn ran(&self, ran: &Ran<'_>) {
+        assert!(ran.report.errors.is_empty(), "{:?}", ran.report.errors);
+        let mut began = self.began.lock().unwrap();
+        began.push((ran.started, ran.report.counts.delivered));
+        if began.len() == self.enough {
+            self.stopper.stop();
+        }
+    }
+}
+
+/// Serves one flow, by an interval, until it ran `enough` times.
+async fn serve(
+    board: &Board,
+    flow: Flow,
+    every: u64,
+    clock: &Arc<ManualClock>,
+    enough: usize,
+) -> Arc<One> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(MasterKey::generate()));
+    let engine = Arc::new(board.engine(store, clock.clone()));
+    let (stopper, stop) = Stop::new(Duration::from_secs(30));
+    let name = flow.name.clone();
+    let one = Arc::new(One { flow: Arc::new(flow), began: Mutex::default(), stopper, enough });
+    let options = Options {
+        engine,
+        host: one.clone(),
+        watch: Arc::new(Silent),
+        most_runs: 2.try_into().unwrap(),
+    };
+    let schedule = flow::Schedule::Every(Duration::from_secs(every));
+    let planned = Planned { flow: name.as_str().into(), schedule, last: None, check: None };
+    let (service, _handle) = Service::new(options, vec![planned]);
+    service.run(stop).await;
+    one
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_wakes_for_what_a_system_finishes_later_and_not_only_for_the_next_run() {
+    let board = Board::with_pages(vec![vec![record("a", 10, 1)]]);
+    let told = Board::new();
+    board.park_all();
+    // Not done when it is asked for the first time.
+    let asked = Mutex::new(0);
+    board.on_check(move |token| {
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        Ok(if *asked == 1 { parked(token) } else { Outcome::done(json!("done")) })
+    });
+    let mut flow = flow_of(&board);
+    flow.steps.push(step_to(&told, "told", vec![0]));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
+    let one = serve(&board, flow, 36_000, &clock, 4).await;
+    let began = one.began.lock().unwrap();
+    let [(first, 0), (second, 0), (third, 1), (fourth, 0)] = began[..] else {
+        panic!("{began:?}");
+    };
+    let minute = 60..65;
+    assert!(minute.contains(&second.since(first).as_secs()), "{began:?}");
+    assert!(minute.contains(&third.since(second).as_secs()), "{began:?}");
+    assert!(fourth.since(first).as_secs() > 30_000, "by its schedule: {began:?}");
+    assert_eq!((told.take_keys().len(), board.take_keys().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_forward_and_back_neither_hurries_nor_holds_up_a_flow() {
+    const DAY: u64 = 86_400;
+    let board = Board::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(100 * 86_400)));
+    let polls: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let (timed, seen) = (clock.clone(), polls.clone());
+    board.on_poll(move |_| {
+        let mut polls = seen.lock().unwrap();
+        polls.push(timed.elapsed().as_secs());
+        match polls.len() {
+            3 => timed.set(timed.now().plus(Duration::from_secs(DAY))),
+            6 => timed.set(timed.now().minus(Duration::from_secs(3 * DAY))),
+            9 => timed.set(timed.now().minus(Duration::from_secs(90))),
+            _ => {}
+        }
+        Ok(Page { records: vec![], next: None })
+    });
+    serve(&board, flow_of(&board), 300, &clock, 12).await;
+    let polls = polls.lock().unwrap();
+    let waits: Vec<u64> = polls.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // What was missed by a jump is made up for by one run, and no wait is longer for it.
+    assert!(waits.iter().all(|wait| *wait <= 300 + 60), "{waits:?}");
+    assert!(waits.iter().filter(|wait| **wait < 200).count() <= 3, "{waits:?}");
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::layout;
 use crate::store::Store as _;
 
 #[path = "../../tests/full/mod.rs"]
