@@ -58,6 +58,11 @@ pub(crate) async fn look(trees: &impl Trees, sealer: Sealer) -> Result<(u32, Sea
     }
 }
 
+/// Returns the format of a store that was opened.
+pub(crate) async fn of(trees: &impl Trees) -> Result<u32> {
+    Ok(found(trees).await?.unwrap_or(FORMAT))
+}
+
 /// Returns how often the store was opened.
 pub(crate) async fn opened(trees: &impl Trees) -> Result<u64> {
     Ok(number::<8>(trees, OPENINGS_KEY).await?.map_or(0, u64::from_be_bytes))

@@ -151,6 +151,11 @@ impl Trees for MemoryTrees {
         Ok(next.filter(|(found, _)| *found == tree).map(|(_, key)| key.clone()))
     }
 
+    async fn previous(&self, tree: Tree, before: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+        let keys = self.keys(tree, &[]).await?;
+        Ok(keys.into_iter().rfind(|key| before.is_none_or(|before| &key[..] < before)))
+    }
+
     async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.keys(tree, prefix).await?.pop())
     }

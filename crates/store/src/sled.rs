@@ -70,6 +70,11 @@ impl SledStore {
         Ok(Self { core: Arc::new(core) })
     }
 
+    /// A store over what was opened by somebody who answers for what is done with it.
+    pub(crate) fn opened(core: Core<SledTrees>) -> Self {
+        Self { core: Arc::new(core) }
+    }
+
     /// The folder of the store.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -186,6 +191,16 @@ impl Trees for SledTrees {
         let next = || self.0.disk.tree(tree).range(from..).keys().next().transpose();
         let next = guarded("read", || next().map_err(|error| failed("read", &error)))?;
         Ok(next.map(|key| key.to_vec()))
+    }
+
+    async fn previous(&self, tree: Tree, before: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+        let tree = self.0.disk.tree(tree);
+        let previous = || match before {
+            Some(before) => tree.range(..before).keys().next_back().transpose(),
+            None => tree.iter().keys().next_back().transpose(),
+        };
+        let previous = guarded("read", || previous().map_err(|error| failed("read", &error)))?;
+        Ok(previous.map(|key| key.to_vec()))
     }
 
     async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>> {

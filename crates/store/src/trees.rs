@@ -142,6 +142,9 @@ pub(crate) trait Trees: Send + Sync + 'static {
     /// Returns the first key at or after `from`.
     async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>>;
 
+    /// Returns the last key before another one, or the last one of all.
+    async fn previous(&self, tree: Tree, before: Option<&[u8]>) -> Result<Option<Vec<u8>>>;
+
     /// Returns the last key that begins with a prefix.
     async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>>;
 

@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use connector::{Clock, SystemClock, Timestamp};
 use indicatif::HumanBytes;
 use serde_json::json;
-use store::upkeep::{self, Answer, Moved, Overview, Request, Verified};
+use store::upkeep::{self, Answer, Looked, Moved, Overview, Request, Verified};
 use store::{Error, MasterKey, SledStore};
 
 use crate::args::Store;
@@ -90,11 +90,11 @@ async fn ask(project: &Project, request: Request, work: &Work) -> Result<Answer>
     let done = keys::with_key(&path, async |key| match &request {
         Request::Verify => upkeep::verify(project.store_options(key)).await.map(Answer::Verified),
         Request::Overview => {
-            let store = SledStore::open(project.store_options(key)).await?;
+            let store = Looked::open(project.store_options(key)).await?;
             store.overview().await.map(Answer::Overview)
         }
         Request::Export { file, flows, at } => {
-            let store = SledStore::open(project.store_options(key)).await?;
+            let store = Looked::open(project.store_options(key)).await?;
             let flows = flows.as_deref();
             store.export(file, key, flows, *at, &told).await.map(Answer::Exported)
         }

@@ -66,7 +66,12 @@ impl Lock {
         }
         let process = std::process::id().to_string();
         let holder = path.join(HOLDER);
-        fs::write(&holder, process).map_err(|error| Error::disk("write", holder, error))?;
+        // Who has the lock has the store: on a full disk it is only not told who that is.
+        if let Err(error) = fs::write(&holder, process)
+            && !is_for_want_of_room(&error)
+        {
+            return Err(Error::disk("write", holder, error));
+        }
         let found = swap::finish(path)?;
         match found {
             swap::Found::Nothing => {}
@@ -81,6 +86,11 @@ impl Lock {
         }
         Ok(Self { _file: file, found })
     }
+}
+
+fn is_for_want_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
 const LOCK: &str = "lock";

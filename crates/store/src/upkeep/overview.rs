@@ -130,7 +130,7 @@ impl<T: Trees> Core<T> {
             self.each_parked(name, &mut each).await?;
         }
         Ok(Overview {
-            format: format::FORMAT,
+            format: format::of(&self.trees).await?,
             key: self.sealer.id().to_string(),
             openings: format::opened(&self.trees).await?,
             on_disk,

@@ -61,7 +61,7 @@ impl SledStore {
             return Err(Error::NoSuchFlows { flows: missing });
         }
         let manifest = Manifest {
-            format: FORMAT,
+            format: format::of(&core.trees).await?,
             at,
             whole: flows.is_none(),
             hashes: core.sealer.hashes(),

@@ -1,17 +1,14 @@
 //! Reading everything that a store keeps, and naming what is damaged.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format;
 use crate::layout::{self, StoredCause, StoredHead, StoredLetter, StoredParked};
 use crate::protocol::{Core, Home as _};
-use crate::seal::Sealer;
 use crate::seen;
-use crate::sled::{Lock, SledOptions, SledStore, SledTrees, blocking};
+use crate::sled::SledStore;
 use crate::store::RunLine;
 use crate::trees::{Tree, Trees, Write};
 
@@ -39,17 +36,6 @@ pub struct Verified {
     pub damage: Vec<Damage>,
 }
 
-/// Reads everything in the store of a folder and changes nothing that it keeps: nothing is
-/// migrated, counted or cleared up.
-pub async fn verify(options: SledOptions<'_>) -> Result<Verified> {
-    let SledOptions { path, key, .. } = options;
-    let at = path.clone();
-    let lock = Arc::new(blocking("open", move || Lock::take(&at)).await?);
-    let trees = SledTrees::open_locked(path, lock).await?;
-    let (_, sealer) = format::look(&trees, Sealer::new(key)).await?;
-    Core::opened(trees, sealer, 0).verify().await
-}
-
 impl SledStore {
     /// Reads everything that this store keeps, while it is in use.
     pub async fn verify(&self) -> Result<Verified> {
@@ -59,30 +45,12 @@ impl SledStore {
 
 impl<T: Trees> Core<T> {
     async fn verify(&self) -> Result<Verified> {
-        let mut verified = Verified::default();
-        let mut flows = HashSet::new();
+        let mut reading =
+            Reading { core: self, verified: Verified::default(), flows: HashSet::new() };
         for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Meta) {
-            let mut from = Vec::new();
-            loop {
-                let key = match self.trees.next(tree, &from).await {
-                    Ok(Some(key)) => key,
-                    Ok(None) => break,
-                    Err(error) => {
-                        // What lies behind a place that cannot be read is not found any more.
-                        verified.damage.push(damage(tree, &from, &error));
-                        break;
-                    }
-                };
-                from = [&key[..], &[0]].concat();
-                verified.entries += 1;
-                if let Err(error) = self.check(tree, &key).await {
-                    verified.damage.push(damage(tree, &key, &error));
-                }
-                if let Some(flow) = flow_of(tree, &key) {
-                    flows.insert(flow);
-                }
-            }
+            reading.tree(tree).await;
         }
+        let Reading { mut verified, flows, .. } = reading;
         for flow in &flows {
             if let Err(error) = self.check_counts(flow).await {
                 let kind = Tree::Seen;
@@ -161,6 +129,53 @@ impl<T: Trees> Core<T> {
     }
 }
 
+/// Everything that is read, as far as it came.
+struct Reading<'a, T> {
+    core: &'a Core<T>,
+    verified: Verified,
+    flows: HashSet<String>,
+}
+
+impl<T: Trees> Reading<'_, T> {
+    async fn tree(&mut self, tree: Tree) {
+        let mut from = Vec::new();
+        loop {
+            match self.core.trees.next(tree, &from).await {
+                Ok(Some(key)) => {
+                    from = [&key[..], &[0]].concat();
+                    self.entry(tree, &key).await;
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    self.verified.damage.push(damage(tree, &from, &error));
+                    return self.from_behind(tree, &from).await;
+                }
+            }
+        }
+    }
+
+    /// Reads what lies behind a place that cannot be read, from the end back to it, or to another
+    /// such place.
+    async fn from_behind(&mut self, tree: Tree, place: &[u8]) {
+        let mut before: Option<Vec<u8>> = None;
+        while let Ok(Some(key)) = self.core.trees.previous(tree, before.as_deref()).await {
+            if *key < *place {
+                return;
+            }
+            self.entry(tree, &key).await;
+            before = Some(key);
+        }
+    }
+
+    async fn entry(&mut self, tree: Tree, key: &[u8]) {
+        self.verified.entries += 1;
+        if let Err(error) = self.core.check(tree, key).await {
+            self.verified.damage.push(damage(tree, key, &error));
+        }
+        self.flows.extend(flow_of(tree, key));
+    }
+}
+
 pub(crate) fn flow_of(tree: Tree, key: &[u8]) -> Option<String> {
     if matches!(tree, Tree::Vault | Tree::Meta) {
         return None;
@@ -174,4 +189,93 @@ fn damage(tree: Tree, key: &[u8], error: &Error) -> Damage {
         error => format!("{}: {error}", layout::place(tree, key)),
     };
     Damage { flow: flow_of(tree, key), kind: tree.name().to_owned(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::format;
+    use crate::memory::MemoryTrees;
+    use crate::seal::Sealer;
+    use crate::trees::{Entry, Part, Wait};
+    use crate::vault::MasterKey;
+
+    /// Trees of which two neighbouring entries of the vault cannot be come to from either side.
+    struct Torn(MemoryTrees, [Vec<u8>; 2]);
+
+    impl Torn {
+        fn whole(&self, tree: Tree, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+            match found {
+                Some(key) if tree == Tree::Vault && self.1.contains(&key) => {
+                    Err(Error::corrupt(tree, &key, "a checksum does not fit"))
+                }
+                found => Ok(found),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Trees for Torn {
+        const SEGMENT_ENTRIES: usize = 10;
+        const LOOSE_BLOCKS: usize = 10;
+        const BYTES_AT_ONCE: usize = 1_000;
+
+        async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
+            self.0.get(tree, key).await
+        }
+
+        async fn parts(&self, tree: Tree, wanted: Vec<Part>) -> Result<Vec<Option<Vec<u8>>>> {
+            self.0.parts(tree, wanted).await
+        }
+
+        async fn keys(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
+            self.0.keys(tree, prefix).await
+        }
+
+        async fn entries(
+            &self,
+            tree: Tree,
+            from: &[u8],
+            until: &[u8],
+            bytes: usize,
+        ) -> Result<Vec<Entry>> {
+            self.0.entries(tree, from, until, bytes).await
+        }
+
+        async fn next(&self, tree: Tree, from: &[u8]) -> Result<Option<Vec<u8>>> {
+            self.whole(tree, self.0.next(tree, from).await?)
+        }
+
+        async fn previous(&self, tree: Tree, before: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+            self.whole(tree, self.0.previous(tree, before).await?)
+        }
+
+        async fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+            self.0.last(tree, prefix).await
+        }
+
+        async fn apply(&self, writes: Vec<Write>, wait: Wait) -> Result<()> {
+            self.0.apply(writes, wait).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_lies_behind_an_unreadable_place_is_read_from_the_end() {
+        let (trees, sealer) = (MemoryTrees::default(), Sealer::new(&MasterKey::generate()));
+        let (_, sealer) = format::open(&trees, sealer).await.unwrap();
+        let key = |number: u8| vec![number; 32];
+        for number in 0..20 {
+            let mut value = sealer.seal(Tree::Vault, &key(number), b"secret").unwrap();
+            if [3, 17].contains(&number) {
+                value[20] ^= 1;
+            }
+            let put = Write::Put(Tree::Vault, key(number), value);
+            trees.apply(vec![put], Wait::Durable).await.unwrap();
+        }
+        let torn = Torn(trees, [key(8), key(9)]);
+        let verified = Core::opened(torn, sealer, 1).verify().await.unwrap();
+        assert_eq!((verified.entries, verified.damage.len()), (18, 3), "{:?}", verified.damage);
+    }
 }
