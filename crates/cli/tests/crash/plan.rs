@@ -89,6 +89,7 @@ pub(crate) fn named(first: &Passed, later: &Passed, only: Option<&str>) -> Vec<P
 pub(crate) const LATER: &[&str] = &[
     "engine.deletes.delivered",
     "engine.deletes.known",
+    "engine.deletes.marked",
     "engine.names.kept",
     "engine.sweep.fetched",
     "engine.sweep.next",

@@ -11,7 +11,7 @@ use sandbox::{Action, Fault, Vendor};
 use crate::child;
 use crate::ledger::Again;
 use crate::plan::{self, Kill, Phase, Random};
-use crate::story::{ATTEMPTS, InDoubt, Size, Story};
+use crate::story::{ATTEMPTS, InDoubt, Size, Story, runs_to_rest};
 
 /// About as many points as a run comes to.
 const POINTS: u64 = 300;
@@ -187,11 +187,17 @@ impl Story {
     /// Runs the command, as an operator would, until it ends well.
     fn calm_down(&mut self, phase: Phase) -> Result<(), String> {
         let mut said = vec![];
+        let mut well = 0;
         for _ in 0..ATTEMPTS {
             let ran = child::count(self.command(phase));
             if ran.code == Some(0) {
-                return Ok(());
+                well += 1;
+                if well == runs_to_rest(phase) {
+                    return Ok(());
+                }
+                continue;
             }
+            well = 0;
             self.allow_broken(&ran);
             self.resume_accounts();
             said = ran.said;
