@@ -82,6 +82,8 @@ async fn it_is_verified_without_being_migrated() {
     for _ in 0..2 {
         let verified = upkeep::verify(options()).await.unwrap();
         assert_eq!((verified.flows, verified.damage), (2, vec![]));
+        let shown = upkeep::Looked::open(options()).await.unwrap().overview().await.unwrap();
+        assert_eq!((shown.format, shown.openings, shown.flows.len()), (1, 1, 2));
     }
     assert_eq!(open(folder.path()).await.overview().await.unwrap().openings, 2);
 }

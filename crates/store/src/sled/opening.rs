@@ -107,13 +107,25 @@ pub(super) fn open_database(path: &Path) -> Result<::sled::Db> {
         }
         Err(error) => {
             if !set_snapshots_aside(&database)? {
-                return Err(failed("open", &error));
+                return Err(not_opened(path, &error));
             }
             open_once_closed(&config, path)
         }
         opened => opened,
     };
-    opened.map_err(|error| failed("open", &error))
+    opened.map_err(|error| not_opened(path, &error))
+}
+
+/// Why the database did not open: it writes then, so it may be for want of room.
+fn not_opened(path: &Path, error: &::sled::Error) -> Error {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error {
+        ::sled::Error::Io(error) if matches!(error.kind(), QuotaExceeded | StorageFull) => {
+            let left = fs2::available_space(path).unwrap_or(0);
+            Error::Full { path: path.to_owned(), left }
+        }
+        error => failed("open", error),
+    }
 }
 
 /// sled lets go of a database a moment after its last handle is dropped, on threads of its own: what
