@@ -13,6 +13,9 @@ const CANDIDATES_NAMED: usize = 10;
 /// So many bytes of items are in memory at once, and the item that comes to it.
 const BYTES_READ_AT_ONCE: usize = 256 * 1024;
 
+/// Takes id, key and value of an item, and says whether it wants more.
+type Each<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<bool> + Send + 'a;
+
 /// The versions of one item, as far as they were read.
 struct Versions {
     id: String,
@@ -104,12 +107,7 @@ impl<T: Trees> Core<T> {
 
     /// Gives id, key and value of every committed item of a flow, by id, until `each` says `false`;
     /// returns whether it never did.
-    async fn each_item(
-        &self,
-        tree: Tree,
-        flow: &str,
-        each: &mut (dyn FnMut(&str, &[u8], &[u8]) -> Result<bool> + Send),
-    ) -> Result<bool> {
+    async fn each_item(&self, tree: Tree, flow: &str, each: &mut Each<'_>) -> Result<bool> {
         let committed = self.stored_head(flow).await?.map_or(0, |head| head.tip.sequence);
         let (mut from, until) = (layout::flow_prefix(flow), layout::behind_flow(flow));
         let mut held: Option<Versions> = None;
@@ -145,7 +143,7 @@ impl<T: Trees> Core<T> {
         tree: Tree,
         flow: &str,
         item: Versions,
-        each: &mut (dyn FnMut(&str, &[u8], &[u8]) -> Result<bool> + Send),
+        each: &mut Each<'_>,
     ) -> Result<bool> {
         let found = match item.newest {
             Some((key, sealed)) => {

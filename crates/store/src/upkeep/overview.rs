@@ -96,7 +96,7 @@ impl<T: Trees> Core<T> {
                 flow.bytes += bytes;
                 match tree {
                     Tree::Journal => {
-                        flow.journaled += u64::from(layout::journal_id(&key).is_some())
+                        flow.journaled += u64::from(layout::journal_id(&key).is_some());
                     }
                     Tree::Trail if flow.trail_since.is_none() => {
                         flow.trail_since = layout::split_trail(&key).map(|(_, at, _)| at);

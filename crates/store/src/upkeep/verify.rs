@@ -148,7 +148,7 @@ impl<T: Trees> Reading<'_, T> {
                 Ok(None) => return,
                 Err(error) => {
                     self.verified.damage.push(damage(tree, &from, &error));
-                    return self.from_behind(tree, &from).await;
+                    return self.rest_from_the_end(tree, &from).await;
                 }
             }
         }
@@ -156,7 +156,7 @@ impl<T: Trees> Reading<'_, T> {
 
     /// Reads what lies behind a place that cannot be read, from the end back to it, or to another
     /// such place.
-    async fn from_behind(&mut self, tree: Tree, place: &[u8]) {
+    async fn rest_from_the_end(&mut self, tree: Tree, place: &[u8]) {
         let mut before: Option<Vec<u8>> = None;
         while let Ok(Some(key)) = self.core.trees.previous(tree, before.as_deref()).await {
             if *key < *place {
