@@ -33,6 +33,13 @@ impl Run {
             if !goes_on || self.report.stopped || self.snapshot.backfill.is_none() {
                 return;
             }
+            // What a page that failed left in doubt goes before anything newer of its record.
+            if self.report.errors.len() > errors
+                && let Err(error) = self.resolve_journal().await
+            {
+                self.failed(error);
+                return;
+            }
             let live = self.report.pages - pages;
             let turns = if self.asks_by_time() { 1 } else { live.max(1) };
             for _ in 0..turns {

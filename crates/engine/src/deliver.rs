@@ -98,7 +98,7 @@ async fn go_on(context: Arc<Context>, now_ms: i64, resumed: Vec<Resumed>) -> Res
 }
 
 /// Splits messages so that no round holds a key twice, keeping their order within each key.
-fn rounds<T>(mut messages: Vec<T>, key: impl Fn(&T) -> &Arc<str>) -> Vec<Vec<T>> {
+pub(crate) fn rounds<T>(mut messages: Vec<T>, key: impl Fn(&T) -> &Arc<str>) -> Vec<Vec<T>> {
     let mut rounds = vec![];
     while !messages.is_empty() {
         let mut keys = HashSet::new();

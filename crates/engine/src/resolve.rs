@@ -1,4 +1,4 @@
-//! Settles what earlier runs left in the journal, before anything is polled.
+//! Settles what is left in the journal, before anything is polled.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use flow::InDoubt;
 
 use crate::batch::{self, Outgoing, Sent};
 use crate::beside::Beside;
+use crate::deliver::rounds;
 use crate::journal::{How, Left};
 use crate::run::{Context, Run};
 use crate::settled::{Settled, in_doubt};
@@ -13,7 +14,7 @@ use crate::step::Arrival;
 use crate::{Error, Event, Place, Result};
 
 impl Run {
-    /// Settles what earlier runs left without an answer: it becomes a dead letter, or is sent again
+    /// Settles what was left without an answer, by earlier runs or by a scan that failed: it becomes a dead letter, or is sent again
     /// from the bytes that were kept, as its step says. What systems are known to have taken is
     /// left for the time when its record comes again.
     pub(crate) async fn resolve_journal(&mut self) -> Result<()> {
@@ -88,9 +89,24 @@ impl Context {
     }
 }
 
-/// Sends messages again as they were sent before. What the action does not take any more in this
-/// form stays in doubt.
-async fn send_again(context: &Arc<Context>, left: Vec<Left>, settled: &mut Settled) -> Result<()> {
+/// Sends messages again as they were sent before, those of one record in their order. What the
+/// action does not take any more in this form stays in doubt.
+async fn send_again(
+    context: &Arc<Context>,
+    mut left: Vec<Left>,
+    settled: &mut Settled,
+) -> Result<()> {
+    left.sort_by_key(|left| match &left.how {
+        How::InDoubt { sent, .. } => sent.millis(),
+        How::Parked(handed_over) => handed_over.since,
+    });
+    for round in rounds(left, |left| &left.traveller.key) {
+        send_round(context, &round, settled).await?;
+    }
+    Ok(())
+}
+
+async fn send_round(context: &Arc<Context>, left: &[Left], settled: &mut Settled) -> Result<()> {
     for (at, step) in context.steps.iter().enumerate() {
         let of_step = left.iter().filter(|left| left.step == step.step.id);
         let going = of_step.filter_map(|left| {

@@ -306,6 +306,8 @@ impl Run {
                 Err(error @ (Error::TooManyRejects { .. } | Error::Unavailable { .. }))
                     if sweeps =>
                 {
+                    // What it left in doubt goes before anything newer of its record.
+                    self.resolve_journal().await?;
                     stuck = Some(error);
                 }
                 Err(error) => return Err(error),
