@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use store::{Commit, Counts, LetterChange, LetterMark, NamesChange, ParkedChange, SeenChange};
+use store::{
+    Commit, Counts, LetterChange, LetterMark, LetterState, NamesChange, ParkedChange, SeenChange,
+};
 
+use crate::age::Before;
 use crate::run::Run;
 use crate::settled::Settled;
 use crate::{Error, Event, Result};
@@ -18,26 +21,36 @@ pub(crate) struct Beside {
     pub(crate) names: NamesChange,
     /// Messages that were made for it.
     pub(crate) emitted: u64,
-    /// Since when messages that are not new were on their way, by the tags of their ids.
-    pub(crate) since: HashMap<[u8; 8], i64>,
+    /// The messages that are not new, by the tags of their ids.
+    pub(crate) before: HashMap<[u8; 8], Before>,
     /// What becomes of dead letters that were sent again.
     pub(crate) letters: Vec<LetterChange>,
+}
+
+impl Beside {
+    /// Takes note of a message that is not new.
+    pub(crate) fn was_before(&mut self, message: Before) {
+        self.before.insert(message.message, message);
+    }
 }
 
 impl Run {
     /// Commits it under the flow's lease, as one.
     pub(crate) async fn commit_beside(&mut self, beside: Beside) -> Result<()> {
         let flow = self.context.flow.clone();
-        let Beside { mut settled, mut parked, seen, names, emitted, since, mut letters } = beside;
-        for overtaken in self.overtaken(&mut settled, &since).await? {
+        let Beside { mut settled, mut parked, seen, names, emitted, before, mut letters } = beside;
+        for overtaken in self.overtaken(&mut settled, &before).await? {
             let own = letters.iter().position(|own| own.id == overtaken.id);
             match own.and_then(|own| letters.get_mut(own)) {
                 // What was sent is sent; what was refused again is overtaken.
-                Some(LetterChange { change: LetterMark::State { .. }, .. }) => {}
-                Some(own) => *own = overtaken,
+                Some(LetterChange { change: LetterMark::Failed { state, .. }, .. }) => {
+                    *state = LetterState::Superseded;
+                }
+                Some(_) => {}
                 None => letters.push(overtaken),
             }
         }
+        self.tell_others(&settled, &before, &mut parked, &mut letters).await?;
         let counts = Counts {
             emitted,
             filtered: settled.filtered,

@@ -30,7 +30,12 @@ struct Page {
     settled: Settled,
     /// The messages that were refused somewhere, each once.
     refused: HashSet<Arc<str>>,
+    /// The first refusal's place and code.
+    first_refused: Option<(Place, String)>,
 }
+
+/// A message, and why it cannot be mapped if it cannot.
+type Mapped = (Arc<Traveller>, Option<Unmappable>);
 
 /// Delivers a page's messages. An error leaves the whole page unsettled. `unmapped` is given back
 /// once there are no raw records any more.
@@ -50,8 +55,15 @@ pub(crate) async fn page(
     let travellers = page.map(emitted, &Origin::Page { partition }).await?;
     page.context.watch.at("engine.page.mapped");
     drop(unmapped);
-    for round in rounds(travellers, |traveller| &traveller.key) {
-        page.take_steps(round, vec![]).await?;
+    for round in rounds(travellers, |(traveller, _)| &traveller.key) {
+        let mut going = vec![];
+        for (traveller, problem) in round {
+            match problem {
+                None => going.push(traveller),
+                Some(problem) => page.refuse_unmapped(&traveller, problem)?,
+            }
+        }
+        page.take_steps(going, vec![]).await?;
     }
     if let Some(journal) = &page.context.journal {
         page.settled.journaled = journal.noted(false, &ids);
@@ -81,15 +93,33 @@ async fn go_on(context: Arc<Context>, now_ms: i64, resumed: Vec<Resumed>) -> Res
     let (mut travellers, mut raw) = (vec![], vec![]);
     for message in resumed {
         match message.read(&page.context.flow, &page.context.trigger_place, now_ms)? {
-            Ahead::Steps(traveller, onward) => travellers.push((Arc::new(traveller), onward)),
+            Ahead::Steps(traveller, onward) => {
+                travellers.push((Arc::new(traveller), onward, None));
+            }
             Ahead::Mapping(emitted) => raw.push(emitted),
         }
     }
     let mapped = page.map(raw, &Origin::Resumed { begins: None }).await?;
-    travellers.extend(mapped.into_iter().map(|traveller| (traveller, None)));
-    for round in rounds(travellers, |(traveller, _)| &traveller.key) {
-        let (travellers, onward) = round.into_iter().unzip();
-        page.take_steps(travellers, onward).await?;
+    travellers.extend(mapped.into_iter().map(|(traveller, problem)| (traveller, None, problem)));
+    // Those that the trigger's mapping refused go again among the others of their record.
+    let place = |id: &Arc<str>| ids.iter().position(|known| known == id);
+    travellers.sort_by_key(|(traveller, ..)| place(&traveller.id));
+    for round in rounds(travellers, |(traveller, ..)| &traveller.key) {
+        let (mut going, mut ahead) = (vec![], vec![]);
+        for (traveller, mut onward, problem) in round {
+            if let Some(problem) = problem {
+                page.refuse_unmapped(&traveller, problem)?;
+                continue;
+            }
+            // Another way of the same message may be done since: what waits for both comes now.
+            let results = page.settled.results.get(&traveller.id);
+            if let (Some(onward), Some(results)) = (&mut onward, results) {
+                onward.learn(&page.context.flow, results);
+            }
+            going.push(traveller);
+            ahead.push(onward);
+        }
+        page.take_steps(going, ahead).await?;
     }
     if let Some(journal) = &page.context.journal {
         page.settled.resumed = journal.noted(true, &ids);
@@ -112,11 +142,13 @@ pub(crate) fn rounds<T>(mut messages: Vec<T>, key: impl Fn(&T) -> &Arc<str>) -> 
 impl Page {
     fn new(context: Arc<Context>, now_ms: i64, messages: usize, allowed: usize) -> Self {
         let settled = Settled::default();
-        Self { context, now_ms, messages, allowed, settled, refused: HashSet::new() }
+        let (refused, first_refused) = (HashSet::new(), None);
+        Self { context, now_ms, messages, allowed, settled, refused, first_refused }
     }
 
-    /// Makes messages of the raw records; what cannot be mapped becomes a dead letter.
-    async fn map(&mut self, emitted: Vec<Emitted>, origin: &Origin) -> Result<Vec<Arc<Traveller>>> {
+    /// Makes messages of the raw records. What cannot be mapped is refused when its turn comes, so
+    /// that a record's messages keep their order; if it is too much, at once.
+    async fn map(&mut self, emitted: Vec<Emitted>, origin: &Origin) -> Result<Vec<Mapped>> {
         if emitted.is_empty() {
             return Ok(vec![]);
         }
@@ -164,20 +196,19 @@ impl Page {
                     .collect::<Vec<_>>()
             })
             .await?;
-        let mut travellers = Vec::with_capacity(mapped.len());
-        for (traveller, problem) in mapped {
-            match problem {
-                None => {
-                    if traveller.deleted {
-                        let (key, id) = (&traveller.partition_key, &traveller.id);
-                        self.settled.trail.add(key, id, What::Deleted);
-                    }
-                    travellers.push(traveller);
+        for (traveller, _) in mapped.iter().filter(|(it, problem)| it.deleted && problem.is_none())
+        {
+            let (key, id) = (&traveller.partition_key, &traveller.id);
+            self.settled.trail.add(key, id, What::Deleted);
+        }
+        if mapped.iter().filter(|(_, problem)| problem.is_some()).count() > self.allowed {
+            for (traveller, problem) in &mapped {
+                if let Some(problem) = problem {
+                    self.refuse_unmapped(traveller, problem.clone())?;
                 }
-                Some(problem) => self.refuse(None, &traveller, &no_results(), problem)?,
             }
         }
-        Ok(travellers)
+        Ok(mapped)
     }
 
     /// Takes messages through all steps, or those ahead of each: each step as soon as those that
@@ -193,7 +224,7 @@ impl Page {
                 way.go_on(at, onward);
             }
         }
-        let mut handed_over = vec![];
+        let (mut handed_over, mut refused) = (vec![], vec![]);
         let mut running = FuturesUnordered::new();
         loop {
             while let Some(step) = way.next_step() {
@@ -215,7 +246,7 @@ impl Page {
             let Some(step) = context.steps.get(taken.step).map(|step| &*step.step.id) else {
                 return Err(context.no_step());
             };
-            for (fate, (at, results)) in taken.fates.into_iter().zip(arrived) {
+            for (fate, (at, _)) in taken.fates.into_iter().zip(arrived) {
                 let Some(traveller) = travellers.get(at) else { continue };
                 match fate {
                     Fate::Done { value, target_key } => {
@@ -235,20 +266,27 @@ impl Page {
                     Fate::RefusedBefore => way.refused(at),
                     Fate::Refused(problem) => {
                         way.refused(at);
-                        self.refuse(Some(taken.step), traveller, &results, problem)?;
+                        self.count_refusal(Some(taken.step), traveller, &problem)?;
+                        refused.push((taken.step, at, problem));
                     }
                 }
             }
             way.finished(taken.step);
             self.context.watch.at("engine.step.done");
         }
-        // Steps beside them may have finished since: what waits for both needs the results of both.
+        // Steps beside them may have finished since: what comes behind both needs the results of both.
         for (step, at, how) in handed_over {
             let Some(traveller) = travellers.get(at) else { continue };
             let results = way.results_of(at).collect::<Map<_, _>>();
             let context = self.context.clone();
             let Some(step) = context.steps.get(step).map(|step| &step.step.id) else { continue };
             self.settled.park(&*context.store, step, traveller, &Value::Object(results), how);
+        }
+        for (step, at, problem) in refused {
+            let Some(traveller) = travellers.get(at) else { continue };
+            let results = Value::Object(way.results_of(at).collect());
+            let place = self.place(Some(step));
+            self.settled.refuse(&place, traveller, &results, problem, self.now_ms);
         }
         for (at, traveller) in travellers.iter().enumerate() {
             if way.went_on(at) {
@@ -270,13 +308,22 @@ impl Page {
         of_step.map_or_else(|| self.context.trigger_place.clone(), |step| step.place.clone())
     }
 
-    /// Makes a message a dead letter, unless so many are refused that something else is wrong.
-    fn refuse(
+    /// Makes a message that the trigger's mapping refused a dead letter.
+    fn refuse_unmapped(&mut self, message: &Traveller, why: Unmappable) -> Result<()> {
+        self.count_refusal(None, message, &why)?;
+        let place = self.place(None);
+        let none = Value::Object(Map::new());
+        self.settled.refuse(&place, message, &none, why, self.now_ms);
+        Ok(())
+    }
+
+    /// Says whether a message may become a dead letter, or so many are refused that something else
+    /// is wrong.
+    fn count_refusal(
         &mut self,
         step: Option<usize>,
         message: &Traveller,
-        results: &Value,
-        why: Unmappable,
+        why: &Unmappable,
     ) -> Result<()> {
         let place = self.place(step);
         let taken = step.and_then(|step| self.context.steps.get(step));
@@ -285,25 +332,20 @@ impl Page {
         let stops = taken.is_some_and(|it| it.step.on_reject == OnReject::Stop);
         if stops && why.code != IN_DOUBT && self.allowed < usize::MAX {
             let message = message.id.chars().take(16).collect();
-            return Err(Error::Stopped { place, message, code: why.code });
+            return Err(Error::Stopped { place, message, code: why.code.clone() });
         }
         self.context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
-        let in_doubt = why.code == IN_DOUBT;
-        self.settled.refuse(&place, message, results, why, self.now_ms);
-        if in_doubt {
+        if why.code == IN_DOUBT {
             // It says nothing about the mapping, and was sent already.
             return Ok(());
         }
+        self.first_refused.get_or_insert_with(|| (place, why.code.clone()));
         self.refused.insert(message.id.clone());
         let rejected = self.refused.len();
-        if rejected > self.allowed {
-            let first = self.settled.dead_letters.first();
-            let code = first.map(|letter| letter.code.clone()).unwrap_or_default();
-            let steps = || self.context.steps.iter().map(|step| &step.place);
-            let first = first.and_then(|letter| steps().find(|place| place.step == letter.step));
-            let place = first.unwrap_or(&self.context.trigger_place).clone();
-            let messages = self.messages;
-            return Err(Error::TooManyRejects { place, rejected, messages, code });
+        if rejected > self.allowed
+            && let Some((place, code)) = self.first_refused.clone()
+        {
+            return Err(Error::TooManyRejects { place, rejected, messages: self.messages, code });
         }
         Ok(())
     }
@@ -314,10 +356,6 @@ fn allowed_rejects(limit: &flow::MaxRejects, messages: usize) -> usize {
     // A page's messages count in thousands: a float holds them exactly.
     let share = (limit.share.clamp(0.0, 1.0) * messages as f64).floor() as usize;
     share.max(limit.at_least)
-}
-
-fn no_results() -> Arc<Value> {
-    Arc::new(Value::Object(Map::new()))
 }
 
 #[cfg(test)]

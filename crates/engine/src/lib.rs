@@ -7,6 +7,7 @@
 //! moves in `settle` alone, after the last message of its page is settled.
 
 mod accounts;
+mod age;
 mod alternate;
 mod backfill;
 mod batch;
@@ -33,6 +34,7 @@ mod history;
 mod horizon;
 mod import;
 mod journal;
+mod learned;
 mod letters;
 mod limits;
 mod narrowing;

@@ -1,10 +1,11 @@
 //! Which dead letters newer messages of the same record overtake: they are not to be sent any more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use flow::Flow;
 use store::{DeadLetter, LetterChange, LetterMark, LetterState, NewDeadLetter, Store};
 
+use crate::age::{Ages, Before};
 use crate::run::Run;
 use crate::settled::Settled;
 use crate::trail::{self, Kind, Trace, Trail, What};
@@ -12,27 +13,23 @@ use crate::{Error, Result};
 
 /// A message of a record that has a letter, at a step.
 struct Passed {
-    record: [u8; 8],
+    key: [u8; 8],
     message: [u8; 8],
     kind: Kind,
     step: Option<String>,
 }
 
 impl Run {
-    /// What becomes of dead letters with what is settled now; `since` says of messages that are
-    /// not new, by their tags, since when they were on their way.
+    /// What becomes of dead letters with what is settled now; `before` has the messages that are not
+    /// new, by the tags of their ids.
     pub(crate) async fn overtaken(
         &mut self,
         settled: &mut Settled,
-        since: &HashMap<[u8; 8], i64>,
+        before: &HashMap<[u8; 8], Before>,
     ) -> Result<Vec<LetterChange>> {
         let (store, flow) = (&*self.context.store, &*self.context.flow);
         let Settled { trail, dead_letters, .. } = settled;
-        // Every letter that is there is older than a new message.
-        let is_newer = |message: &[u8; 8], letter: &DeadLetter| {
-            since.get(message).is_none_or(|since| first_attempt(letter) < *since)
-        };
-        overtaken(store, flow, trail, dead_letters, is_newer).await
+        overtaken(store, flow, trail, dead_letters, before).await
     }
 }
 
@@ -41,17 +38,29 @@ pub(crate) fn first_attempt(letter: &DeadLetter) -> i64 {
     letter.attempts.first().copied().unwrap_or(letter.at)
 }
 
+/// A letter's message.
+pub(crate) fn of(letter: &DeadLetter) -> Before {
+    Before::of(&letter.partition_key, &letter.message_id, first_attempt(letter))
+}
+
+/// Whether a message that a step refuses only now was overtaken there since it came.
+#[allow(clippy::ref_option)] // As the letter has it.
+pub(crate) fn was_overtaken(flow: &Flow, ages: &Ages, own: Before, step: &Option<String>) -> bool {
+    ages.of_newer(own).any(|(kind, at)| settles(kind) && overtakes(flow, kind, at, step))
+}
+
 /// Marks the letters that a commit overtakes: those of its own page among `new`, the others in what
 /// it gives. Tells it to the trail.
 ///
-/// `is_newer` says of a message, by its tag, whether it is newer than a letter's. Letters are looked
-/// up by the records that come: it takes no longer where there are very many.
+/// A message of `before` overtakes what is older than itself, and is overtaken by what newer ones
+/// went through since; all others are newer than any letter. Letters are looked up by the records
+/// that come: it takes no longer where there are very many.
 async fn overtaken(
     store: &dyn Store,
     flow: &Flow,
     trail: &mut Trail,
     new: &mut [NewDeadLetter],
-    is_newer: impl Fn(&[u8; 8], &DeadLetter) -> bool,
+    before: &HashMap<[u8; 8], Before>,
 ) -> Result<Vec<LetterChange>> {
     if trail.is_empty() {
         return Ok(vec![]);
@@ -70,13 +79,24 @@ async fn overtaken(
     for (record, id) in store.letters_of(&flow.name, &records).await.map_err(failed)? {
         letters.entry(record).or_default().push(id);
     }
-    if letters.is_empty() {
-        return Ok(vec![]);
+    let all_passed = passed(trail, &letters);
+    let late = |letter: &NewDeadLetter| before.get(&trail::tag(&letter.message_id)).copied();
+    let resumed = all_passed.iter().filter(|it| before.contains_key(&it.message));
+    let mut keys: HashSet<_> = resumed.map(|it| it.key).collect();
+    keys.extend(new.iter().filter_map(late).map(|it| it.key));
+    let ages = Ages::read(store, &flow.name, &keys).await.map_err(failed)?;
+    for letter in new.iter_mut() {
+        if late(letter).is_some_and(|it| was_overtaken(flow, &ages, it, &letter.step)) {
+            letter.state = LetterState::Superseded;
+        }
     }
+    let is_newer = |passed: &Passed, letter: &DeadLetter| {
+        before.get(&passed.message).is_none_or(|own| ages.age(of(letter)) < ages.age(*own))
+    };
     let mut gone = BTreeSet::new();
     let mut changes = vec![];
-    for passed in passed(trail, &letters) {
-        for id in letters.get(&passed.record).into_iter().flatten() {
+    for passed in all_passed {
+        for id in letters.get(&passed.key).into_iter().flatten() {
             if gone.contains(id) {
                 continue;
             }
@@ -84,7 +104,7 @@ async fn overtaken(
             let Some(letter) = letter.filter(|letter| {
                 letter.state == LetterState::Open
                     && trail::tag(&letter.message_id) != passed.message
-                    && is_newer(&passed.message, letter)
+                    && is_newer(&passed, letter)
                     && overtakes(flow, passed.kind, passed.step.as_deref(), &letter.step)
             }) else {
                 continue;
@@ -105,7 +125,7 @@ fn passed(trail: &Trail, letters: &HashMap<[u8; 8], Vec<String>>) -> Vec<Passed>
     trail.walk(&mut |it| {
         if settles(it.kind) && letters.contains_key(&it.key) {
             found.push(Passed {
-                record: it.key,
+                key: it.key,
                 message: it.message,
                 kind: it.kind,
                 step: it.step.map(ToOwned::to_owned),
@@ -136,7 +156,8 @@ fn mark_own(flow: &Flow, trail: &Trail, new: &mut [NewDeadLetter]) {
         for own in letters.get_mut(&it.key).into_iter().flatten() {
             let Some(letter) = new.get_mut(own.at) else { continue };
             if it.message == own.message {
-                own.was_told |= it.kind == Kind::Refused && it.step == letter.step.as_deref();
+                let is_refusal = matches!(it.kind, Kind::Refused | Kind::InDoubt);
+                own.was_told |= is_refusal && it.step == letter.step.as_deref();
             } else if own.was_told
                 && settles(it.kind)
                 && overtakes(flow, it.kind, it.step, &letter.step)

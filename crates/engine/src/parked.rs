@@ -1,23 +1,23 @@
 //! What systems finish later: asked after when it is time, until it is done, refused or too late.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use connector::{Error as Call, Outcome, Timestamp};
 use futures_util::stream::{self, StreamExt};
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use store::{NewDeadLetter, Parked, ParkedChange, Store};
 
+use crate::age::{self, Before};
 use crate::beside::Beside;
 use crate::deliver;
 use crate::detect;
+use crate::learned::Payload;
 use crate::resume::{Resume, Resumed};
 use crate::run::{Context, Run, StepContext};
 use crate::settled::Settled;
-use crate::trail::{self, What};
+use crate::trail::What;
 use crate::{Error, Event, Result};
 
 /// So many are asked after, and committed, together.
@@ -181,6 +181,10 @@ impl Run {
     /// Runs what depends on steps that are done now, and commits that with them.
     async fn take_further(&mut self, done: Vec<(Parked, Value, Option<String>)>) -> Result<()> {
         let now = self.context.clock.now();
+        let (store, flow) = (&*self.context.store, &*self.context.flow.name);
+        // Of one record, the older message goes first.
+        let done = age::in_order(store, flow, done, |(parked, ..)| before(parked)).await;
+        let done = done.map_err(|error| Error::store(flow, &error))?;
         let mut resumed = vec![];
         for (parked, value, _) in &done {
             resumed.push(self.resumed(parked, value)?);
@@ -201,42 +205,17 @@ impl Run {
         };
         self.context.watch.at("engine.parked.delivered");
         let mut changes = vec![];
-        let mut since = HashMap::new();
+        let mut beside = Beside::default();
         for (parked, value, target_key) in done {
-            since.insert(trail::tag(&parked.message_id), parked.since);
+            beside.was_before(before(&parked));
             let (step, target_key) = (&*parked.step, target_key.as_deref());
             let what = What::Delivered { step, answer: &value, target_key };
             settled.trail.add(&parked.partition_key, &parked.message_id, what);
-            // What waits elsewhere for the same message learns what is done meanwhile.
-            if let Some(results) = settled.results.remove(&*parked.message_id) {
-                changes.extend(self.learn(&parked, &results).await?);
-            }
             changes.push(ParkedChange::Done(parked.id));
         }
-        self.commit_beside(Beside { settled, parked: changes, since, ..Beside::default() }).await?;
+        self.commit_beside(Beside { settled, parked: changes, ..beside }).await?;
         self.context.watch.at("engine.parked.settled");
         Ok(())
-    }
-
-    /// Gives what waits at other steps for the same message more results.
-    async fn learn(
-        &self,
-        parked: &Parked,
-        results: &BTreeMap<String, Value>,
-    ) -> Result<Vec<ParkedChange>> {
-        let (flow, store) = (&self.context.flow, &*self.context.store);
-        let mut changes = vec![];
-        for step in flow.steps.iter().filter(|step| step.id != parked.step) {
-            let id = store::parked_id(store, &parked.message_id, &step.id);
-            let other = store.parked_one(&flow.name, &id).await;
-            let other = other.map_err(|error| Error::store(&flow.name, &error))?;
-            if let Some(other) = other
-                && let Some(payload) = with_results(&other.payload, results)
-            {
-                changes.push(ParkedChange::Put(Parked { payload, ..other }));
-            }
-        }
-        Ok(changes)
     }
 
     fn resumed(&self, parked: &Parked, value: &Value) -> Result<Resumed> {
@@ -269,6 +248,7 @@ impl Run {
         let place = step_of(&self.context, &parked.step).map(|step| &step.place);
         let place = place.unwrap_or(&self.context.trigger_place);
         self.context.watch.on(&Event::DeadLetter { place, code: &code });
+        beside.was_before(before(&parked));
         let what = What::Refused { step: Some(&parked.step), code: &code };
         let Settled { trail, dead_letters, .. } = &mut beside.settled;
         trail.add(&parked.partition_key, &parked.message_id, what);
@@ -349,6 +329,11 @@ async fn ask(context: &Arc<Context>, parked: &Parked) -> Answer {
     }
 }
 
+/// The message that waits.
+fn before(parked: &Parked) -> Before {
+    Before::of(&parked.partition_key, &parked.message_id, parked.since)
+}
+
 fn step_of<'a>(context: &'a Context, id: &str) -> Option<&'a StepContext> {
     context.steps.iter().find(|step| step.step.id == id)
 }
@@ -369,27 +354,6 @@ fn too_late(parked: &Parked, problem: Option<&Call>) -> String {
         Some(problem) => format!("the last question after it failed: {problem}"),
     };
     format!("handed over at {since} and not finished by {deadline}; {last}")
-}
-
-/// What is kept of a message that goes no further by itself.
-#[derive(Deserialize)]
-struct Payload {
-    message: Box<RawValue>,
-    steps: BTreeMap<String, Value>,
-}
-
-impl Payload {
-    fn read(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
-    }
-}
-
-/// The same with more results; `None` if it cannot be read.
-fn with_results(payload: &[u8], results: &BTreeMap<String, Value>) -> Option<Vec<u8>> {
-    let Payload { message, mut steps } = Payload::read(payload)?;
-    steps.extend(results.iter().map(|(step, value)| (step.clone(), value.clone())));
-    let steps = serde_json::to_string(&steps).ok()?;
-    Some(format!(r#"{{"message":{},"steps":{steps}}}"#, message.get()).into_bytes())
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use flow::Flow;
 use serde::{Deserialize, Serialize};
 use store::{DeadLetter, DeadLetterSummary, LetterChange, LetterMark, LetterState, NewDeadLetter};
 
+use crate::age::{self, Ages, Before};
 use crate::beside::Beside;
 use crate::deliver;
 use crate::letters::{LetterFilter, Payload};
-use crate::overtaken::first_attempt;
+use crate::overtaken::{of, was_overtaken};
 use crate::resume::{Resume, Resumed};
 use crate::run::Run;
 use crate::seen::SeenTable;
@@ -159,8 +160,23 @@ impl Replay {
                 each(outcome(&letter, fate));
             }
         }
-        letters.sort_by_key(|letter| letter.attempts.first().copied().unwrap_or(letter.at));
-        Ok(letters)
+        let first = |letter: &DeadLetterSummary| letter.attempts.first().copied();
+        letters.sort_by_key(|letter| first(letter).unwrap_or(letter.at));
+        let mut messages = HashMap::new();
+        let mut known = HashSet::new();
+        let twice: HashSet<[u8; 16]> =
+            letters.iter().map(|it| it.partition_key).filter(|key| !known.insert(*key)).collect();
+        for letter in letters.iter().filter(|it| twice.contains(&it.partition_key)) {
+            let whole = context.store.dead_letter(&letter.id).await;
+            let whole = whole.map_err(|error| self.failed(&error))?;
+            messages.extend(whole.map(|whole| (letter.id.clone(), whole.message_id)));
+        }
+        let message = |letter: &DeadLetterSummary| {
+            let id = messages.get(&letter.id).map_or("", |id| &**id);
+            Before::of(&letter.partition_key, id, first(letter).unwrap_or(letter.at))
+        };
+        let ordered = age::in_order(&*context.store, &context.flow.name, letters, message).await;
+        ordered.map_err(|error| self.failed(&error))
     }
 
     async fn batch(
@@ -224,6 +240,19 @@ impl Replay {
         letters: &[DeadLetter],
         mut settled: Settled,
     ) -> Result<()> {
+        let (store, flow) = (&*self.run.context.store, &*self.run.context.flow);
+        // What was sent before is not watched any more: was it overtaken since?
+        let sent = letters.iter().filter(|letter| letter.state == LetterState::Replayed);
+        let keys = sent.map(|letter| trail::key_tag(&letter.partition_key)).collect();
+        let ages = Ages::read(store, &flow.name, &keys).await;
+        let ages = ages.map_err(|error| Error::store(&flow.name, &error))?;
+        let still = |letter: &DeadLetter| match letter.state {
+            LetterState::Replayed if was_overtaken(flow, &ages, of(letter), &letter.step) => {
+                LetterState::Superseded
+            }
+            LetterState::Superseded => LetterState::Superseded,
+            LetterState::Open | LetterState::Replayed => LetterState::Open,
+        };
         let mut changes: Vec<LetterChange> = vec![];
         settled.dead_letters.retain(|refused| {
             let is_own = |letter: &&DeadLetter| {
@@ -232,15 +261,16 @@ impl Replay {
             let own = letters.iter().find(is_own);
             changes.extend(own.map(|letter| {
                 let (code, reason) = (refused.code.clone(), refused.reason.clone());
-                let change = LetterMark::Failed { code, reason, at };
+                let state = still(letter);
+                let change = LetterMark::Failed { code, reason, at, state };
                 LetterChange { id: letter.id.clone(), change }
             }));
             own.is_none()
         });
         let refused: HashSet<String> = changes.iter().map(|change| change.id.clone()).collect();
-        let mut since = HashMap::new();
+        let mut beside = Beside::default();
         for letter in letters {
-            since.insert(trail::tag(&letter.message_id), first_attempt(letter));
+            beside.was_before(of(letter));
             if refused.contains(&letter.id) {
                 continue;
             }
@@ -250,8 +280,7 @@ impl Replay {
             let change = LetterMark::State { state: LetterState::Replayed };
             changes.push(LetterChange { id: id.clone(), change });
         }
-        let beside = Beside { settled, since, letters: changes, ..Beside::default() };
-        self.run.commit_beside(beside).await
+        self.run.commit_beside(Beside { settled, letters: changes, ..beside }).await
     }
 
     fn failed(&self, error: &store::Error) -> Error {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use flow::InDoubt;
 
+use crate::age::Before;
 use crate::batch::{self, Outgoing, Sent};
 use crate::beside::Beside;
 use crate::deliver::rounds;
 use crate::journal::{How, Left};
 use crate::run::{Context, Run};
 use crate::settled::{Settled, in_doubt};
-use crate::step::Arrival;
+use crate::step::{Arrival, Traveller};
 use crate::{Error, Event, Place, Result};
 
 impl Run {
@@ -24,10 +25,15 @@ impl Run {
         let again = journal.left()?.into_iter().filter(|left| context.resends(left)).collect();
         send_again(&context, again, &mut settled).await?;
         let now = context.clock.now();
+        let mut beside = Beside::default();
         for Left { step, traveller, results, how, .. } in journal.left()? {
             let How::InDoubt { sent, reason } = how else { continue };
             let taken = context.steps.iter().find(|it| it.step.id == step);
             let why = in_doubt(taken, sent, reason.as_deref());
+            if traveller.origin.is_resumed() {
+                let Traveller { partition_key, id, .. } = &traveller;
+                beside.was_before(Before::of(partition_key, id, sent.millis()));
+            }
             let place = context.place_of(&step);
             context.watch.on(&Event::DeadLetter { place: &place, code: &why.code });
             settled.refuse(&place, &traveller, &results, why, now.millis());
@@ -37,7 +43,7 @@ impl Run {
         }
         let settling = journal.settle_left().await?;
         settled.journal.clone_from(&settling.obsolete);
-        self.commit_beside(Beside { settled, ..Beside::default() }).await?;
+        self.commit_beside(Beside { settled, ..beside }).await?;
         journal.settled(settling);
         context.watch.at("engine.journal.resolved");
         Ok(())
@@ -61,9 +67,10 @@ impl Run {
         let mut settled = Settled::default();
         for Left { step, traveller, results, how, .. } in journal.handed_over(&obsolete)? {
             let How::Parked(handed_over) = how else { continue };
-            settled.park(&*context.store, &step, &traveller, &results, handed_over);
+            // Not told to the trail: there it would come behind what overtook it.
+            settled.keep_parked(&*context.store, &step, &traveller, &results, handed_over);
         }
-        if !settled.is_empty() {
+        if !settled.parked.is_empty() {
             settled.journal = obsolete;
             return self.commit_beside(Beside { settled, ..Beside::default() }).await;
         }

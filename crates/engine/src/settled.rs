@@ -66,6 +66,18 @@ impl Settled {
         handed_over: HandedOver,
     ) {
         self.tell(message, What::Parked { step });
+        self.keep_parked(store, step, message, results, handed_over);
+    }
+
+    /// The same without a word of it in the trail.
+    pub(crate) fn keep_parked(
+        &mut self,
+        store: &dyn Store,
+        step: &str,
+        message: &Traveller,
+        results: &Value,
+        handed_over: HandedOver,
+    ) {
         self.parked.push(Parked {
             id: parked_id(store, &message.id, step),
             message_id: message.id.to_string(),

@@ -204,6 +204,16 @@ impl Onward {
         onward
     }
 
+    /// Takes over what other ways of the message are done with meanwhile.
+    pub(crate) fn learn(&mut self, flow: &Flow, results: &BTreeMap<String, Value>) {
+        for (id, value) in results {
+            let step = flow.steps.iter().position(|step| step.id == *id);
+            if let Some(step) = step.filter(|step| !self.ahead.contains(step)) {
+                self.results.entry(step).or_insert_with(|| value.clone());
+            }
+        }
+    }
+
     fn reaches(&self, step: usize) -> bool {
         self.ahead.contains(&step) || self.from == Some(step)
     }

@@ -167,11 +167,12 @@ impl<T: Trees> Core<T> {
                 payload.clone_from(edited);
                 stored.edited = Some(*at);
             }
-            LetterMark::Failed { code, reason, at } => {
+            LetterMark::Learned { payload: learned } => payload.clone_from(learned),
+            LetterMark::Failed { code, reason, at, state } => {
                 stored.code.clone_from(code);
                 stored.reason.clone_from(reason);
                 stored.at = *at;
-                stored.state = LetterState::Open;
+                stored.state = *state;
                 stored.attempts = tried(stored.attempts, *at);
             }
         }

@@ -120,8 +120,15 @@ pub enum LetterMark {
         /// When.
         at: i64,
     },
+    /// Steps beside its own are done since: the next replay knows their results.
+    Learned {
+        /// The payload from now on.
+        payload: Vec<u8>,
+    },
     /// It was tried again and refused again.
     Failed {
+        /// Where it stands now.
+        state: LetterState,
         /// The stable code of the refusal.
         code: String,
         /// Why, in words.

@@ -23,7 +23,8 @@ pub(super) async fn letters_change(store: &dyn Store) -> Result<()> {
     assert_eq!(store.letters_of("letters that", &[[7; 8]]).await?, [], "another flow");
 
     let mark = |id: &str, change| LetterChange { id: id.to_owned(), change };
-    let failed = LetterMark::Failed { code: "E2".to_owned(), reason: "still".to_owned(), at: 8 };
+    let (code, reason, state) = ("E2".to_owned(), "still".to_owned(), LetterState::Open);
+    let failed = LetterMark::Failed { code, reason, at: 8, state };
     let edited = LetterMark::Edited { payload: b"3".to_vec(), at: 7 };
     let letters = vec![mark(&second, edited), mark("0123456789abcdef", LetterMark::Dropped)];
     store.commit(&fence, 2, Commit { letters, ..commit(b"{}") }).await?;
