@@ -7,10 +7,12 @@
 
 mod board;
 mod dying;
+mod runs;
 pub mod world;
 
 pub use board::{
     Board, Delivered, Endless, flow_of, parked, record, step_once, step_to, sweeping_flow_of,
 };
 pub use dying::{Dying, Moment};
+pub use runs::{Runs, answering};
 pub use world::{START, World};

@@ -5,40 +5,25 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use connector::Error;
 use connector::prelude::*;
-use connector::{Error, ManualClock};
-use engine::{Report, Silent, Stop};
-use flow::{Flow, InDoubt};
-use store::{MasterKey, MemoryStore, Store};
-use towpath_tests::{Board, record, step_once, sweeping_flow_of};
+use engine::{Fate, LetterFilter};
+use flow::{InDoubt, Transformation};
+use mapping::Mapping;
+use store::LetterState;
+use towpath_tests::{
+    Board, Runs, answering, flow_of, parked, record, step_once, step_to, sweeping_flow_of,
+};
 
-/// Runs of a flow over a board, each on a process of its own, by one clock.
-struct Runs {
-    board: Arc<Board>,
-    store: Arc<dyn Store>,
-    clock: Arc<ManualClock>,
+fn any() -> LetterFilter {
+    LetterFilter::default()
 }
 
-impl Runs {
-    fn of(board: &Arc<Board>) -> Self {
-        Self {
-            board: board.clone(),
-            store: Arc::new(MemoryStore::new(MasterKey::generate())),
-            clock: Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000))),
-        }
-    }
-
-    async fn run(&self, flow: &Flow) -> Report {
-        let (_stopper, stop) = Stop::new(Duration::from_secs(30));
-        let engine = self.board.engine(self.store.clone(), self.clock.clone());
-        engine.run(&Arc::new(flow.clone()), stop, Arc::new(Silent)).await
-    }
-
-    /// The values that were sent since the last time, in their order.
-    fn sent(&self) -> Vec<i64> {
-        let sent = self.board.take_delivered().into_iter();
-        sent.map(|it| it.input["value"].as_i64().unwrap()).collect()
-    }
+/// A board that holds these records, one page each time it is asked.
+fn holding(records: &Arc<Mutex<Vec<Record>>>) -> Arc<Board> {
+    let (board, records) = (Board::new(), records.clone());
+    board.on_poll(move |_| Ok(Page { records: records.lock().unwrap().clone(), next: None }));
+    board
 }
 
 /// A sweep gets stuck with a message in doubt, and the poll after it finds a newer one.
@@ -70,13 +55,13 @@ async fn what_is_in_doubt_is_settled_before_a_newer_message_of_its_record_goes()
         flow.steps[0].in_doubt = in_doubt;
         flow.steps[0].batch = std::num::NonZeroUsize::MIN;
         assert!(runs.run(&flow).await.errors.is_empty());
-        runs.sent();
+        runs.values(&board);
         // A sweep is broken off behind its first page.
-        runs.clock.advance(Duration::from_secs(7200));
+        runs.pass(7200);
         *cut.lock().unwrap() = true;
         assert_eq!(runs.run(&flow).await.errors.len(), 1);
         *cut.lock().unwrap() = false;
-        assert_eq!(runs.sent(), [0_i64; 0]);
+        assert_eq!(runs.values(&board), [0_i64; 0]);
         // What it finds then gets no answer, and changes meanwhile.
         *held.lock().unwrap() = record("b", 10, 7);
         let unanswered = Arc::new(Mutex::new(5));
@@ -95,11 +80,118 @@ async fn what_is_in_doubt_is_settled_before_a_newer_message_of_its_record_goes()
         for _ in 0..3 {
             runs.run(&flow).await;
         }
-        let sent = runs.sent();
+        let sent = runs.values(&board);
         let newer = sent.iter().position(|value| *value == 8).unwrap();
         assert!(!sent[newer..].contains(&7), "{in_doubt:?}: {sent:?}");
         let times = sent.iter().filter(|value| **value == 7).count();
         assert_eq!(times, if in_doubt == InDoubt::Resend { 6 } else { 1 }, "{sent:?}");
         assert_eq!(runs.store.journaled("scripted").await.unwrap(), []);
     }
+}
+
+/// What is refused at its deadline, or by the system, after a newer message went through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_and_is_refused_behind_a_newer_message_is_superseded() {
+    for is_late in [true, false] {
+        let records = Arc::new(Mutex::new(vec![record("a", 10, 1), record("b", 10, 1)]));
+        let board = holding(&records);
+        board.on_send(answering(|key, value| (value == 1).then(|| parked(key))));
+        board.on_check(move |token| match is_late {
+            true => Ok(parked(token)),
+            false => Ok(Outcome::rejected("no", "not this one")),
+        });
+        let (runs, flow) = (Runs::of(&board), flow_of(&board));
+        runs.run(&flow).await;
+        *records.lock().unwrap() = vec![record("a", 20, 2)];
+        runs.run(&flow).await;
+        runs.pass(3600);
+        runs.run(&flow).await;
+        let step = || "collect".to_owned();
+        let expected = [(1, step(), LetterState::Open), (1, step(), LetterState::Superseded)];
+        assert_eq!(runs.letters().await, expected, "{is_late}");
+        assert_eq!(runs.values(&board), [1, 1, 2]);
+        board.on_send(answering(|_, _| None));
+        let mut fates = runs.replay(&flow, &any(), false).await.unwrap();
+        fates.sort_by(|a, b| a.0.cmp(&b.0));
+        let fate = |key: &str, fate| (key.to_owned(), step(), fate);
+        assert_eq!(fates, [fate("a", Fate::Superseded), fate("b", Fate::Delivered)]);
+        assert_eq!(runs.values(&board), [1]);
+        // Asked to, it is sent; refused again it is as superseded as before.
+        board.on_send(answering(|_, _| Some(Outcome::rejected("no", "never"))));
+        let of_a = LetterFilter { key: Some("a".to_owned()), ..any() };
+        runs.replay(&flow, &of_a, true).await.unwrap();
+        let fates = runs.replay(&flow, &of_a, false).await.unwrap();
+        assert_eq!((fates, runs.values(&board)), (vec![fate("a", Fate::Superseded)], vec![1]));
+    }
+}
+
+/// The newer message was through with both steps when the older one came to the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_step_behind_a_park_refuses_is_superseded_by_what_went_through_it_since() {
+    let records = Arc::new(Mutex::new(vec![record("a", 10, 1), record("b", 10, 1)]));
+    let (board, behind) = (holding(&records), Board::new());
+    board.on_send(answering(|key, value| (value == 1).then(|| parked(key))));
+    board.on_check(|_| Ok(Outcome::done(Value::Null)));
+    behind.on_send(answering(|_, value| (value == 1).then(|| Outcome::rejected("no", "no"))));
+    let (runs, mut flow) = (Runs::of(&board), flow_of(&board));
+    flow.steps.push(step_to(&behind, "behind", vec![0]));
+    runs.run(&flow).await;
+    *records.lock().unwrap() = vec![record("a", 20, 2)];
+    runs.run(&flow).await;
+    assert_eq!(runs.values(&behind), [2]);
+    runs.pass(60);
+    runs.run(&flow).await;
+    let of = |state| (1, "behind".to_owned(), state);
+    assert_eq!(runs.letters().await, [of(LetterState::Open), of(LetterState::Superseded)]);
+}
+
+/// Two letters of one record have the same time, or the newer one an earlier time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_of_one_record_are_replayed_in_their_order_whatever_their_times_say() {
+    let names: Vec<String> = (0..8).map(|n| format!("k{n}")).collect();
+    for sets_back in [false, true] {
+        let page = |value: i64, at: i64| names.iter().map(move |name| record(name, at, value));
+        let first: Vec<Record> = page(1, 10).chain(page(2, 11)).collect();
+        let records = Arc::new(Mutex::new(first));
+        let board = holding(&records);
+        board.on_send(answering(|_, _| Some(Outcome::rejected("no", "not yet"))));
+        let (runs, mut flow) = (Runs::of(&board), flow_of(&board));
+        flow.max_rejects.at_least = 100;
+        runs.run(&flow).await;
+        if sets_back {
+            runs.clock.set(Timestamp::from_secs(500_000));
+        }
+        *records.lock().unwrap() = page(3, 12).collect();
+        runs.run(&flow).await;
+        runs.values(&board);
+
+        // The first of each is refused again, and the last one goes through.
+        board.on_send(answering(|_, value| {
+            (value < 3).then(|| Outcome::rejected("no", "not this one"))
+        }));
+        runs.replay(&flow, &any(), false).await.unwrap();
+        let mut sent = std::collections::BTreeMap::<String, Vec<i64>>::new();
+        for it in board.take_delivered() {
+            sent.entry(it.key).or_default().push(it.input["value"].as_i64().unwrap());
+        }
+        assert_eq!(sent.len(), names.len());
+        assert!(sent.values().all(|values| values == &[1, 2, 3]), "{sets_back}: {sent:?}");
+        let letters = runs.letters().await;
+        let superseded = letters.iter().filter(|it| it.2 == LetterState::Superseded);
+        assert_eq!(superseded.count(), 2 * names.len(), "{letters:?}");
+    }
+}
+
+/// The trigger's mapping looks at all records of a page before the first one is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_message_of_the_page_overtakes_no_letter_of_the_triggers_mapping() {
+    let records =
+        vec![record("a", 10, 1), record("a", 11, 2), record("b", 10, 2), record("b", 11, 1)];
+    let board = holding(&Arc::new(Mutex::new(records)));
+    let (runs, mut flow) = (Runs::of(&board), flow_of(&board));
+    let mapping = "data.value = 2 ? $error('no') : { 'value': data.value }";
+    flow.trigger.mapping = Transformation::Custom(Mapping::compile(mapping).unwrap());
+    runs.run(&flow).await;
+    let of = |state| (2, engine::TRIGGER.to_owned(), state);
+    assert_eq!(runs.letters().await, [of(LetterState::Open), of(LetterState::Superseded)]);
 }
