@@ -85,7 +85,11 @@ impl Notes {
 }
 
 fn flows(world: &World, count: usize) -> Vec<Arc<Flow>> {
-    let named = |at| FLOW.replace(&format!("flow: {NAME}"), &format!("flow: storm-{at}"));
+    flows_of(world, (FLOW, NAME), count)
+}
+
+fn flows_of(world: &World, (text, name): (&str, &str), count: usize) -> Vec<Arc<Flow>> {
+    let named = |at| text.replace(&format!("flow: {name}"), &format!("flow: storm-{at}"));
     (0..count).map(|at| world.flow(&named(at))).collect()
 }
 
@@ -168,6 +172,31 @@ async fn a_storm_of_500_against_twenty_flows_is_met_by_a_breaker_and_probes() {
     assert_eq!(outcomes(&reports), [("completed", 20)].into());
     assert_eq!(notes.take().last().unwrap(), "newsletter: BreakerClosed");
     assert!(states(&world).await.is_empty());
+}
+
+/// A call that leaves its messages in doubt is settled, and all the same a failure of its system:
+/// the breaker counts it, and what it holds back was surely not sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_leave_events_in_doubt_open_the_breaker_too() {
+    const EVENTS: &str = include_str!("../../flows/newsletter-events.yaml");
+    const FLOWS: usize = 80;
+    let world = World::with(2).await;
+    let clock = Stepped::new();
+    let engine = Arc::new(world.engine_by(world.store.clone(), clock.clone()));
+    let notes = Arc::new(Notes::default());
+    engine.tell_of_accounts(notes.clone());
+    let flows = flows_of(&world, (EVENTS, "newsletter-events"), FLOWS);
+    world.sandbox.fault(Fault::new(Vendor::CleverTap, "", Action::status(500)).forever());
+    let reports = run_all(&engine, &clock, &flows).await;
+    assert!(!outcomes(&reports).contains_key("completed"), "{:?}", outcomes(&reports));
+    // Twenty open it, as many as may be under way besides were on their way, and then one at a
+    // time probes it.
+    let requests = world.sandbox.stats().clevertap.total_requests();
+    assert!((20..=20 + 15 + 6).contains(&requests), "{requests}");
+    assert!(notes.take().contains(&"engagement: BreakerOpened".to_owned()));
+    let letters = world.store.dead_letters(None).await.unwrap();
+    assert!(letters.iter().all(|it| it.code == "inDoubt"), "{letters:?}");
+    assert_eq!(letters.len() as u64, 2 * requests, "those that were sent, and no other");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
