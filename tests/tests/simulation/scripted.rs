@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 
-use crate::shape::FILTERED;
+use crate::shape::{self, FILTERED};
 use crate::witness::{alive, yield_now};
 use crate::world::{Held, Place, World, with};
 
@@ -49,6 +49,7 @@ async fn partitions() -> Result<Vec<String>> {
     alive().await;
     with(|world| {
         world.point("partitions");
+        world.begin_listing();
         fault(world, world.faults.polls)?;
         let listed = (0..world.shape.partitions).filter(|at| world.listed[*at]);
         Ok(listed.map(|at| world.name(at)).collect())
@@ -113,6 +114,7 @@ impl World {
         if !shown.is_empty() && self.numbers.in_thousand(self.faults.changes) {
             let (key, _) = shown[self.numbers.below(shown.len())];
             shown.push((key, self.change((part, key))));
+            self.take_stock();
         }
         self.note("page", from.into(), shown.len() as i64);
         let record = |(key, held): (u32, Held)| {
@@ -197,7 +199,7 @@ impl Call {
         let begun = with(|world| {
             world.point("send");
             let values = batch.items.iter().map(|item| item.input.value);
-            let items: Vec<_> = values.map(|value| (world.changes[&value], value)).collect();
+            let items: Vec<_> = values.map(|value| (world.place_of(value), value)).collect();
             for (place, value) in &items {
                 world.watch_sent(step, *place, *value);
             }
@@ -292,11 +294,29 @@ impl World {
         let last = self.targets[step].last.get(&place).copied();
         // What its system finishes later goes on when that is done: in no order.
         let in_order = !self.shape.goes_on_later(step, value);
-        if in_order && last.is_some_and(|last| last > value) {
+        // A replay does not know what was sent and is not committed, and what is in doubt itself is
+        // sent behind what is older.
+        let overtakes = |last: i64| last > value && (!self.asked.replays || self.knows_of(last));
+        if in_order && last.is_some_and(overtakes) {
             self.breaks(|| format!("{value} of {place:?} is sent behind {last:?}"));
         }
         if self.shape.is_filtered(step, value) {
             self.breaks(|| format!("{value} does not pass the condition, a {FILTERED}th"));
+        }
+        let resends = self.shape.once[step] && self.shape.resends;
+        if let Some(key) = shape::gone_key(value) {
+            // What was in doubt when its key was gone is sent again whenever that is found out.
+            if !resends && !self.asked.replays {
+                self.watch_gone(key);
+            }
+            return;
+        }
+        let is_letter = (self.asked.replays || resends) && self.model.has_letter(value);
+        if is_letter {
+            if self.model.is_in_doubt(value, step) {
+                *self.asked.replayed.entry((value, step)).or_default() += 1;
+            }
+            return;
         }
         let behind = self.shape.is_behind_a_park(step) && step > 0;
         if !behind && self.model.ever.contains(&value) {
@@ -313,18 +333,39 @@ impl World {
         }
     }
 
+    /// Whether a commit settled a value, and nothing of it is left to be decided.
+    fn knows_of(&self, value: i64) -> bool {
+        self.model.ever.contains(&value) && !self.model.has_letter(value)
+    }
+
     fn carry_out(&mut self, step: usize, place: Place, value: i64) {
         self.note("done", step as i64, value);
+        let allowed = self.allowed(step, value);
         let target = &mut self.targets[step];
         let times = target.done.entry(value).or_default();
         *times += 1;
         let times = *times;
         target.take(place, value);
-        if times > 1 && self.shape.is_strict(step) {
+        if times > allowed && self.shape.is_strict(step) {
             self.breaks(|| {
                 format!("{value} of {place:?} was carried out {times} times by step {step}")
             });
         }
+    }
+
+    /// How often a value may be carried out by a step that must not be given it twice unasked.
+    fn allowed(&self, step: usize, value: i64) -> u32 {
+        let replayed = self.asked.replayed.get(&(value, step)).copied().unwrap_or(0);
+        let sent = match shape::gone_key(value) {
+            Some(key) => self.went(key),
+            None => {
+                let version = self.versions[&value];
+                let asked = self.asked.from.iter().filter(|from| version >= **from);
+                let buried = self.presence.buried.get(&self.changes[&value]);
+                1 + u32::try_from(asked.count()).unwrap() + buried.copied().unwrap_or(0)
+            }
+        };
+        sent + replayed + self.asked.unsettled.get(&value).copied().unwrap_or(0)
     }
 
     fn finish(&mut self, step: usize, items: &[(Place, i64)]) {

@@ -33,7 +33,7 @@ pub(crate) struct Shape {
     pub(crate) window: usize,
     pub(crate) steps: Steps,
     /// What each step sends may not be sent twice.
-    pub(crate) once: [bool; 2],
+    pub(crate) once: [bool; 3],
     /// What such a step left in doubt is sent again.
     pub(crate) resends: bool,
     /// The first step's system finishes some messages later.
@@ -47,6 +47,21 @@ pub(crate) struct Shape {
     pub(crate) refuses: i64,
     /// Whether the system's answers tell its own time.
     pub(crate) dates: bool,
+    /// What is gone is told to a step of its own.
+    pub(crate) deletes: bool,
+}
+
+/// The step that is told what is gone.
+pub(crate) const GONE: usize = 2;
+
+/// What that step is sent for a key: values of records are higher.
+pub(crate) fn gone(key: u32) -> i64 {
+    -1 - i64::from(key)
+}
+
+/// The key of a record that is gone; `None` if a value is that of a record.
+pub(crate) fn gone_key(value: i64) -> Option<u32> {
+    u32::try_from(-1 - value).ok()
 }
 
 /// Values that this divides do not pass the condition.
@@ -58,14 +73,15 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(3_600);
 impl Shape {
     pub(crate) fn of(numbers: &mut Numbers) -> Self {
         let kinds = [Changes::Timestamps, Changes::Timestamps, Changes::Content, Changes::Both];
+        let changes = numbers.one_of(&kinds);
         Self {
-            changes: numbers.one_of(&kinds),
+            changes,
             partitions: numbers.one_of(&[0, 0, 1, 2, 3]),
             keys: numbers.one_of(&[1, 2, 4, 7, 12]),
             page: numbers.one_of(&[1, 2, 3, 5]),
             window: numbers.one_of(&[1, 2, 4]),
             steps: numbers.one_of(&[Steps::One, Steps::One, Steps::Chain, Steps::Fork]),
-            once: [numbers.below(3) == 0, numbers.below(3) == 0],
+            once: std::array::from_fn(|_| numbers.below(3) == 0),
             resends: numbers.below(3) == 0,
             parks: numbers.below(4) == 0,
             filters: numbers.below(6) == 0,
@@ -74,6 +90,7 @@ impl Shape {
             overlap: Duration::from_secs(numbers.one_of(&[0, 1, 60])),
             refuses: numbers.one_of(&[0, 0, 7, 11]),
             dates: numbers.below(4) > 0,
+            deletes: changes != Changes::Timestamps && numbers.below(2) == 0,
         }
     }
 
@@ -94,6 +111,9 @@ impl Shape {
         });
         flow.window = NonZeroUsize::new(self.window).unwrap();
         flow.trigger.overlap = self.overlap;
+        if let Some(deletes) = &mut flow.trigger.deletes {
+            deletes.share = 1.0;
+        }
         for step in &mut flow.steps {
             step.batch = NonZeroUsize::new(self.batch).unwrap();
             step.concurrency = self.concurrency.and_then(NonZeroUsize::new);
@@ -123,18 +143,19 @@ impl Shape {
             Steps::Chain => step(0, when) + &step(1, ""),
             Steps::Fork => step(0, when) + &step(1, "    after: trigger\n"),
         };
+        let deletes = if self.deletes { "  emitDeletes: true\n" } else { "" };
+        let gone = if self.deletes {
+            step(GONE, "    after: trigger\n    for: deletes\n").replace(
+                "skipTransformation: true",
+                "customMapping: '{ \"value\": -1 - $number(metadata.recordUid) }'",
+            )
+        } else {
+            String::new()
+        };
         format!(
-            "flow: simulated\ntrigger:\n  use: simulated.{trigger}\n  account: simulated\n{sweep}  \
-             fields: {{ skipTransformation: true }}\nsteps:\n{steps}"
+            "flow: simulated\ntrigger:\n  use: simulated.{trigger}\n  account: simulated\n{sweep}{deletes}  \
+             fields: {{ skipTransformation: true }}\nsteps:\n{steps}{gone}"
         )
-    }
-
-    /// How many steps there are.
-    pub(crate) const fn width(&self) -> usize {
-        match self.steps {
-            Steps::One => 1,
-            Steps::Chain | Steps::Fork => 2,
-        }
     }
 
     /// The steps that come to a message first.

@@ -8,9 +8,9 @@ use store::{MasterKey, MemoryStore};
 
 use crate::model::FLOW;
 use crate::numbers::Numbers;
-use crate::process;
+use crate::process::{self, Act};
 use crate::shape::{SWEEP, Shape};
-use crate::world::{self, Ends, Faults, World, lock};
+use crate::world::{self, Ends, Faults, Print, World, lock};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -27,16 +27,25 @@ pub(crate) struct Told {
     pub(crate) trace: Vec<String>,
     pub(crate) processes: usize,
     pub(crate) sent: usize,
+    /// Where processes were killed.
+    pub(crate) killed: Vec<&'static str>,
 }
 
 struct Story {
     world: Arc<Mutex<World>>,
+    /// Where every process dies in which things go wrong.
+    dies_at: Option<&'static str>,
     flow: Arc<Flow>,
     processes: usize,
 }
 
 /// Tells the story of a seed; the same one every time.
 pub(crate) fn tell(seed: u64, traces: bool) -> Told {
+    tell_dying(seed, None, traces)
+}
+
+/// The same with processes that die when they come to a point, where things go wrong.
+pub(crate) fn tell_dying(seed: u64, dies_at: Option<&'static str>, traces: bool) -> Told {
     // Waits are jittered by these numbers.
     fastrand::seed(seed);
     let mut numbers = Numbers::of(seed);
@@ -45,7 +54,7 @@ pub(crate) fn tell(seed: u64, traces: bool) -> Told {
     assert_eq!(flow.name, FLOW);
     let store = MemoryStore::new(MasterKey::from_text(KEY).unwrap());
     let world = world::enter(World::of(shape, numbers, store, traces));
-    let mut story = Story { world, flow, processes: 0 };
+    let mut story = Story { world, dies_at, flow, processes: 0 };
     let end = story.play();
     let mut world = lock(&story.world);
     if let Err(what) = end {
@@ -61,6 +70,7 @@ pub(crate) fn tell(seed: u64, traces: bool) -> Told {
         trace: world.trace.take().unwrap_or_default(),
         processes: story.processes,
         sent: world.sent,
+        killed: std::mem::take(&mut world.killed),
     }
 }
 
@@ -77,9 +87,14 @@ impl Story {
         Ok(())
     }
 
-    fn run(&mut self, times: usize, ends: Ends) -> Result<Option<Report>, String> {
+    fn run(
+        &mut self,
+        act: Option<Act>,
+        times: usize,
+        ends: Ends,
+    ) -> Result<Option<Report>, String> {
         self.processes += 1;
-        let report = process::run(&self.world, &self.flow, times, ends);
+        let report = process::run(&self.world, &self.flow, act, times, ends);
         match lock(&self.world).broken.clone() {
             Some(broken) => Err(broken),
             None => Ok(report),
@@ -104,7 +119,8 @@ impl Story {
         let mut fails_after = usize::MAX;
         match numbers.below(5) {
             0 => {}
-            1 => ends.kill = Some(at),
+            1 if at.is_multiple_of(2) => ends.kill = Some(at),
+            1 => ends.kill_at = Some(numbers.one_of(engine::POINTS).0),
             2 => ends.stop = Some(at),
             kind => {
                 fails_after = numbers.below(40);
@@ -112,11 +128,26 @@ impl Story {
                 ends.heal = Some(at);
             }
         }
+        if let Some(point) = self.dies_at {
+            (ends, fails_after) = (Ends { kill_at: Some(point), ..Ends::default() }, usize::MAX);
+        }
         let times = 1 + numbers.below(2);
+        let seconds = numbers.one_of(&[0, 2, 70, 10_000]);
+        let act = match numbers.below(12) {
+            0..3 => Some(Act::Replay),
+            3 => Some(Act::Rewind(seconds)),
+            4 | 5 => Some(Act::Backfill(seconds)),
+            6 => Some(Act::StopBackfill),
+            _ => None,
+        };
+        if matches!(act, Some(Act::Replay)) && numbers.below(2) == 0 {
+            // What was refused is taken from now on.
+            world.shape.refuses = 0;
+        }
         world.faults = faults;
         world.fails_after = fails_after;
         drop(world);
-        self.run(times, ends)?;
+        self.run(act, times, ends)?;
         Ok(())
     }
 
@@ -136,14 +167,16 @@ impl Story {
             world.faults = Faults::default();
             world.fails_after = usize::MAX;
         }
+        // After a clock that was wrong, a sweep may be due only next time; what is gone is told once
+        // two of them missed it.
+        let enough = if lock(&self.world).shape.deletes { 3 } else { 2 };
         let (mut said, mut clean) = (vec![], 0);
         for _ in 0..CALM_WITHIN {
             lock(&self.world).base += hours;
-            let report = self.run(1, Ends::default())?.ok_or("a calm process died")?;
+            let report = self.run(None, 1, Ends::default())?.ok_or("a calm process died")?;
             said = report.errors;
             clean = if said.is_empty() { clean + 1 } else { 0 };
-            // After a clock that was wrong, a sweep may be due only next time.
-            if clean == 2 && lock(&self.world).model.parked.is_empty() {
+            if clean == enough && lock(&self.world).model.parked.is_empty() {
                 break;
             }
         }
@@ -159,7 +192,7 @@ impl Story {
             world.base += hours;
             world.sent
         };
-        self.run(1, Ends::default())?;
+        self.run(None, 1, Ends::default())?;
         if lock(&self.world).sent != sent {
             return Err("something is sent although nothing changed".to_owned());
         }
@@ -179,6 +212,20 @@ impl Story {
             {
                 return Err(format!("{value} of {place:?} is not remembered"));
             }
+            if let Some(done) = world.asked.due.get(&value) {
+                for step in world.shape.first() {
+                    let target = &world.targets[*step];
+                    let again = target.done.get(&value).is_some_and(|times| *times > done[*step]);
+                    let elsewhere = world.shape.is_filtered(*step, value)
+                        || world.shape.is_parked(*step, value)
+                        || world.model.has_letter(value);
+                    if !again && !elsewhere && world.held.len() == 1 {
+                        return Err(format!(
+                            "{value} of {place:?} was asked for and not sent again"
+                        ));
+                    }
+                }
+            }
             for (step, target) in world.targets.iter().enumerate() {
                 let last = target.last.get(&place).copied();
                 let in_order = !world.shape.is_behind_a_park(step);
@@ -187,6 +234,13 @@ impl Story {
                 }
             }
         }
-        Ok(())
+        let is_gone = |print: &Print| {
+            let value = world.values.get(print);
+            value.is_some_and(|value| !world.is_there(world.changes[value]))
+        };
+        let left = world.model.prints().filter(|_| world.shape.deletes).find(is_gone);
+        left.map_or(Ok(()), |print| {
+            Err(format!("nobody was told that {:?} is gone", world.places[&print.key]))
+        })
     }
 }

@@ -8,7 +8,7 @@ use store::{
     Lease, MemoryStore, Name, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
 };
 
-use crate::model::reconcile;
+use crate::model::{reconcile, step_of};
 use crate::world::{with, world};
 
 /// A store of one process; when that is dead, nothing is answered any more.
@@ -49,8 +49,15 @@ impl Store for Witness {
 
     async fn commit(&self, fence: &Fence, sequence: u64, commit: Commit) -> Result<()> {
         alive().await;
+        let mut marks = vec![];
+        for change in &commit.letters {
+            if let Some(letter) = self.0.dead_letter(&change.id).await? {
+                let step = letter.step.as_deref().and_then(step_of).unwrap();
+                marks.push(((letter.message_id, step), change.change.clone()));
+            }
+        }
         let yields = with(|world| {
-            world.foresee(sequence, &commit);
+            world.foresee(sequence, &commit, &marks);
             world.numbers.below(3)
         });
         yield_now(yields).await;

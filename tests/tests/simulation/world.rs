@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 use crate::model::Model;
 use crate::numbers::Numbers;
-use crate::shape::Shape;
+use crate::presence::Presence;
+use crate::shape::{self, Shape};
 
 /// A record's partition and key.
 pub(crate) type Place = (usize, u32);
@@ -50,9 +51,24 @@ pub(crate) struct Target {
 impl Target {
     /// Takes a value over.
     pub(crate) fn take(&mut self, place: Place, value: i64) {
-        let last = self.last.entry(place).or_default();
+        let last = self.last.entry(place).or_insert(value);
         *last = value.max(*last);
     }
+}
+
+/// What operators asked for again.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// From which version on, in seconds, each time that what was settled was to be sent again.
+    pub(crate) from: Vec<i64>,
+    /// What has to be carried out more often than so many times by the first steps.
+    pub(crate) due: HashMap<i64, [u32; 2]>,
+    /// How often what was in doubt was sent by a replay, by value and step.
+    pub(crate) replayed: HashMap<(i64, usize), u32>,
+    /// How often that was asked for while a value was sent and not settled.
+    pub(crate) unsettled: HashMap<i64, u32>,
+    /// Whether a replay is under way.
+    pub(crate) replays: bool,
 }
 
 /// How often in a thousand what goes wrong.
@@ -71,6 +87,8 @@ pub(crate) struct Faults {
 pub(crate) struct Ends {
     /// How many points it may come to before it is killed.
     pub(crate) kill: Option<usize>,
+    /// The point that it is killed at when it comes there.
+    pub(crate) kill_at: Option<&'static str>,
     /// How many points it may come to before it is told to stop.
     pub(crate) stop: Option<usize>,
     /// Whether a store that fails ends it.
@@ -90,7 +108,15 @@ pub(crate) struct World {
     pub(crate) changes: HashMap<i64, Place>,
     pub(crate) prints: HashMap<i64, Print>,
     pub(crate) values: HashMap<Print, i64>,
+    /// In seconds.
+    pub(crate) versions: HashMap<i64, i64>,
+    /// What the store knows records by.
+    pub(crate) places: HashMap<[u8; 16], Place>,
+    /// Which records are there, and since when.
+    pub(crate) presence: Presence,
     pub(crate) targets: Vec<Target>,
+    /// What operators asked for again.
+    pub(crate) asked: Asked,
     /// What was sent and is not committed.
     pub(crate) open: HashSet<i64>,
     pub(crate) faults: Faults,
@@ -100,11 +126,14 @@ pub(crate) struct World {
     /// How many points the process came to.
     pub(crate) points: usize,
     pub(crate) dead: bool,
+    /// Where processes were killed.
+    pub(crate) killed: Vec<&'static str>,
     pub(crate) death: Arc<Notify>,
     pub(crate) store: MemoryStore,
     pub(crate) model: Model,
-    /// What will be committed if the commit under way holds.
-    pub(crate) pending: Option<Model>,
+    /// What will be committed if the commit under way holds, and from which version on it asks for
+    /// what was settled.
+    pub(crate) pending: Option<(Model, Option<i64>)>,
     /// The system's clock when the process began, in milliseconds.
     pub(crate) base: i64,
     /// When the process began.
@@ -146,7 +175,7 @@ pub(crate) fn with<T>(does: impl FnOnce(&mut World) -> T) -> T {
 impl World {
     pub(crate) fn of(shape: Shape, numbers: Numbers, store: MemoryStore, traces: bool) -> Self {
         let partitions = shape.partitions.max(1);
-        let targets = (0..shape.width()).map(|_| Target::default()).collect();
+        let targets = (0..shape.once.len()).map(|_| Target::default()).collect();
         let mut world = Self {
             shape,
             numbers,
@@ -155,13 +184,18 @@ impl World {
             changes: HashMap::new(),
             prints: HashMap::new(),
             values: HashMap::new(),
+            versions: HashMap::new(),
+            places: HashMap::new(),
+            presence: Presence::default(),
             targets,
+            asked: Asked::default(),
             open: HashSet::new(),
             faults: Faults::default(),
             fails_after: usize::MAX,
             ends: Ends::default(),
             points: 0,
             dead: false,
+            killed: vec![],
             death: Arc::default(),
             store,
             model: Model::default(),
@@ -179,6 +213,7 @@ impl World {
                 world.change((partition, key));
             }
         }
+        world.take_stock();
         world
     }
 
@@ -210,6 +245,7 @@ impl World {
         };
         self.held[place.0].insert(place.1, held);
         self.changes.insert(value, place);
+        self.versions.insert(value, held.version);
         let hash = |domain: &str, parts: &[&[u8]]| self.store.keyed_hash(domain, parts);
         let partition = self.name(place.0);
         let key = hash("seen.key", &[partition.as_bytes(), place.1.to_string().as_bytes()]);
@@ -217,6 +253,7 @@ impl World {
         let content = hash("seen.content", &[format!("{{\"value\":{value},}}").as_bytes()]);
         let print =
             Print { key: key[..16].try_into().unwrap(), content: content[..8].try_into().unwrap() };
+        self.places.insert(print.key, place);
         self.prints.insert(value, print);
         self.values.insert(print, value);
         self.note("change", place.1.into(), value);
@@ -241,7 +278,13 @@ impl World {
                     self.change(place);
                 }
             }
+            self.take_stock();
         }
+    }
+
+    /// The place of what a value is about; what is gone has none in a partition.
+    pub(crate) fn place_of(&self, value: i64) -> Place {
+        shape::gone_key(value).map_or_else(|| self.changes[&value], |key| (usize::MAX, key))
     }
 
     fn any_key(&mut self) -> u32 {
@@ -260,7 +303,7 @@ impl World {
     }
 
     fn is_settled_from(&self, step: usize, value: i64, model: &Model) -> bool {
-        if self.shape.is_filtered(step, value) || model.letters.contains_key(&(value, step)) {
+        if self.shape.is_filtered(step, value) || model.holds(value, step) {
             return true;
         }
         if model.parked.values().any(|it| *it == (value, step)) {
@@ -312,7 +355,9 @@ impl World {
         if self.dead {
             return;
         }
-        if self.ends.kill.is_some_and(|at| self.points >= at) {
+        let is_last = self.ends.kill.is_some_and(|at| self.points >= at);
+        if is_last || self.ends.kill_at == Some(name) {
+            self.killed.push(name);
             return self.die();
         }
         if self.ends.stop.is_some_and(|at| self.points == at)
