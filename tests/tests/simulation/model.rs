@@ -312,15 +312,19 @@ impl World {
     fn ask_again(&mut self, from: i64, model: &Model) {
         self.note("asks again", from, 0);
         self.asked.from.push(from);
-        // What was sent and not settled is known by another name from now on.
+        for value in self.model.ever.difference(&model.ever) {
+            let done = |step: usize| self.targets[step].done.get(value).copied().unwrap_or(0);
+            self.asked.due.insert(*value, [done(0), done(1)]);
+        }
+        let generation = |model: &Model| model.snapshot.as_ref().map(|it| it.generation);
+        if generation(model) == generation(&self.model) {
+            return;
+        }
+        // What was sent and not settled is known by another name behind a rewind.
         let sent = self.targets.iter().flat_map(|target| target.done.keys());
         let unsettled = sent.filter(|value| !self.model.ever.contains(value));
         for value in unsettled.copied().collect::<BTreeSet<_>>() {
             *self.asked.unsettled.entry(value).or_default() += 1;
-        }
-        for value in self.model.ever.difference(&model.ever) {
-            let done = |step: usize| self.targets[step].done.get(value).copied().unwrap_or(0);
-            self.asked.due.insert(*value, [done(0), done(1)]);
         }
     }
 }
