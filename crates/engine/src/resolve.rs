@@ -1,8 +1,11 @@
 //! Settles what is left in the journal, before anything is polled.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use flow::InDoubt;
+use store::{DeadLetterSummary, Parked};
 
 use crate::age::Before;
 use crate::batch::{self, Outgoing, Sent};
@@ -58,12 +61,28 @@ impl Run {
         };
         let flow = &*context.flow.name;
         let failed = |error: store::Error| Error::store(flow, &error);
-        let letters = context.store.dead_letters(Some(flow)).await.map_err(failed)?;
-        let parked = context.store.parked(flow).await.map_err(failed)?;
-        let obsolete = journal.obsolete(listed, |key| {
-            letters.iter().any(|letter| letter.partition_key == *key)
-                || parked.iter().any(|parked| parked.partition_key == *key)
-        });
+        let asked = RefCell::new(HashSet::new());
+        let ask = |key: &[u8; 16]| {
+            asked.borrow_mut().insert(*key);
+            false
+        };
+        let mut obsolete = journal.obsolete(listed, ask);
+        // Most often nothing was on its way again, and no letter has to be looked at.
+        let asked = asked.into_inner();
+        if !asked.is_empty() {
+            let mut waiting: HashSet<[u8; 16]> = HashSet::new();
+            let mut each = |letter: DeadLetterSummary| {
+                waiting.extend(asked.get(&letter.partition_key));
+                true
+            };
+            context.store.each_dead_letter(Some(flow), &mut each).await.map_err(failed)?;
+            let mut each = |parked: Parked| {
+                waiting.extend(asked.get(&parked.partition_key));
+                true
+            };
+            context.store.each_parked(flow, &mut each).await.map_err(failed)?;
+            obsolete = journal.obsolete(listed, |key| waiting.contains(key));
+        }
         let mut settled = Settled::default();
         for Left { step, traveller, results, how, .. } in journal.handed_over(&obsolete)? {
             let How::Parked(handed_over) = how else { continue };
