@@ -79,6 +79,7 @@ pub use handle::{
     Answer, DeadLetter, DeadLetterLine, Entry, Handle, Request, StateChange, Waiting,
 };
 pub use import::Taken;
+pub use journal::{Intent, IntentAnswer};
 pub use letters::{LetterFilter, TRIGGER};
 pub use parked::Unfinished;
 pub use points::POINTS;

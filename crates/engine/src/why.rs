@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::{DeadLetter, DeadLetterSummary, LetterState, Parked, Seen, Store, TrailBlock};
 
 use crate::detect::TOMBSTONE;
+use crate::journal::{self, Intent};
 use crate::letters::{is_about, record_keys};
 use crate::seen::{UNVERSIONED, settled_by};
 use crate::trail::{self, Kind, Trace};
@@ -37,6 +38,8 @@ pub struct Timeline {
     pub letters: Vec<Letter>,
     /// What waits for remote systems.
     pub waiting: Vec<Awaited>,
+    /// What was given to systems that must not get it twice, and no commit has settled; oldest first.
+    pub intents: Vec<Intent>,
 }
 
 impl Timeline {
@@ -45,6 +48,7 @@ impl Timeline {
             && self.known.is_empty()
             && self.letters.is_empty()
             && self.waiting.is_empty()
+            && self.intents.is_empty()
     }
 }
 
@@ -310,6 +314,10 @@ async fn tell(
     for (record_key, waiting) in parked {
         told.record.get_or_insert(record_key);
         told.waiting.push(waiting);
+    }
+    for (record_key, intent) in journal::of_record(store, flow, &wanted, record).await? {
+        told.record.get_or_insert(record_key);
+        told.intents.push(intent);
     }
     told.record = told.record.or_else(|| record.map(ToOwned::to_owned));
     Ok(told)

@@ -148,7 +148,7 @@ pub trait Store: Send + Sync + 'static {
         each: &mut (dyn for<'a> FnMut(&'a [Name]) + Send),
     ) -> Result<()>;
 
-    /// Lists the flows that committed or ran, sorted by name.
+    /// Lists the flows that committed, ran or wrote to their journals, sorted by name.
     async fn flows(&self) -> Result<Vec<String>>;
 
     /// Returns what the vault keeps under a name.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::anyhow;
-use engine::{Answer, Handle, Happening, Request, Timeline};
-use flow::Flow;
+use engine::{Answer, Handle, Happening, Intent, IntentAnswer, Request, Timeline};
+use flow::{Flow, InDoubt};
 use serde_json::json;
 use store::LetterState;
 
@@ -100,9 +100,45 @@ fn tell(timeline: &Timeline, flow: Option<&Flow>) {
             it.since, it.step, it.check_at, it.deadline
         ));
     }
+    for it in &timeline.intents {
+        print(&format!("  {}", journaled(it, flow)));
+    }
     if timeline.unreadable > 0 {
         print(&format!("  {} parts of the trail could not be read", timeline.unreadable));
     }
+}
+
+/// What the journal says of a message, and what can be done about it.
+fn journaled(it: &Intent, flow: Option<&Flow>) -> String {
+    let Intent { step, sent, answer, .. } = it;
+    let not_committed = "its page is not committed: the next run takes that for the answer, and sends \
+                         nothing again";
+    let reason = match answer {
+        IntentAnswer::None { reason } => reason.as_deref(),
+        IntentAnswer::Done => {
+            return format!("sent by {step} at {sent}, and taken; {not_committed}");
+        }
+        IntentAnswer::Parked => {
+            return format!(
+                "sent by {step} at {sent}, and taken by a system that finishes it later; \
+                 {not_committed}"
+            );
+        }
+    };
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    let now = flow.and_then(|flow| flow.steps.iter().find(|known| known.id == *step));
+    let next = match now.map(|step| step.in_doubt) {
+        Some(InDoubt::Resend) => {
+            "the next run sends it again (inDoubt: resend), before anything newer of its record"
+        }
+        _ => {
+            "the next run makes it a dead letter (inDoubt: hold). Look into the system: if it \
+             arrived, `towpath dead-letters drop` it then, otherwise `towpath dead-letters replay` it"
+        }
+    };
+    format!(
+        "sent by {step} at {sent}, no answer yet{reason}: in doubt if no run is at work; {next}"
+    )
 }
 
 fn standing(state: LetterState) -> &'static str {

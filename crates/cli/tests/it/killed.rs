@@ -79,6 +79,29 @@ fn a_replay_that_is_killed_anywhere_sends_nothing_twice_and_loses_nothing() {
 }
 
 #[test]
+fn why_tells_what_is_in_the_journal_and_what_comes_of_it() {
+    let says = [
+        ("engine.intent.kept:1", "hold", "no answer yet: in doubt if no run is at work"),
+        ("engine.batch.answered:1", "hold", "the next run makes it a dead letter (inDoubt: hold)"),
+        ("engine.batch.answered:1", "resend", "the next run sends it again (inDoubt: resend)"),
+        ("engine.outcome.kept:1", "hold", "and taken; its page is not committed"),
+    ];
+    for (point, in_doubt, says) in says {
+        let vendors = Vendors::with(1);
+        let flow = events("\"Newsletter changed\"") + &format!("    inDoubt: {in_doubt}\n");
+        let folder = project(&vendors, &flow, EVENTS);
+        assert!(folder.killed_at(&["run", EVENTS, "--once"], point), "{point}");
+        let why = folder.run(&["why", "279001"]).exits(0);
+        why.says("sent by joined at").says(says);
+        folder.run(&["run", EVENTS, "--once"]);
+        let why = folder.run(&["why", "279001"]).exits(0).all();
+        assert!(!why.contains("no answer yet") && !why.contains("not committed"), "{why}");
+        let held = in_doubt == "hold" && !point.starts_with("engine.outcome");
+        assert_eq!(why.contains("open: dead letter"), held, "{why}");
+    }
+}
+
+#[test]
 fn a_compaction_that_is_killed_anywhere_leaves_one_whole_store() {
     let points = [
         ("store.opened", 1),

@@ -5,6 +5,7 @@
 //! which messages were sent already, and which nobody knows about.
 
 mod block;
+mod record;
 mod unsettled;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,6 +21,8 @@ use crate::run::StepContext;
 use crate::step::Traveller;
 use crate::{Error, Result};
 
+pub(crate) use self::record::of_record;
+pub use self::record::{Intent, IntentAnswer};
 pub(crate) use self::unsettled::{How, Left};
 
 /// An entry's id.

@@ -1,0 +1,80 @@
+//! What the journal says of one record, for who asks what became of it.
+
+use std::collections::BTreeMap;
+
+use connector::Timestamp;
+use serde::{Deserialize, Serialize};
+use store::{JournalEntry, Store};
+
+use super::block::{Block, State};
+use crate::{Error, Result};
+
+/// A message of a record that was given to a system which must not get it twice, while no commit
+/// has settled that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// The step.
+    pub step: String,
+    /// When the call was begun.
+    pub sent: Timestamp,
+    /// The first half of the message's id.
+    pub message: String,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub answer: IntentAnswer,
+}
+
+/// What is known of a message in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "answer")]
+pub enum IntentAnswer {
+    /// No answer is written down: it is in doubt, unless a run is waiting for it right now.
+    None {
+        /// What came in place of an answer, if something did.
+        reason: Option<String>,
+    },
+    /// The system took it.
+    Done,
+    /// The system took it and finishes later.
+    Parked,
+}
+
+/// Gives what the journal has about a record, oldest first, with the record's key. The record is
+/// known by its keys in the seen table, or by its own key.
+pub(crate) async fn of_record(
+    store: &dyn Store,
+    flow: &str,
+    keys: &[[u8; 16]],
+    record: Option<&str>,
+) -> Result<Vec<(String, Intent)>> {
+    let entries = store.journaled(flow).await.map_err(|error| Error::store(flow, &error))?;
+    // After a crash two entries may say the same: what is still to be settled counts.
+    let mut found: BTreeMap<(String, String), (u8, String, Intent)> = BTreeMap::new();
+    for JournalEntry { value, .. } in entries {
+        let block = Block::read(flow, &value)?;
+        for item in block.items {
+            if !keys.contains(&item.partition_key) && record != Some(&*item.key) {
+                continue;
+            }
+            let weight = item.state.weight();
+            let answer = match item.state {
+                State::Open { reason } => IntentAnswer::None { reason },
+                State::Done { .. } => IntentAnswer::Done,
+                State::Parked(_) => IntentAnswer::Parked,
+                // Its dead letter tells of it.
+                State::Held => continue,
+            };
+            let message = item.id.chars().take(16).collect();
+            let sent = Timestamp::from_millis(block.sent);
+            let intent = Intent { step: block.step.clone(), sent, message, answer };
+            let place = (item.id, block.step.clone());
+            if found.get(&place).is_none_or(|(known, ..)| *known < weight) {
+                found.insert(place, (weight, item.key, intent));
+            }
+        }
+    }
+    let mut found: Vec<_> = found.into_values().map(|(_, key, intent)| (key, intent)).collect();
+    found.sort_by_key(|(_, intent)| intent.sent);
+    Ok(found)
+}
