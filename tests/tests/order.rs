@@ -89,6 +89,30 @@ async fn what_is_in_doubt_is_settled_before_a_newer_message_of_its_record_goes()
     }
 }
 
+/// As long as it cannot be sent again, nothing newer is; held, it is out of the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_sent_again_holds_the_newer_message_back_until_the_file_says_hold() {
+    let records = Arc::new(Mutex::new(vec![record("a", 10, 1)]));
+    let board = holding(&records);
+    board.on_send(|batch| match batch.items[0].input["value"].as_i64() {
+        Some(1) => Err(Error::Unknown { reason: "no answer".to_owned() }),
+        _ => answering(|_, _| None)(batch),
+    });
+    let (runs, mut flow) = (Runs::of(&board), flow_of(&board));
+    flow.steps = vec![step_once(&board, "send", vec![])];
+    flow.steps[0].in_doubt = InDoubt::Resend;
+    for _ in 0..3 {
+        assert_eq!(runs.run(&flow).await.errors.len(), 1);
+        assert!(runs.values(&board).iter().all(|value| *value == 1));
+        *records.lock().unwrap() = vec![record("a", 20, 2)];
+    }
+    flow.steps[0].in_doubt = InDoubt::Hold;
+    assert!(runs.run(&flow).await.errors.is_empty());
+    assert_eq!(runs.values(&board), [2]);
+    let superseded = (1, "send".to_owned(), LetterState::Superseded);
+    assert_eq!(runs.letters().await, [superseded]);
+}
+
 /// What is refused at its deadline, or by the system, after a newer message went through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waited_and_is_refused_behind_a_newer_message_is_superseded() {

@@ -197,7 +197,8 @@ pub(crate) struct StepFile {
     pub(crate) retry: Option<RetryFile>,
     /// What becomes of a message that was sent, and nobody knows whether it arrived, by an action
     /// that must not be repeated: `hold` makes it a dead letter, and somebody looks; `resend` sends
-    /// it again, so that it may arrive twice. Actions that may be repeated send it again anyway.
+    /// it again, so that it may arrive twice, and before anything newer of its record. Actions that
+    /// may be repeated send it again anyway.
     #[schemars(with = "Option<InDoubtFile>", extend("default" = "hold"))]
     pub(crate) in_doubt: Option<Spanned<String>>,
     /// What becomes of a message that the step refuses: that its mapping cannot be made of, that the

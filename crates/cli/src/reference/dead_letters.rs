@@ -18,16 +18,17 @@ towpath dead-letters drop 3f9a          # for good
 towpath why 279                         # all that happened to one record
 ```
 
-A replay runs the flow as it is now, from the step that refused the message, with the results of the
-steps before it that were kept; what the trigger's mapping refused is mapped again. The oldest message
-goes first. What a replay sent is marked in the commit that settles it. After a crash between the two
+A replay runs the flow as it is now, from the step that refused the message, with the results so far
+that were kept; what the trigger's mapping refused is mapped again. Where two ways of the flow meet, the
+message goes on with the results of both, as soon as the second one is through. Messages of one record
+go in the order in which they came, whatever their times say. What a replay sent is marked in the commit that settles it. After a crash between the two
 it is still open: the next replay sends it again, which an idempotent action takes as the same.
 
 | state | |
 |---|---|
 | open | somebody has to decide |
 | replayed | it was sent after all; what a later step refuses of it is a dead letter of that step |
-| superseded | a newer message of the same record was delivered, filtered out or handed over at that step: sending the older one would put old data over new. `--force` does |
+| superseded | a newer message of the same record was delivered, filtered out or handed over at that step, before or after this one was refused: sending the older one would put old data over new. `--force` does; refused again, it stays superseded |
 
 [The guide](../guide/dead-letters.md) takes a refused message all the way.
 
