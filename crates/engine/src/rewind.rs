@@ -63,7 +63,11 @@ impl Rewinding<'_> {
             // older than asked for was settled, though nothing may remember that: a scan of
             // exactly what is asked for leaves it out, where a poll would overlap.
             let goes_back = by_time && partition.last_updated > Some(to);
-            partition.scan = goes_back.then(|| ScanState::changed(to));
+            // One that was never read whole is not like one that is empty: what is known of it must
+            // not be pruned before it is read again.
+            let is_unread = partition.last_updated.is_none() && partition.scan.is_some();
+            let again = is_unread.then(|| ScanState::full(now));
+            partition.scan = goes_back.then(|| ScanState::changed(to)).or(again);
             let settled = partition.last_updated;
             partition.last_updated = settled.map(|known| known.min(to));
             partition.newest =
