@@ -4,6 +4,7 @@ mod contender;
 mod delivered;
 mod idle_flows;
 mod idle_report;
+mod journal;
 mod main_job;
 mod measured;
 mod report;
@@ -22,6 +23,8 @@ pub(crate) struct Args {
 enum What {
     /// All receivers of a group to profiles, beside the smallest program written by hand.
     MainJob(main_job::Args),
+    /// Events, each batch in the journal before it is sent.
+    Journal(journal::Args),
     /// Remembering every record of a large group, and sweeping over them.
     Seen(seen::Args),
     /// A service with 10,000 flows: its start, what it takes while none is due, how late runs are.
@@ -31,6 +34,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::MainJob(args) => main_job::run(args),
+        What::Journal(args) => journal::run(args),
         What::Seen(args) => seen::run(args),
         What::IdleFlows(args) => idle_flows::run(args),
     }

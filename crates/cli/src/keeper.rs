@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::Clock;
+use engine::{Handle, Request};
+use serde_json::Value;
 use store::upkeep::Desk;
 use store::{MasterKey, SledStore};
 use tokio::task::JoinHandle;
@@ -27,7 +29,15 @@ impl Keeper {
         clock: Arc<dyn Clock>,
     ) -> store::Result<Self> {
         store.tidy(clock.now().millis()).await?;
-        let desk = Desk::new(store.clone(), key);
+        let holder = Handle::new(Arc::new(store.clone()));
+        let desk = Desk::new(
+            store.clone(),
+            key,
+            Arc::new(move |asked| {
+                let holder = holder.clone();
+                Box::pin(async move { answer(&holder, asked).await })
+            }),
+        );
         Ok(Self(tokio::spawn(async move {
             for looks in 1_u32.. {
                 clock.sleep(LOOK).await;
@@ -41,6 +51,17 @@ impl Keeper {
                 }
             }
         })))
+    }
+}
+
+/// Answers what another process asks of the accounts in use.
+async fn answer(holder: &Handle, asked: Value) -> Result<Value, String> {
+    match serde_json::from_value(asked) {
+        Ok(request @ (Request::Accounts | Request::Resume { .. })) => {
+            let answer = holder.ask(request).await.map_err(|error| error.to_string())?;
+            serde_json::to_value(answer).map_err(|error| error.to_string())
+        }
+        _ => Err("it was asked what it does not answer: stop it, and ask again".to_owned()),
     }
 }
 

@@ -67,9 +67,12 @@ impl Project {
     }
 
     fn command(&self, args: &[&str]) -> Command {
+        self.towpath(&[&["serve"], args].concat())
+    }
+
+    fn towpath(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
         command
-            .arg("serve")
             .args(args)
             .current_dir(self.folder.path())
             .env_clear()
@@ -248,6 +251,32 @@ fn a_restart_does_not_run_everything_again() {
     assert!(at(&next).since(again).as_secs() <= 30, "{begin} {next}");
     assert!(again.since(at(&next).minus(std::time::Duration::from_secs(60))).as_secs() > 0);
     assert_eq!(served.stop(), [""; 0]);
+}
+
+#[test]
+fn a_paused_account_is_shown_and_resumed_beside_the_service() {
+    let project = Project::new();
+    project.write("flows/a.yaml", &flow("a", "every: 1s"));
+    let mut command = project.command(&["--json"]);
+    command.env("CR_SECRET", "obviously-not-the-secret");
+    let mut served = Served::start(command);
+    served.until(|event| event["event"] == "accountPaused");
+    let ask = |args: &[&str]| -> Vec<Value> {
+        let answer = project.towpath(args).output().unwrap();
+        assert!(answer.status.success(), "{}", String::from_utf8(answer.stderr).unwrap());
+        let lines = String::from_utf8(answer.stdout).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let paused = |accounts: &[Value]| {
+        let newsletter = accounts.iter().find(|it| it["account"] == "newsletter").unwrap();
+        !newsletter["paused"].is_null()
+    };
+    assert!(paused(&ask(&["accounts", "--json"])));
+    assert_eq!(ask(&["accounts", "resume", "newsletter", "--json"])[0]["resumed"], true);
+    served.until(|event| event["event"] == "accountResumed");
+    // The next run asks at once, and finds the secret as wrong as before.
+    served.until(|event| event["event"] == "accountPaused");
+    served.stop();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::Generate;
 
-use crate::disk::BlobName;
+use crate::disk::{BlobName, Durability};
 use crate::error::{Error, Result};
 use crate::{files, layout};
 
@@ -21,23 +21,30 @@ impl Blobs {
         Self { folder }
     }
 
-    /// Writes each value that is given into a new file. They are on disk when this returns, so
-    /// that an entry that names one never outlives it.
+    /// Writes each value that is given into a new file. Where durability is asked for they are on
+    /// disk when this returns, so that an entry that names one never outlives it.
     ///
     /// A file that was cut off needs no name of its own: nothing names it, so it is swept up.
     pub(crate) fn write<'a>(
         &self,
         values: impl Iterator<Item = Option<&'a [u8]>>,
+        durability: Durability,
     ) -> Result<Vec<Option<BlobName>>> {
-        let write = |value| {
+        let mut files = Vec::new();
+        let mut write = |value| {
             files::create_folder(&self.folder)?;
             let name: BlobName = Generate::generate();
-            files::write_new(&self.path(&name), value)?;
+            let path = self.path(&name);
+            files.push((files::write_unsynced(&path, value)?, path));
             Ok(name)
         };
-        let names = values.map(|value| value.map(write).transpose());
+        let names = values.map(|value| value.map(&mut write).transpose());
         let names: Vec<Option<BlobName>> = names.collect::<Result<_>>()?;
-        if names.iter().any(Option::is_some) {
+        if durability == Durability::Full && !files.is_empty() {
+            // All are written by now: most of what one sync waits for the others find done.
+            for (file, path) in files {
+                file.sync_all().map_err(|error| Error::io("sync", &path, error))?;
+            }
             files::sync_folder(&self.folder)?;
         }
         Ok(names)

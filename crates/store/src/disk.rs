@@ -21,8 +21,9 @@ pub(crate) trait Disk: Send + Sync + 'static {
     }
 
     /// Hands writes to the database, in order; readers see them. Returns the files of values that
-    /// they took the place of, which must stay until the writes are synced.
-    fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>>;
+    /// they took the place of, which must stay until the writes are synced. Files are as durable
+    /// as is asked for when this returns.
+    fn write(&self, writes: &[Write], durability: Durability) -> Result<Vec<BlobName>>;
 
     /// Has the database know the number of the sync that comes, behind all writes so far.
     fn count(&self, sync: u64) -> Result<()>;
@@ -90,7 +91,7 @@ impl<D: Disk> Ordered<D> {
             return Err(Error::Untrusted);
         }
         self.disk.room(writes.iter().map(Write::size).sum())?;
-        let orphans = self.disk.write(writes)?;
+        let orphans = self.disk.write(writes, self.durability)?;
         // Counted only now: whoever syncs after this reads a number that covers these writes.
         let batch = {
             let mut progress = self.progress();
@@ -175,7 +176,7 @@ mod tests {
     }
 
     impl Disk for Recorder {
-        fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
+        fn write(&self, writes: &[Write], _: Durability) -> Result<Vec<BlobName>> {
             self.record("write");
             Ok(vec![[0; 16]; writes.len()])
         }

@@ -60,10 +60,13 @@ pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
 
 /// Writes a new file and syncs it; the caller syncs the folder.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = |mut file: File| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
+    let file = write_unsynced(path, bytes)?;
+    file.sync_all().map_err(|error| Error::io("sync", path, error))
+}
+
+/// Writes a new file; the caller syncs it and its folder.
+pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<File> {
+    let write = |mut file: File| file.write_all(bytes).map(|()| file);
     new_file(path).and_then(write).map_err(|error| Error::io("write", path, error))
 }
 

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use full::{everything, fill, open, options};
-use towpath_store::upkeep::{self, Answer, Desk, Request, Retention};
+use serde_json::json;
+use towpath_store::upkeep::{self, Answer, Desk, Holder, Request, Retention};
 use towpath_store::{
     Commit, Error, LetterChange, LetterMark, LetterState, MasterKey, Seen, SeenChange, SledStore,
     Store,
@@ -243,21 +244,23 @@ async fn who_has_the_store_open_answers_for_others() {
     let store = open(&path, &key).await.unwrap();
     fill(&store).await;
     let file = folder.path().join("backup");
-    let desk = Desk::new(store.clone(), key.clone());
+    let holder: Holder = Arc::new(|asked| Box::pin(async move { Ok(json!([asked])) }));
+    let desk = Desk::new(store.clone(), key.clone(), holder);
     assert_eq!(desk.look().await.unwrap(), 0);
     let asking = tokio::spawn({
         let (path, file) = (path.clone(), file.clone());
         async move {
             let export = Request::Export { file, flows: None, at: 5 };
             let mut answers = vec![];
-            for request in [export.clone(), export, Request::Verify, Request::Overview] {
+            let holder = Request::Holder(json!("who?"));
+            for request in [export.clone(), export, Request::Verify, Request::Overview, holder] {
                 answers.push(upkeep::ask(&path, &request, QUIET).await.unwrap());
             }
             answers
         }
     });
     let mut answered = 0;
-    while answered < 4 {
+    while answered < 5 {
         answered += desk.look().await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -268,6 +271,7 @@ async fn who_has_the_store_open_answers_for_others() {
     let Answer::Overview(overview) = &answers[3] else { panic!("{answers:?}") };
     assert_eq!(*overview, store.overview().await.unwrap());
     assert_eq!(overview.key, key.id().to_string());
+    assert_eq!(answers[4], Answer::Holder(json!(["who?"])));
     let letters = overview.flows.iter().find(|flow| flow.flow == "letters").unwrap();
     assert_eq!((letters.parked, letters.journaled), (1, 1));
     assert_eq!(fs::read_dir(path.join("requests")).unwrap().count(), 0);

@@ -11,7 +11,7 @@ use super::measured::Measured;
 /// Budgets at first; see `benches/main-job/README.md`.
 const TIMES_BY_HAND: f64 = 15.0;
 const TIMES_NODE: f64 = 0.25;
-const DURABILITY: f64 = 0.05;
+pub(super) const DURABILITY: f64 = 0.05;
 const NOTHING_NEW: f64 = 0.020;
 const MEMORY: f64 = 64e6;
 const MEMORY_GROWTH: f64 = 0.10;
@@ -210,7 +210,7 @@ fn key(contender: Contender) -> String {
 }
 
 /// The median of each figure by itself.
-fn median(runs: &[Measured]) -> Option<Measured> {
+pub(super) fn median(runs: &[Measured]) -> Option<Measured> {
     let middle = |figure: &dyn Fn(&Measured) -> f64| {
         let mut figures: Vec<_> = runs.iter().map(figure).collect();
         figures.sort_by(f64::total_cmp);
@@ -228,12 +228,12 @@ fn median(runs: &[Measured]) -> Option<Measured> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn bytes(bytes: u64) -> f64 {
+pub(super) fn bytes(bytes: u64) -> f64 {
     bytes as f64
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn count(receivers: usize) -> f64 {
+pub(super) fn count(receivers: usize) -> f64 {
     receivers as f64
 }
 

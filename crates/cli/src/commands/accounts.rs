@@ -8,6 +8,7 @@ use comfy_table::{Table, presets};
 use connector::Timestamp;
 use engine::{AccountState, Answer, Handle, Request, Rest};
 use serde_json::json;
+use store::upkeep;
 
 use super::state::ask;
 use crate::args::{AccountChange, Accounts};
@@ -24,12 +25,9 @@ pub(crate) async fn run(config: Option<&Path>, args: Accounts, json: bool) -> Re
 }
 
 async fn list(project: &Project, json: bool) -> Result {
-    let states = match project.existing_store().await? {
-        None => vec![],
-        Some(store) => match ask(&Handle::new(store), Request::Accounts).await? {
-            Answer::Accounts { accounts } => accounts,
-            _ => vec![],
-        },
+    let states = match asked(project, Request::Accounts).await? {
+        Some(Answer::Accounts { accounts }) => accounts,
+        _ => vec![],
     };
     let states: BTreeMap<&str, &AccountState> =
         states.iter().map(|state| (state.account.as_str(), state)).collect();
@@ -79,6 +77,29 @@ async fn list(project: &Project, json: bool) -> Result {
     Ok(Exit::Done)
 }
 
+/// Asks the store, or the process that has it open; `None` where there is no store.
+async fn asked(project: &Project, request: Request) -> Result<Option<Answer>> {
+    let Failed { error, exit } = match project.existing_store().await {
+        Ok(None) => return Ok(None),
+        Ok(Some(store)) => return ask(&Handle::new(store), request).await.map(Some),
+        Err(failed) => failed,
+    };
+    if !matches!(error.downcast_ref(), Some(store::Error::Locked { .. })) {
+        return Err(Failed { error, exit });
+    }
+    let request = serde_json::to_value(request).map_err(failed)?;
+    let request = upkeep::Request::Holder(request);
+    match upkeep::ask(&project.store_path(), &request, &|_, _| {}).await.map_err(failed)? {
+        upkeep::Answer::Holder(answer) => serde_json::from_value(answer).map(Some).map_err(failed),
+        upkeep::Answer::Failed(reason) => Err(failed(anyhow!(reason))),
+        _ => Err(failed(anyhow!("the answer is to another question"))),
+    }
+}
+
+fn failed(error: impl Into<anyhow::Error>) -> Failed {
+    Failed { exit: Exit::Store, error: error.into() }
+}
+
 /// What holds an account back, and why.
 fn rows(state: &AccountState) -> Vec<(String, &Rest)> {
     let paused = state.paused.iter().map(|rest| ("paused".to_owned(), rest));
@@ -95,13 +116,8 @@ fn second(at: Timestamp) -> String {
 
 async fn resume(project: &Project, name: &str, json: bool) -> Result {
     let known = project.config().is_some_and(|config| config.accounts.contains_key(name));
-    let was = match project.existing_store().await? {
-        None => false,
-        Some(store) => {
-            let request = Request::Resume { account: name.to_owned() };
-            matches!(ask(&Handle::new(store), request).await?, Answer::Resumed { was: true })
-        }
-    };
+    let request = Request::Resume { account: name.to_owned() };
+    let was = matches!(asked(project, request).await?, Some(Answer::Resumed { was: true }));
     if !known && !was {
         let names = project.config().into_iter().flat_map(|config| config.accounts.keys());
         let hint = flow::did_you_mean(name, names.map(String::as_str));

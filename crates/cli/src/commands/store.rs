@@ -98,6 +98,7 @@ async fn ask(project: &Project, request: Request, work: &Work) -> Result<Answer>
             let flows = flows.as_deref();
             store.export(file, key, flows, *at, &told).await.map(Answer::Exported)
         }
+        Request::Holder(_) => Ok(Answer::Failed("nobody has the store open".to_owned())),
     });
     let answer = match done.await {
         Err(Failed { error, exit }) => match error.downcast_ref() {

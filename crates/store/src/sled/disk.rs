@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::opening::{DATABASE, Lock, database_file, failed, open_database};
 use crate::blobs::Blobs;
-use crate::disk::{BlobName, Disk};
+use crate::disk::{BlobName, Disk, Durability};
 use crate::error::{Error, Result};
 use crate::points::At;
 use crate::trees::{Entry, Tree, Write};
@@ -213,14 +213,14 @@ impl SledDisk {
 }
 
 impl Disk for SledDisk {
-    fn write(&self, writes: &[Write]) -> Result<Vec<BlobName>> {
+    fn write(&self, writes: &[Write], durability: Durability) -> Result<Vec<BlobName>> {
         // Files come first: the database may bring an entry to the disk whenever it likes.
         let large = writes.iter().map(|write| match write {
             Write::Put(_, _, value) if value.len() > INLINE_MAX => Some(&value[..]),
             _ => None,
         });
         self.step()?;
-        let files = self.blobs.write(large)?;
+        let files = self.blobs.write(large, durability)?;
         if files.iter().any(Option::is_some) {
             self.at("store.file.written");
         }

@@ -6,12 +6,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chacha20poly1305::aead::Generate;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Moved, Overview, Told, Verified};
 use crate::error::{Error, Result};
@@ -47,6 +49,8 @@ pub enum Request {
     Verify,
     /// Count what is kept.
     Overview,
+    /// Something that is no matter of the store, but of who has it open.
+    Holder(Value),
 }
 
 /// What is answered.
@@ -59,6 +63,8 @@ pub enum Answer {
     Verified(Verified),
     /// Everything was counted.
     Overview(Overview),
+    /// What who has the store open said.
+    Holder(Value),
     /// It was not done.
     Failed(String),
 }
@@ -105,19 +111,27 @@ async fn wait(file: &impl Fn(&str) -> PathBuf, told: Told<'_>) -> Result<Option<
     }
 }
 
+/// Answers what is no matter of the store; the error is for people.
+pub type Holder = Arc<dyn Fn(Value) -> Answering + Send + Sync>;
+
+/// An answer that is on its way.
+pub type Answering = Pin<Box<dyn Future<Output = std::result::Result<Value, String>> + Send>>;
+
 /// Answers requests for a store that this process has open.
 pub struct Desk {
     store: SledStore,
     key: MasterKey,
     folder: PathBuf,
+    holder: Holder,
 }
 
 impl Desk {
-    /// Makes a desk; archives are sealed with the store's key.
+    /// Makes a desk; archives are sealed with the store's key. What is asked of the holder, and
+    /// what it answers, lies in a file for a moment: nothing that is sealed in the store.
     #[must_use]
-    pub fn new(store: SledStore, key: MasterKey) -> Self {
+    pub fn new(store: SledStore, key: MasterKey, holder: Holder) -> Self {
         let folder = store.folder().join(FOLDER);
-        Self { store, key, folder }
+        Self { store, key, folder, holder }
     }
 
     /// Answers the requests that are there, one after another, and says how many there were.
@@ -164,6 +178,10 @@ impl Desk {
                 }
                 Request::Verify => self.store.verify().await.map(Answer::Verified),
                 Request::Overview => self.store.overview().await.map(Answer::Overview),
+                Request::Holder(asked) => {
+                    let answer = (self.holder)(asked.clone()).await;
+                    Ok(answer.map_or_else(Answer::Failed, Answer::Holder))
+                }
             }
         };
         let beat = async {

@@ -18,7 +18,7 @@ use crate::Result;
 use crate::sled::SledOptions;
 use crate::vault::KeyId;
 
-pub use desk::{Answer, Desk, Request, ask};
+pub use desk::{Answer, Answering, Desk, Holder, Request, ask};
 pub use look::Looked;
 pub use overview::{FlowFigures, Kind, Overview};
 pub use renew::{Compacted, compact, compact_watched, restore};
