@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use connector::prelude::*;
-use engine::{Answer, Fate, Handle, LetterFilter, Request, StateChange};
+use engine::{Answer, Fate, Handle, LetterFilter, Request, RewindTo, StateChange};
 use flow::{Flow, OnReject};
 use store::{LetterState, MasterKey, MemoryStore};
 use towpath_tests::{Board, Runs, answering, flow_of, parked, record, step_once, step_to};
@@ -163,6 +163,51 @@ async fn behind_a_park_and_handed_over_once_nothing_goes_twice_wherever_it_is_ki
         }
         assert!((10..ENOUGH).contains(&deaths), "{deaths}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_behind_a_kill_waits_for_what_is_not_settled() {
+    let (mut deaths, mut refused) = (0, 0);
+    for at in 0..ENOUGH {
+        let board = Board::with_pages(vec![records()[..2].to_vec(), records()[2..].to_vec()]);
+        let memory = memory();
+        let mut runs = Runs::of(&board);
+        runs.store = Arc::new(memory.clone());
+        let flow = Flow { steps: vec![step_once(&board, "send", vec![])], ..flow_of(&board) };
+        memory.crash_after(at);
+        let failed = !runs.run(&flow).await.errors.is_empty();
+        runs.store = Arc::new(memory.reopen().await.unwrap());
+        // Nothing that was settled is asked for again: every record is older.
+        let rewind = async || {
+            let engine = Arc::new(runs.engine(&runs.store));
+            let source = engine.source(&flow).unwrap();
+            let to = RewindTo::Time(Timestamp::from_secs(11));
+            let change = StateChange::Rewind { source, by_time: true, to, dry: false };
+            let request = Request::Change { flow: flow.name.clone(), change };
+            Handle::of(engine).ask(request).await
+        };
+        let is_settled = runs.store.journaled("scripted").await.unwrap().is_empty();
+        let committed = runs.store.head("scripted").await.unwrap().is_some();
+        match rewind().await {
+            Ok(_) => assert!(is_settled, "{at}"),
+            Err(error) if committed => {
+                refused += 1;
+                assert!(!is_settled && error.to_string().contains("run the flow once"), "{error}");
+            }
+            Err(_) => {}
+        }
+        assert!(runs.run(&flow).await.errors.is_empty(), "{at}");
+        rewind().await.unwrap();
+        assert!(runs.run(&flow).await.errors.is_empty(), "{at}");
+        let mut sent = BTreeMap::new();
+        count(&board, &mut sent);
+        assert_once(&runs, &sent, &format!("after {at} writes")).await;
+        if !failed {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!((10..ENOUGH).contains(&deaths) && refused > 0, "{deaths} {refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

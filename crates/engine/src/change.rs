@@ -59,6 +59,12 @@ impl Hands<'_> {
         let Some(Change { snapshot, seen, cause }) = make(head, sequence).await? else {
             return Ok(Changed::default());
         };
+        // A reset sends everything again anyway.
+        if let (Some(head), false) = (readable, cause == "reset")
+            && Snapshot::read(flow, &head.snapshot)?.generation != snapshot.generation
+        {
+            self.is_settled().await?;
+        }
         let snapshot = snapshot.write(flow)?;
         if let Some(head) = keep {
             let cause = Some(Cause { at: now, what: "scan".to_owned() });
@@ -70,6 +76,22 @@ impl Hands<'_> {
         store.commit(&lease.fence, sequence, commit).await.map_err(failed)?;
         let before = before.or(keep.map(|_| committed + 1));
         Ok(Changed { entry: Some(sequence), before })
+    }
+
+    /// Refuses to give every message another name while some were sent and are not settled: under
+    /// another name they would be sent a second time, which nobody asked for.
+    async fn is_settled(&self) -> Result<()> {
+        let open = self.engine.store().journaled(self.flow).await;
+        match open.map_err(|error| Error::store(self.flow, &error))?.len() {
+            0 => Ok(()),
+            open => Err(Error::refused(
+                self.flow,
+                format!(
+                    "its last run ended early, and {open} of its calls must not be sent twice: run \
+                     the flow once, which settles them, then change its state"
+                ),
+            )),
+        }
     }
 
     /// The number in the history of the snapshot as it is, if it is there.

@@ -316,16 +316,6 @@ impl World {
             let done = |step: usize| self.targets[step].done.get(value).copied().unwrap_or(0);
             self.asked.due.insert(*value, [done(0), done(1)]);
         }
-        let generation = |model: &Model| model.snapshot.as_ref().map(|it| it.generation);
-        if generation(model) == generation(&self.model) {
-            return;
-        }
-        // What was sent and not settled is known by another name behind a rewind.
-        let sent = self.targets.iter().flat_map(|target| target.done.keys());
-        let unsettled = sent.filter(|value| !self.model.ever.contains(value));
-        for value in unsettled.copied().collect::<BTreeSet<_>>() {
-            *self.asked.unsettled.entry(value).or_default() += 1;
-        }
     }
 }
 

@@ -65,8 +65,6 @@ pub(crate) struct Asked {
     pub(crate) due: HashMap<i64, [u32; 2]>,
     /// How often what was in doubt was sent by a replay, by value and step.
     pub(crate) replayed: HashMap<(i64, usize), u32>,
-    /// How often that was asked for while a value was sent and not settled.
-    pub(crate) unsettled: HashMap<i64, u32>,
     /// Whether a replay is under way.
     pub(crate) replays: bool,
 }
