@@ -33,7 +33,6 @@ pub(crate) struct Resumed {
 
 /// Where a message goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "replay chooses")]
 pub(crate) enum Resume {
     /// Its data is the raw record: it is mapped, and goes through all steps.
     FromTrigger,
