@@ -25,7 +25,7 @@ const fn line(
 const NONE: &[&str] = &[];
 const ANY: &[&str] = &["*"];
 const PARTS: &[&str] =
-    &["connector", "connectors/*", "engine", "flow", "mapping", "sandbox", "store"];
+    &["connector", "connectors/*", "engine", "flow", "mapping", "sandbox", "server", "store"];
 
 #[rustfmt::skip]
 const TABLE: &[Arrows] = &[
@@ -36,6 +36,7 @@ const TABLE: &[Arrows] = &[
     line("sandbox",      NONE,                                         NONE),
     line("flow",         &["connector", "mapping"],                    NONE),
     line("engine",       &["connector", "flow", "mapping", "store"],   NONE),
+    line("server",       &["connector", "engine", "flow", "mapping", "store"], NONE),
     line("testkit",      &["connector", "mapping"],                    NONE),
     line("testkit/example-crm", &["connector"],                        &["testkit"]),
     line("connectors/*", &["connector"],                               &["mapping", "sandbox", "testkit"]),

@@ -1,0 +1,198 @@
+//! The server: everything that routes share, and the two routers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::middleware::from_fn;
+use connector::{Clock, Secret};
+use http::{HeaderMap, HeaderValue};
+use store::Store;
+use url::Url;
+
+use crate::audit::Audit;
+use crate::cookie::{self, SameSite};
+use crate::error::{Error, Result};
+use crate::identity::Identity;
+use crate::routes::{Access, Routes};
+use crate::scope::Scopes;
+use crate::session::Sessions;
+use crate::throttle::Throttle;
+use crate::token::{Tokens, hash};
+use crate::{guard, page, probes, shell, signing};
+
+/// The name of whoever runs the service and its commands on the same machine.
+const LOCAL: &str = "local";
+
+/// What a server is made of.
+pub struct Options {
+    /// Where state is kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The log of who did what.
+    pub audit: Audit,
+    /// Where it is reached.
+    pub settings: Settings,
+    /// Routes besides those of this crate.
+    pub routes: Routes,
+}
+
+/// Where a server is reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The address that it listens on.
+    pub address: SocketAddr,
+    /// Under which URL others reach it, if not under that address: behind a proxy.
+    pub public_url: Option<Url>,
+    /// A token of this process alone, which opens everything: for the commands of whoever can read
+    /// the file that it is written to.
+    pub local: Option<Secret>,
+}
+
+/// The server. Cheap to clone; every handler has it as its state.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    tokens: Tokens,
+    sessions: Sessions,
+    throttle: Throttle,
+    ready: AtomicBool,
+    routes: Routes,
+}
+
+impl Server {
+    /// Puts a server together. An address that others can reach is refused as long as there is no
+    /// token.
+    pub async fn new(mut options: Options) -> Result<Self> {
+        let tokens = Tokens::open(options.store.clone()).await?;
+        let address = options.settings.address;
+        if !address.ip().to_canonical().is_loopback() && !tokens.any(options.clock.now()) {
+            return Err(Error::Open { address });
+        }
+        let routes = Self::routes_of_its_own().with(std::mem::take(&mut options.routes));
+        Ok(Self(Arc::new(Inner {
+            options,
+            tokens,
+            sessions: Sessions::default(),
+            throttle: Throttle::default(),
+            ready: AtomicBool::new(false),
+            routes,
+        })))
+    }
+
+    fn routes_of_its_own() -> Routes {
+        probes::routes().with(signing::routes()).and(page::style())
+    }
+
+    /// The router of the service's own address: every route.
+    pub fn router(&self) -> Router {
+        self.serve(&self.0.routes)
+    }
+
+    /// The router of an address that is open to everybody: webhooks and the OAuth callback alone.
+    pub fn public_router(&self) -> Router {
+        self.serve(&self.0.routes.outside())
+    }
+
+    fn serve(&self, routes: &Routes) -> Router {
+        routes
+            .router(self)
+            .fallback(guard::nowhere)
+            .method_not_allowed_fallback(guard::no_such_method)
+            .layer(from_fn(shell::around))
+            .with_state(self.clone())
+    }
+
+    /// The table of all routes.
+    pub fn routes(&self) -> &Routes {
+        &self.0.routes
+    }
+
+    /// Says whether it works: after the flows are loaded, and no more once it is stopping.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.ready.store(ready, Ordering::Release);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.options.store
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.options.clock
+    }
+
+    /// The tokens.
+    pub fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.0.options.audit
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    /// The URL that others reach it under, without a slash at its end.
+    pub fn base_url(&self) -> String {
+        let settings = &self.0.options.settings;
+        match &settings.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{}", settings.address),
+        }
+    }
+
+    /// Whether browsers reach it by https alone.
+    pub fn is_secure(&self) -> bool {
+        let url = self.0.options.settings.public_url.as_ref();
+        url.is_some_and(|url| url.scheme() == "https")
+    }
+
+    /// Who has a token.
+    pub(crate) fn holder_of(&self, token: &str) -> Option<Identity> {
+        let is_local = self.0.options.settings.local.as_ref().is_some_and(|local| {
+            // `blake3::Hash` compares in constant time.
+            blake3::Hash::from_bytes(hash(local.expose())) == blake3::Hash::from_bytes(hash(token))
+        });
+        if is_local {
+            return Some(Identity::new(LOCAL, Scopes::all()));
+        }
+        let found = self.0.tokens.find(token, self.0.options.clock.now())?;
+        Some(Identity::new(found.name, found.scopes))
+    }
+
+    /// Whether a path has a route that everybody may use.
+    pub(crate) fn is_public(&self, path: &str) -> bool {
+        let open = |access| matches!(access, Access::Outside | Access::Anyone);
+        self.0.routes.iter().any(|(_, it, access)| it == path && open(access))
+    }
+
+    pub(crate) fn session_cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        cookie::read(headers, self.session_cookie_name())
+    }
+
+    pub(crate) fn set_session_cookie(&self, value: &str, seconds: u64) -> Option<HeaderValue> {
+        let (name, secure) = (self.session_cookie_name(), self.is_secure());
+        cookie::write(name, value, "/", SameSite::Strict, (secure, seconds))
+    }
+
+    /// By `__Host-` a browser takes the cookie from this very host and by https alone.
+    fn session_cookie_name(&self) -> &'static str {
+        if self.is_secure() { "__Host-towpath_session" } else { "towpath_session" }
+    }
+}
