@@ -14,24 +14,24 @@ use towpath_server::{
     post,
 };
 
-pub struct House {
-    pub server: Server,
-    pub clock: Arc<ManualClock>,
-    pub token: Option<Secret>,
+pub(crate) struct House {
+    pub(crate) server: Server,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) token: Option<Secret>,
     folder: tempfile::TempDir,
 }
 
 impl House {
     /// On loopback, with a token that opens everything.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_scopes(&[Scope::Admin]).await
     }
 
-    pub async fn with_scopes(scopes: &[Scope]) -> Self {
+    pub(crate) async fn with_scopes(scopes: &[Scope]) -> Self {
         Self::open("127.0.0.1:7070", scopes).await.unwrap()
     }
 
-    pub async fn open(address: &str, scopes: &[Scope]) -> towpath_server::Result<Self> {
+    pub(crate) async fn open(address: &str, scopes: &[Scope]) -> towpath_server::Result<Self> {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(MasterKey::generate()));
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_790_000_000)));
         let mut token = None;
@@ -54,22 +54,22 @@ impl House {
         Ok(Self { server, clock, token, folder })
     }
 
-    pub fn with_token(&self, mut request: Request<Body>) -> Request<Body> {
+    pub(crate) fn with_token(&self, mut request: Request<Body>) -> Request<Body> {
         let token = self.token.as_ref().unwrap();
         let value = format!("Bearer {}", token.expose()).parse().unwrap();
         request.headers_mut().insert("authorization", value);
         request
     }
 
-    pub async fn ask(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> Response {
         self.server.router().oneshot(request).await.unwrap()
     }
 
-    pub async fn ask_outside(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn ask_outside(&self, request: Request<Body>) -> Response {
         self.server.public_router().oneshot(request).await.unwrap()
     }
 
-    pub fn audit(&self) -> String {
+    pub(crate) fn audit(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap()
     }
 }
@@ -85,11 +85,11 @@ fn routes() -> Routes {
         .and(post("/read", operate, async |Json(text): Json<String>| text))
 }
 
-pub fn request(method: &str, path: &str) -> Request<Body> {
+pub(crate) fn request(method: &str, path: &str) -> Request<Body> {
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
 }
 
-pub async fn body(response: Response) -> serde_json::Value {
+pub(crate) async fn body(response: Response) -> serde_json::Value {
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     serde_json::from_slice(&bytes)
         .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&bytes)))
