@@ -35,6 +35,7 @@ pub async fn check(make: impl AsyncFn() -> Result<Arc<dyn Store>>) -> Result<()>
     items::parked(&*store).await?;
     items::journal(&*store).await?;
     items::past(&*store).await?;
+    items::trail(&*store).await?;
     runs(&*store).await?;
     vault(&*store).await?;
     flows_side_by_side(&store).await?;

@@ -6,7 +6,10 @@ use crate::trees::{Tree, Trees, Wait, Write};
 use crate::vault::KeyId;
 
 /// The format that this program writes.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
+
+/// From this format on a flow's entries are as this program has them, or as it still reads them.
+pub(crate) const SAME_ENTRIES_SINCE: u32 = 4;
 
 const FORMAT_KEY: &[u8] = b"format";
 const CHECK_KEY: &[u8] = b"check";
@@ -105,7 +108,12 @@ async fn migrate(trees: &impl Trees, sealer: &Sealer) -> Result<()> {
         // before, so that the master key can change.
         trees.apply(vec![hashes(sealer)?, format(3)], Wait::Durable).await?;
     }
-    // The fourth format has a catalogue: it is made once the store's entries can be read.
+    // The fourth format has a catalogue: it is made once the store's entries can be read, and its
+    // last write is this program's format.
+    if found(trees).await? == Some(4) {
+        // The fifth format only adds: a trail in pieces.
+        trees.apply(vec![format(5)], Wait::Durable).await?;
+    }
     Ok(())
 }
 
@@ -116,7 +124,7 @@ pub(crate) async fn has_catalogue(trees: &impl Trees) -> Result<bool> {
 
 /// Returns the write that says so.
 pub(crate) fn with_catalogue() -> Write {
-    format(4)
+    format(FORMAT)
 }
 
 /// Returns which key a store is sealed with; `None` for one that was never set up.

@@ -155,20 +155,61 @@ pub(crate) fn split_commit(key: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*sequence), rest))
 }
 
-/// Returns the key of a trail's block; its time and length are in it, so that what is too old or
-/// too much is found without a look at the blocks.
-pub(crate) fn trail_key(flow: &str, sequence: u64, at: i64, len: u32) -> Vec<u8> {
-    let mut key = commit_key(flow, sequence);
-    key.extend_from_slice(&at.to_be_bytes());
-    key.extend_from_slice(&len.to_be_bytes());
+/// Where a block of a trail lies, or a part of one; time and length are in the key, so that what is
+/// too old or too much is found without a look at the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TrailPlace {
+    /// The commit's.
+    pub(crate) sequence: u64,
+    /// In milliseconds since the epoch; of several blocks that of the newest one.
+    pub(crate) at: i64,
+    /// The bytes of the block, of all of its pieces together.
+    pub(crate) len: u32,
+    pub(crate) part: TrailPart,
+}
+
+/// What of a trail an entry holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrailPart {
+    /// A block as a whole, as formats before the fifth have it.
+    Whole,
+    /// A piece of a block, and its number from 0 on.
+    Piece(u32),
+    /// The blocks of several commits.
+    Rolled,
+}
+
+/// The number that stands for what is rolled, behind every piece's.
+const ROLLED: u32 = u32::MAX;
+
+/// Returns the key of an entry of a trail; byte order is the order of the blocks, and of the
+/// pieces of one.
+pub(crate) fn trail_key(flow: &str, place: &TrailPlace) -> Vec<u8> {
+    let mut key = commit_key(flow, place.sequence);
+    key.extend_from_slice(&place.at.to_be_bytes());
+    key.extend_from_slice(&place.len.to_be_bytes());
+    match place.part {
+        TrailPart::Whole => {}
+        TrailPart::Piece(number) => key.extend_from_slice(&number.to_be_bytes()),
+        TrailPart::Rolled => key.extend_from_slice(&ROLLED.to_be_bytes()),
+    }
     key
 }
 
-/// Reads sequence, time and length of a trail's block from its key.
-pub(crate) fn split_trail(key: &[u8]) -> Option<(u64, i64, u32)> {
+/// Reads from a key of a trail's entry where it lies.
+pub(crate) fn split_trail(key: &[u8]) -> Option<TrailPlace> {
     let (sequence, rest) = split_commit(key)?;
-    let (at, len) = rest.split_first_chunk::<8>()?;
-    Some((sequence, i64::from_be_bytes(*at), u32::from_be_bytes(len.try_into().ok()?)))
+    let (at, rest) = rest.split_first_chunk::<8>()?;
+    let (len, rest) = rest.split_first_chunk::<4>()?;
+    let part = match rest {
+        [] => TrailPart::Whole,
+        _ => match u32::from_be_bytes(rest.try_into().ok()?) {
+            ROLLED => TrailPart::Rolled,
+            number => TrailPart::Piece(number),
+        },
+    };
+    let (at, len) = (i64::from_be_bytes(*at), u32::from_be_bytes(*len));
+    Some(TrailPlace { sequence, at, len, part })
 }
 
 /// Returns the key of a run's line; byte order is the order of the starts.

@@ -42,6 +42,7 @@ mod seal;
 mod seen;
 mod sled;
 pub mod store;
+mod trail;
 mod trees;
 pub mod upkeep;
 pub mod vault;

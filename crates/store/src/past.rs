@@ -1,32 +1,10 @@
-//! What was: the last snapshots of a flow, and what became of its records. Both are bounded.
-
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+//! What was: the last snapshots of a flow, bounded, and what a commit adds to them and the trail.
 
 use crate::error::{Error, Result};
 use crate::layout::{self, StoredCause};
 use crate::protocol::{Core, unencodable};
-use crate::store::{Commit, Remembered, TrailBlock};
+use crate::store::{Commit, Remembered};
 use crate::trees::{Tree, Trees, Write};
-
-/// How many bytes the trail of each flow has, as far as this process has counted them.
-#[derive(Default)]
-pub(crate) struct TrailSizes(Mutex<HashMap<String, u64>>);
-
-impl TrailSizes {
-    fn get(&self, flow: &str) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(flow).copied()
-    }
-
-    fn set(&self, flow: &str, bytes: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(flow.to_owned(), bytes);
-    }
-
-    /// Forgets a count that a failed commit may have made wrong.
-    pub(crate) fn forget(&self, flow: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(flow);
-    }
-}
 
 /// What a commit adds to the past, and what goes for it behind the commit.
 #[derive(Default)]
@@ -53,62 +31,25 @@ impl<T: Trees> Core<T> {
             past.obsolete.extend(oldest.map(|key| Write::Delete(Tree::History, key)));
         }
         if let Some(trail) = commit.trail.as_ref().filter(|trail| !trail.bytes.is_empty()) {
-            let len = u32::try_from(trail.bytes.len()).unwrap_or(u32::MAX);
-            let key = layout::trail_key(flow, sequence, trail.at, len);
-            let sealed = self.sealer.seal(Tree::Trail, &key, &trail.bytes)?;
-            past.added.push(Write::Put(Tree::Trail, key, sealed));
-            past.obsolete.extend(self.trail_beyond(flow, trail.at, u64::from(len)).await?);
+            self.add_to_trail(&mut past, flow, sequence, trail).await?;
         }
         Ok(past)
-    }
-
-    /// Returns the deletions of the oldest blocks of a trail, as many as make room for a new one
-    /// of `len` bytes, and of those that are too old at `now`.
-    async fn trail_beyond(&self, flow: &str, now: i64, len: u64) -> Result<Vec<Write>> {
-        let prefix = layout::flow_prefix(flow);
-        let mut bytes = match self.trail_sizes.get(flow) {
-            Some(bytes) => bytes,
-            None => {
-                let keys = self.trees.keys(Tree::Trail, &prefix).await?;
-                let lengths = keys.iter().map(|key| trail_place(key).map(|(.., len)| len));
-                lengths.map(|len| len.map(u64::from)).sum::<Result<u64>>()?
-            }
-        };
-        bytes = bytes.saturating_add(len);
-        let kept = self.retention();
-        let mut gone = Vec::new();
-        let mut from = prefix.clone();
-        while let Some(key) = self.trees.next(Tree::Trail, &from).await? {
-            if !key.starts_with(&prefix) {
-                break;
-            }
-            let (_, at, len) = trail_place(&key)?;
-            // A clock that was set back makes no block too old.
-            if bytes <= kept.trail_bytes && now.saturating_sub(at) <= kept.trail_millis() {
-                break;
-            }
-            bytes = bytes.saturating_sub(u64::from(len));
-            from = [&key[..], &[0]].concat();
-            gone.push(Write::Delete(Tree::Trail, key));
-        }
-        self.trail_sizes.set(flow, bytes);
-        Ok(gone)
     }
 
     /// Returns the deletions of what crashed commits left of the past.
     pub(crate) async fn leftover_past(&self, flow: &str, committed: u64) -> Result<Vec<Write>> {
         let prefix = layout::flow_prefix(flow);
         let mut gone = Vec::new();
-        for tree in [Tree::History, Tree::Trail] {
-            let mut from = layout::commit_key(flow, committed.saturating_add(1));
-            while let Some(key) = self.trees.next(tree, &from).await? {
-                if !key.starts_with(&prefix) {
-                    break;
-                }
-                from = [&key[..], &[0]].concat();
-                gone.push(Write::Delete(tree, key));
+        let mut from = layout::commit_key(flow, committed.saturating_add(1));
+        while let Some(key) = self.trees.next(Tree::History, &from).await? {
+            if !key.starts_with(&prefix) {
+                break;
             }
+            from = [&key[..], &[0]].concat();
+            gone.push(Write::Delete(Tree::History, key));
         }
+        let trail = self.leftover_trail(flow, committed).await?;
+        gone.extend(trail.into_iter().map(|key| Write::Delete(Tree::Trail, key)));
         Ok(gone)
     }
 
@@ -133,29 +74,4 @@ impl<T: Trees> Core<T> {
         }
         Ok(found)
     }
-
-    pub(crate) async fn trail(
-        &self,
-        flow: &str,
-        each: &mut (dyn FnMut(TrailBlock) -> bool + Send),
-    ) -> Result<()> {
-        let committed = self.stored_head(flow).await?.map_or(0, |head| head.tip.sequence);
-        for key in self.trees.keys(Tree::Trail, &layout::flow_prefix(flow)).await?.iter().rev() {
-            let (sequence, at, _) = trail_place(key)?;
-            if sequence > committed {
-                continue;
-            }
-            // The oldest ones may be pushed out meanwhile.
-            let Some(bytes) = self.opened_entry(Tree::Trail, key).await? else { continue };
-            if !each(TrailBlock { sequence, at, bytes }) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn trail_place(key: &[u8]) -> Result<(u64, i64, u32)> {
-    layout::split_trail(key)
-        .ok_or_else(|| Error::corrupt(Tree::Trail, key, "the key has an impossible length"))
 }

@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::format;
 use crate::journal;
 use crate::layout::{self, StoredHead, Tip};
-use crate::past::TrailSizes;
 use crate::pieces::Pieces;
 use crate::seal::Sealer;
 use crate::seen::{Blocks, Change, Kept};
@@ -23,6 +22,7 @@ use crate::store::{
     Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Found, Head, JournalChange, JournalEntry,
     Lease, Name, Parked, Remembered, RunLine, Seen, Store, TrailBlock,
 };
+use crate::trail::Trails;
 use crate::trees::{Tree, Trees, Wait, Write};
 use crate::upkeep::Retention;
 
@@ -36,7 +36,7 @@ pub(crate) trait Home: Send + Sync + 'static {
 pub(crate) struct Core<T> {
     pub(crate) trees: T,
     pub(crate) sealer: Sealer,
-    pub(crate) trail_sizes: TrailSizes,
+    pub(crate) trails: Trails,
     opening: u64,
     retention: Mutex<Retention>,
     flows: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Committer>>>>,
@@ -72,7 +72,7 @@ impl<T: Trees> Core<T> {
         Self {
             trees,
             sealer,
-            trail_sizes: TrailSizes::default(),
+            trails: Trails::default(),
             opening,
             retention: Mutex::default(),
             flows: Mutex::default(),
@@ -174,7 +174,7 @@ impl<T: Trees> Core<T> {
         };
         let written: Result<()> = written.await;
         if written.is_err() {
-            self.trail_sizes.forget(flow);
+            self.trails.forget(flow);
         }
         written?;
         committer.tip = Some((next, seen.kept));

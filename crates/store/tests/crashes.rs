@@ -182,7 +182,9 @@ fn commit(sequence: u64, attempt: usize) -> Commit {
     };
     let remembered = if attempt == 0 { [1, 3] } else { [2, 3] };
     let cause = remembered.contains(&sequence).then(|| Cause { at: 1, what: "scan".into() });
-    let trail = TrailBlock { sequence: 0, at: 1, bytes: vec![attempt_byte; 40] };
+    // Of one piece or two, so that they are rolled in one commit and not in the next.
+    let len = if sequence == 2 { 6_000 } else { 40 };
+    let trail = TrailBlock { sequence: 0, at: 1, bytes: vec![attempt_byte; len] };
     let trail = Some(trail).filter(|_| [2, 5].contains(&sequence));
     let snapshot = vec![attempt_byte; 3];
     // Two calls a commit, but for the last: their entries are written before it.

@@ -149,3 +149,36 @@ pub(super) async fn past(store: &dyn Store) -> Result<()> {
     assert_eq!(kept, [61]);
     Ok(())
 }
+
+/// Blocks of several pieces, of one, of none and of very many come back as they were, newest first.
+pub(super) async fn trail(store: &dyn Store) -> Result<()> {
+    let fence = store.lease("trail").await?.fence;
+    let block = |sequence: u64| {
+        let len = if sequence == 20 { 300_000 } else { sequence as usize % 5 * 4_800 };
+        let bytes = (0..len).map(|at| (at as u64 * sequence) as u8).collect();
+        TrailBlock { sequence, at: sequence.cast_signed(), bytes }
+    };
+    let mut expected = Vec::new();
+    for sequence in 1..=40 {
+        let page = Commit { trail: Some(block(sequence)), ..commit(b"{}") };
+        store.commit(&fence, sequence, page).await?;
+        if sequence % 5 > 0 || sequence == 20 {
+            expected.insert(0, block(sequence));
+        }
+        let mut found = Vec::new();
+        let mut each = |block: TrailBlock| {
+            found.push(block);
+            true
+        };
+        store.trail("trail", &mut each).await?;
+        assert!(found == expected, "after commit {sequence}");
+    }
+    let mut two = Vec::new();
+    let mut each = |block: TrailBlock| {
+        two.push(block.sequence);
+        two.len() < 2
+    };
+    store.trail("trail", &mut each).await?;
+    assert_eq!(two, [39, 38], "no more than was asked for");
+    Ok(())
+}

@@ -99,7 +99,7 @@ impl<T: Trees> Core<T> {
                         flow.journaled += u64::from(layout::journal_id(&key).is_some());
                     }
                     Tree::Trail if flow.trail_since.is_none() => {
-                        flow.trail_since = layout::split_trail(&key).map(|(_, at, _)| at);
+                        flow.trail_since = layout::split_trail(&key).map(|place| place.at);
                     }
                     _ => {}
                 }

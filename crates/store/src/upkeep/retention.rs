@@ -116,23 +116,9 @@ impl<T: Trees> Core<T> {
             tidied.dead_letters += 1;
         }
         let prefix = layout::flow_prefix(flow);
-        let trail = self.trees.keys(Tree::Trail, &prefix).await?;
-        let blocks: Vec<_> = trail
-            .iter()
-            .filter_map(|key| {
-                layout::split_trail(key).map(|(sequence, at, len)| (key, sequence, at, len))
-            })
-            .collect();
-        let mut bytes: u64 = blocks.iter().map(|(.., len)| u64::from(*len)).sum();
-        for (key, sequence, at, len) in blocks {
-            let too_old = now.saturating_sub(at) > retention.trail_millis();
-            if sequence > committed || !(too_old || bytes > retention.trail_bytes) {
-                break;
-            }
-            bytes -= u64::from(len);
-            gone.push(Write::Delete(Tree::Trail, key.clone()));
-            tidied.trail += 1;
-        }
+        let (trail, blocks) = self.overdue_trail(flow, committed, now).await?;
+        gone.extend(trail.into_iter().map(|key| Write::Delete(Tree::Trail, key)));
+        tidied.trail += blocks;
         for (tree, kept, count) in [
             (Tree::Runs, retention.runs, &mut tidied.runs),
             (Tree::History, retention.history, &mut tidied.history),
@@ -145,7 +131,7 @@ impl<T: Trees> Core<T> {
         if gone.is_empty() {
             return Ok(());
         }
-        self.trail_sizes.forget(flow);
+        self.trails.forget(flow);
         self.trees.apply(gone, Wait::Visible).await
     }
 }

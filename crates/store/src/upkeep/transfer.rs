@@ -10,7 +10,7 @@ use super::archive::{Item, Manifest, Reader, Totals, Writer};
 use super::verify;
 use super::walk::Sink;
 use crate::error::{Error, Result};
-use crate::format::{self, FORMAT};
+use crate::format::{self, FORMAT, SAME_ENTRIES_SINCE};
 use crate::pieces::Pieces;
 use crate::protocol::Home as _;
 use crate::sled::{SledStore, blocking};
@@ -93,10 +93,10 @@ impl SledStore {
     ) -> Result<Moved> {
         let core = self.core();
         let mut reader = open(file, key).await?;
-        if reader.manifest.format != FORMAT {
+        if !(SAME_ENTRIES_SINCE..=FORMAT).contains(&reader.manifest.format) {
             let reason = format!(
-                "it has format {}, and flows are taken in of format {FORMAT} alone: restore it \
-                 into an empty place, and export them from there",
+                "it has format {}, and flows are taken in of formats {SAME_ENTRIES_SINCE} to \
+                 {FORMAT} alone: restore it into an empty place, and export them from there",
                 reader.manifest.format
             );
             return Err(Error::Archive { path: file.to_owned(), at: 0, reason });
