@@ -1,7 +1,6 @@
 //! What was settled, key by key: sorted shards of 40 bytes an entry, and this run's changes.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use store::Seen;
@@ -17,13 +16,17 @@ pub(crate) type Key = [u8; 16];
 /// One shard a first byte of the key: keys are hashes, so all shards are about as long.
 const SHARDS: usize = 256;
 
-/// With so many changes some are merged into their shards. A hash table of 32,768 places, 1.6 MB,
-/// holds 28,672.
-const CHANGES: usize = 28_000;
+/// The changes lie in so many tables, each above its own shards, and each is merged into them as a
+/// whole: of a million entries 5 MB are copied at once, which takes a few milliseconds, where all
+/// of them would hold the caller up. A table that is emptied in part grows instead.
+const PARTS: usize = 8;
 
-/// The shards that are merged into at once: of a million entries 5 MB are copied, which takes a
-/// few milliseconds, where all of them would hold the caller up.
-const MERGED_AT_ONCE: usize = SHARDS / 8;
+/// With so many changes a part is merged: a hash table of 2,048 places holds 1,792.
+const CHANGES: usize = 1_790;
+
+/// From so many entries on twice as many changes are let come together, since merging them copies
+/// more.
+const MANY: usize = 250_000;
 
 /// What lies on disk may be this many entries more than twice what counts.
 pub(crate) const SLACK: u64 = 4_096;
@@ -52,13 +55,14 @@ pub(crate) struct Entry {
 pub(crate) struct SeenTable {
     shards: Vec<Shard>,
     /// What differs from the shards; `None` is a key that is in its shard and was taken back.
-    changes: HashMap<Key, Option<Entry>>,
-    /// The first of the shards that are merged into next.
-    turn: usize,
+    changes: [Changes; PARTS],
     len: usize,
     /// The keys that were looked up, where the table is not whole: nothing is known of others.
     looked_up: Option<HashSet<Key>>,
 }
+
+/// What differs, by key.
+type Changes = HashMap<Key, Option<Entry>>;
 
 /// Entries with ascending keys, shared with a commit that writes them.
 type Shard = Arc<Vec<Seen>>;
@@ -72,7 +76,7 @@ impl Default for SeenTable {
 impl SeenTable {
     fn new(shards: Vec<Shard>) -> Self {
         let len = shards.iter().map(|shard| shard.len()).sum();
-        Self { shards, changes: HashMap::new(), turn: 0, len, looked_up: None }
+        Self { shards, changes: Default::default(), len, looked_up: None }
     }
 
     /// A table of a few keys, none of which was looked up yet.
@@ -107,11 +111,10 @@ impl SeenTable {
 
     /// Every entry, once.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Seen> {
-        let unchanged = |seen: &&Seen| !self.changes.contains_key(&seen.key);
+        let unchanged = |seen: &&Seen| !self.changes_of(&seen.key).contains_key(&seen.key);
         let lying = self.shards.iter().flat_map(|shard| shard.iter()).filter(unchanged).copied();
-        let changed =
-            self.changes.iter().filter_map(|(key, entry)| Some(entry.as_ref()?.seen(*key)));
-        lying.chain(changed)
+        let changes = self.changes.iter().flatten();
+        lying.chain(changes.filter_map(|(key, entry)| Some(entry.as_ref()?.seen(*key))))
     }
 
     /// How many keys have an entry.
@@ -121,7 +124,7 @@ impl SeenTable {
 
     /// The entry of a key.
     pub(crate) fn get(&self, key: &Key) -> Option<Entry> {
-        match self.changes.get(key) {
+        match self.changes_of(key).get(key) {
             Some(change) => *change,
             None => self.in_shard(key),
         }
@@ -134,15 +137,16 @@ impl SeenTable {
     pub(crate) fn set(&mut self, key: Key, entry: Option<Entry>) -> Option<Entry> {
         let old = self.get(&key);
         self.len = self.len + usize::from(entry.is_some()) - usize::from(old.is_some());
-        if entry.is_some() || self.in_shard(&key).is_some() {
-            self.changes.insert(key, entry);
+        let part = part_of(&key);
+        let is_lying = self.in_shard(&key).is_some();
+        let changes = &mut self.changes[part];
+        if entry.is_some() || is_lying {
+            changes.insert(key, entry);
         } else {
-            self.changes.remove(&key);
+            changes.remove(&key);
         }
-        if self.changes.len() >= CHANGES {
-            let turn = self.turn;
-            self.merge(turn..turn + MERGED_AT_ONCE);
-            self.turn = (turn + MERGED_AT_ONCE) % SHARDS;
+        if changes.len() >= if self.len < MANY { CHANGES } else { 2 * CHANGES } {
+            self.merge(part);
         }
         old
     }
@@ -153,7 +157,7 @@ impl SeenTable {
     pub(crate) fn prune(&mut self, horizon: &Horizon) -> Option<Vec<Shard>> {
         let stays = |seen: &Seen| horizon.keeps(seen.version);
         let before = self.len;
-        self.merge(0..SHARDS);
+        self.merge_all();
         for shard in &mut self.shards {
             let staying = shard.iter().filter(|seen| stays(seen)).count();
             if staying < shard.len() {
@@ -170,14 +174,18 @@ impl SeenTable {
     ///
     /// Those of pages in flight are among them, so none may be but the one that is committed.
     pub(crate) fn compact(&mut self) -> Vec<Shard> {
-        self.merge(0..SHARDS);
+        self.merge_all();
         self.shards.clone()
     }
 
     /// Merges all changes into their shards, and gives back the room that they took.
     pub(crate) fn settle(&mut self) {
-        self.merge(0..SHARDS);
-        self.changes.shrink_to_fit();
+        self.merge_all();
+        self.changes = Default::default();
+    }
+
+    fn changes_of(&self, key: &Key) -> &Changes {
+        &self.changes[part_of(key)]
     }
 
     fn in_shard(&self, key: &Key) -> Option<Entry> {
@@ -186,11 +194,14 @@ impl SeenTable {
         shard.get(at).copied().map(Entry::from)
     }
 
-    /// Merges this run's changes into some shards. What is in flight goes along: what takes it
+    fn merge_all(&mut self) {
+        (0..PARTS).for_each(|part| self.merge(part));
+    }
+
+    /// Merges the changes of a part into its shards. What is in flight goes along: what takes it
     /// back is a change of its own.
-    fn merge(&mut self, shards: Range<usize>) {
-        let here = |key: &Key, _: &mut Option<Entry>| shards.contains(&shard_of(key));
-        let mut changes: Vec<(Key, Option<Entry>)> = self.changes.extract_if(here).collect();
+    fn merge(&mut self, part: usize) {
+        let mut changes: Vec<(Key, Option<Entry>)> = self.changes[part].drain().collect();
         changes.sort_unstable_by_key(|(key, _)| *key);
         for changes in changes.chunk_by(|(one, _), (other, _)| shard_of(one) == shard_of(other)) {
             let shard = changes.first().and_then(|(key, _)| self.shards.get_mut(shard_of(key)));
@@ -205,7 +216,8 @@ impl SeenTable {
     fn bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(|shard| shard.capacity()).sum();
         // A hash table keeps an eighth of its places free, and a byte a place.
-        let places = (self.changes.capacity() * 8 / 7).next_power_of_two();
+        let places = |changes: &Changes| (changes.capacity() * 8 / 7).next_power_of_two();
+        let places: usize = self.changes.iter().map(places).sum();
         shards * size_of::<Seen>() + places * (size_of::<(Key, Option<Entry>)>() + 1)
     }
 }
@@ -231,6 +243,11 @@ fn merged(shard: &[Seen], changes: &[(Key, Option<Entry>)]) -> Vec<Seen> {
 fn shard_of(key: &Key) -> usize {
     let [first, ..] = key;
     usize::from(*first)
+}
+
+/// The part of the changes that a key is in: neighbouring shards have theirs together.
+fn part_of(key: &Key) -> usize {
+    shard_of(key) / (SHARDS / PARTS)
 }
 
 /// Whether the table is written as a whole: if most of the `stored` entries are superseded, or if
