@@ -15,7 +15,7 @@ pub struct Setting {
     pub about: &'static str,
     /// Whether it must be kept secret.
     pub secret: bool,
-    /// The value when it is left out; `None` makes it required.
+    /// The value when it is left out; `None` makes it required, an empty one optional.
     pub default: Option<&'static str>,
     /// Says what is wrong with a value, already trimmed.
     pub check: fn(&str) -> Result<(), String>,
@@ -96,6 +96,9 @@ impl Values {
         for setting in settings {
             let value = given.remove(setting.name).or_else(|| setting.default.map(str::to_owned));
             let value = value.map(|value| value.trim().to_owned()).filter(|v| !v.is_empty());
+            if value.is_none() && setting.default == Some("") {
+                continue;
+            }
             let Some(value) = value else {
                 return Err(AccountError::Missing {
                     account: account.to_owned(),
@@ -120,7 +123,8 @@ impl Values {
         }
     }
 
-    /// The value of a setting; empty if the connector has no such setting.
+    /// The value of a setting; empty if the connector has no such setting, or an optional one was
+    /// left out.
     pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", |(_, value)| value.expose())
     }
@@ -203,6 +207,7 @@ impl Account {
         };
         part(self.connector);
         part(self.base_url.as_str());
+        // An optional setting that is left out is no part: what came later must not change who it is.
         for (name, value) in self.values.identifying() {
             part(name);
             part(value);

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::account::{Account, AccountError, Setting, Values};
 use crate::{About, Action, Auth, Changes, ErasedAction, ErasedTrigger, Handling, Limit};
-use crate::{PollingTrigger, Rejection};
-use crate::{action, trigger};
+use crate::{PollingTrigger, Rejection, WebhookTrigger};
+use crate::{action, trigger, webhook};
 
 /// The base URL of an account's system, from its settings.
 type BaseUrl = fn(&Values) -> String;
@@ -61,6 +61,8 @@ pub struct TriggerDescriptor {
     pub name: &'static str,
     /// The default mapping from the raw record to a message, in JSONata.
     pub mapping: &'static str,
+    /// Whether it is polled or called.
+    pub kind: TriggerKind,
     /// How it tells changes.
     pub changes: Changes,
     /// What changes without meaning: [`PollingTrigger::VOLATILE`].
@@ -73,6 +75,17 @@ pub struct TriggerDescriptor {
     pub message: Option<fn() -> Schema>,
     /// Checks fields and makes the trigger; the error says what does not fit.
     pub configure: fn(Value) -> Result<Arc<dyn ErasedTrigger>, String>,
+}
+
+/// How records come to a trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriggerKind {
+    /// It asks its system on a schedule.
+    Polling,
+    /// Its system sends them, and what came waits in the inbox.
+    Webhook,
+    /// Its system sends them, and waits for what the flow makes of each.
+    Synchronous,
 }
 
 /// An action as its connector offers it.
@@ -189,6 +202,7 @@ impl Connector {
         self.triggers.push(TriggerDescriptor {
             name,
             mapping,
+            kind: TriggerKind::Polling,
             changes: T::CHANGES,
             volatile: T::VOLATILE,
             fields: || schema_for!(T),
@@ -198,6 +212,28 @@ impl Connector {
                 let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
                 it.validate()?;
                 Ok(Arc::new(trigger::Erased(it)))
+            },
+        });
+        self
+    }
+
+    /// Adds a trigger that its system calls, with its default mapping.
+    #[must_use]
+    pub fn webhook<T: WebhookTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        let kind = if T::SYNCHRONOUS { TriggerKind::Synchronous } else { TriggerKind::Webhook };
+        self.triggers.push(TriggerDescriptor {
+            name,
+            mapping,
+            kind,
+            changes: Changes::None,
+            volatile: &[],
+            fields: || schema_for!(T),
+            record: None,
+            message: None,
+            configure: |fields| {
+                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
+                it.validate()?;
+                Ok(Arc::new(webhook::Erased(it)))
             },
         });
         self

@@ -1,7 +1,7 @@
 //! What a connector is: the SDK for connector authors.
 //!
-//! Start with [`PollingTrigger`] and [`Action`]: a connector is a list of types that implement
-//! one of the two, put together by [`Connector`]. [`Api`] is how both talk to their system.
+//! Start with [`PollingTrigger`], [`WebhookTrigger`] and [`Action`]: a connector is a list of types
+//! that implement one of the three, put together by [`Connector`]. [`Api`] is how both talk to their system.
 //!
 //! This crate must not know flows, stores or the engine. A connector holds no state between
 //! calls and cannot touch the store: only the engine writes state.
@@ -18,9 +18,11 @@ mod egress;
 mod error;
 mod limit;
 mod outcome;
+mod proof;
 mod response;
 mod secret;
 mod trigger;
+mod webhook;
 
 pub use about::{About, Handling, Trouble};
 pub use account::{Account, AccountError, Setting, Values};
@@ -28,19 +30,22 @@ pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
 pub use api::{Api, Observed, Request, Services};
 pub use auth::{Auth, Token, Tokens, Unkept};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor};
+pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor, TriggerKind};
 pub use error::{Error, Result};
 pub use limit::{Admission, Answer, Limit, Limiter, Permit, Unlimited};
 pub use outcome::{Outcome, Outcomes, Rejection};
+pub use proof::{Encoding, Hash, Hmac, Proof, SignedTime, Unproven};
 pub use response::Response;
 pub use secret::{Redactor, Secret};
 pub use trigger::{Changes, ErasedTrigger, Page, PollingTrigger, Record, Scan, Want};
+pub use webhook::{Answers, ErasedWebhook, Received, Refusal, Reply, WebhookTrigger};
 
 /// What a connector's file imports.
 pub mod prelude {
     pub use crate::{
         Action, Api, Auth, Batch, Changes, Connector, Error, Handling, Limit, Outcome, Outcomes,
-        Page, PollingTrigger, Record, Rejection, Response, Result, Scan, Setting, Timestamp, Want,
+        Page, PollingTrigger, Proof, Received, Record, Refusal, Rejection, Response, Result, Scan,
+        Setting, Timestamp, Want, WebhookTrigger,
     };
     pub use async_trait::async_trait;
     pub use http::{Method, StatusCode};

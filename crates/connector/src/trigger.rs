@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::webhook::{self, ErasedWebhook, WebhookTrigger};
 use crate::{Api, Error, Result, Timestamp};
 
 /// How a trigger can tell what changed.
@@ -129,6 +130,34 @@ pub trait ErasedTrigger: Send + Sync {
     async fn partitions(&self, api: &Api) -> Result<Vec<String>>;
     /// [`PollingTrigger::poll`]; a cursor of another shape is [`Error::Config`].
     async fn poll(&self, api: &Api, scan: &Scan<Value>) -> Result<Page<Value>>;
+    /// The trigger as a webhook, if its system calls it: then it is not polled.
+    fn webhook(&self) -> Option<&dyn ErasedWebhook> {
+        None
+    }
+}
+
+/// A webhook stands in the place of a trigger; what it finds is in the inbox.
+#[async_trait]
+impl<T: WebhookTrigger> ErasedTrigger for webhook::Erased<T> {
+    fn changes(&self) -> Changes {
+        Changes::None
+    }
+
+    fn volatile(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    async fn partitions(&self, _api: &Api) -> Result<Vec<String>> {
+        Ok(vec![])
+    }
+
+    async fn poll(&self, _api: &Api, _scan: &Scan<Value>) -> Result<Page<Value>> {
+        Err(Error::config("this trigger is called by its system and cannot be asked"))
+    }
+
+    fn webhook(&self) -> Option<&dyn ErasedWebhook> {
+        Some(self)
+    }
 }
 
 pub(crate) struct Erased<T>(pub(crate) T);

@@ -1,6 +1,7 @@
 //! What crosses the contract of a store with a commit, and what readers get of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub struct Commit {
     pub parked: Vec<ParkedChange>,
     /// The journal entries that are settled by this commit: forgotten once it holds.
     pub journal: Vec<[u8; 16]>,
+    /// Everything in the inbox up to this position is taken by this commit; `None` takes nothing.
+    pub taken: Option<u64>,
     /// What becomes of the names behind the seen keys.
     pub names: NamesChange,
     /// Why the snapshot is to be remembered in the history; `None` if it is not.
@@ -48,6 +51,62 @@ pub enum JournalChange {
     Put(JournalEntry),
     /// Removes an entry, if it is there.
     Forget([u8; 16]),
+}
+
+/// What came from outside, in the engine's own bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// When it came, in milliseconds since the epoch.
+    pub at: i64,
+    /// What its sender knows it by: one that comes again is not kept again; without it every one
+    /// is. Kept as a keyed hash.
+    pub key: Option<String>,
+    /// Sealed at rest.
+    pub bytes: Vec<u8>,
+}
+
+/// How much an inbox holds at most, and how long it remembers keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// How many entries wait at most.
+    pub entries: u64,
+    /// How many bytes they have at most; a single one may be larger.
+    pub bytes: u64,
+    /// How long a key is known after it came, at most a week.
+    pub remember: Duration,
+}
+
+/// A delivery that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its number in the flow's inbox, from 1 on.
+    pub position: u64,
+    /// Whether its key came before: the number is that of the first one.
+    pub repeated: bool,
+}
+
+/// An entry of an inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxEntry {
+    /// Its number; later ones have higher numbers.
+    pub position: u64,
+    /// When it came, in milliseconds since the epoch.
+    pub at: i64,
+    /// The engine's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Where an inbox stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InboxState {
+    /// Everything up to here was taken.
+    pub taken: u64,
+    /// The number of the newest entry, taken or not; 0 before the first.
+    pub last: u64,
+    /// How many entries wait.
+    pub waiting: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
 }
 
 /// Why a snapshot is remembered.

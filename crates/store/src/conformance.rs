@@ -2,6 +2,7 @@
 //!
 //! It panics where a home breaks the contract, so it belongs into tests.
 
+mod inbox;
 mod items;
 mod seen;
 
@@ -36,6 +37,11 @@ pub async fn check(make: impl AsyncFn() -> Result<Arc<dyn Store>>) -> Result<()>
     items::journal(&*store).await?;
     items::past(&*store).await?;
     items::trail(&*store).await?;
+    inbox::in_order(&*store).await?;
+    inbox::taken_by_commits(&*store).await?;
+    inbox::keys(&*store).await?;
+    inbox::bounded(&*store).await?;
+    inbox::many_at_once(&store).await?;
     runs(&*store).await?;
     vault(&*store).await?;
     flows_side_by_side(&store).await?;
@@ -282,7 +288,8 @@ async fn everything(store: &dyn Store) -> Result<BTreeMap<String, String>> {
             true
         };
         store.trail(&flow, &mut each).await?;
-        let items = format!("{letters:?} {parked:?} {journal:?} {history:?} {trail:?}");
+        let inbox = inbox::all(store, &flow).await?;
+        let items = format!("{letters:?} {parked:?} {journal:?} {history:?} {trail:?} {inbox:?}");
         all.insert(flow, format!("{head:?} {seen:?} {runs:?} {items}"));
     }
     let (token, names) = (store.vault_get("oauth/crm").await?, store.vault_names("").await?);
@@ -298,7 +305,7 @@ async fn go_on_after_restart(store: &dyn Store) -> Result<()> {
     let more = entries(10, 10);
     store.commit(&lease.fence, 10, commit(b"{}").seen(SeenChange::Append(more.clone()))).await?;
     assert_eq!(seen_of(store, "seen").await?, [entries(9, 200), more].concat());
-    Ok(())
+    inbox::go_on_after_restart(store).await
 }
 
 fn commit(snapshot: &[u8]) -> Commit {

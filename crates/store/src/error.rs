@@ -35,6 +35,22 @@ pub enum Error {
         /// The full ids that begin with it, at most ten.
         candidates: Vec<String>,
     },
+    /// So much waits in a flow's inbox that no more is kept: come again later.
+    #[error("the inbox of flow `{flow}` is full: {waiting} entries of {bytes} bytes wait")]
+    InboxFull {
+        /// The flow's name.
+        flow: String,
+        /// How many entries wait.
+        waiting: u64,
+        /// How many bytes they have.
+        bytes: u64,
+    },
+    /// What came could not be kept, or nobody knows whether it was: it has to come again.
+    #[error("what came could not be kept: {reason}")]
+    NotKept {
+        /// What went wrong.
+        reason: String,
+    },
     /// Another process holds the store: stop it, or ask it.
     #[error("the store at {} is in use by {holder}; stop it first, or use another store", path.display())]
     Locked {

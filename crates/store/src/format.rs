@@ -6,7 +6,7 @@ use crate::trees::{Tree, Trees, Wait, Write};
 use crate::vault::KeyId;
 
 /// The format that this program writes.
-pub(crate) const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 6;
 
 /// From this format on a flow's entries are as this program has them, or as it still reads them.
 pub(crate) const SAME_ENTRIES_SINCE: u32 = 4;
@@ -113,6 +113,10 @@ async fn migrate(trees: &impl Trees, sealer: &Sealer) -> Result<()> {
     if found(trees).await? == Some(4) {
         // The fifth format only adds: a trail in pieces.
         trees.apply(vec![format(5)], Wait::Durable).await?;
+    }
+    if found(trees).await? == Some(5) {
+        // So does the sixth: an inbox, which is empty.
+        trees.apply(vec![format(6)], Wait::Durable).await?;
     }
     Ok(())
 }

@@ -130,6 +130,75 @@ pub(crate) fn catalogued_letter(key: &[u8]) -> Option<CataloguedLetter<'_>> {
     Some(CataloguedLetter { flow, id })
 }
 
+/// What follows the flow in the keys of the inbox: an entry, a note, or the key of a delivery.
+const INBOX_ENTRY: u8 = 0;
+const INBOX_NOTE: u8 = 1;
+const INBOX_KEY: u8 = 2;
+
+fn inbox_part(flow: &str, part: u8) -> Vec<u8> {
+    let mut key = flow_prefix(flow);
+    key.push(part);
+    key
+}
+
+/// Returns the key of an entry of the inbox.
+pub(crate) fn inbox_entry(flow: &str, position: u64) -> Vec<u8> {
+    let mut key = inbox_part(flow, INBOX_ENTRY);
+    key.extend_from_slice(&position.to_be_bytes());
+    key
+}
+
+/// Returns a key that lies behind all entries of the inbox.
+pub(crate) fn inbox_entries_end(flow: &str) -> Vec<u8> {
+    inbox_notes(flow)
+}
+
+/// Returns what the keys of the notes of what commits took begin with.
+pub(crate) fn inbox_notes(flow: &str) -> Vec<u8> {
+    inbox_part(flow, INBOX_NOTE)
+}
+
+/// Returns the key of a commit's note of what it took.
+pub(crate) fn inbox_note(flow: &str, sequence: u64) -> Vec<u8> {
+    let mut key = inbox_notes(flow);
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// Returns what the keys of the deliveries' own keys begin with.
+pub(crate) fn inbox_keys(flow: &str) -> Vec<u8> {
+    inbox_part(flow, INBOX_KEY)
+}
+
+/// Returns the key of a delivery's own key: behind the span of time in which it came.
+pub(crate) fn inbox_key(flow: &str, span: i64, key: [u8; 16]) -> Vec<u8> {
+    let mut place = inbox_keys(flow);
+    place.extend_from_slice(&(span.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    place.extend_from_slice(&key);
+    place
+}
+
+/// What a key of the inbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InboxKey {
+    Entry { position: u64 },
+    Note { sequence: u64 },
+    Key { span: i64 },
+}
+
+/// Reads a key of the inbox.
+pub(crate) fn split_inbox(key: &[u8]) -> Option<InboxKey> {
+    let (part, rest) = split_flow(key)?.1.split_first()?;
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let number = u64::from_be_bytes(*number);
+    match (*part, rest.len()) {
+        (INBOX_ENTRY, 0) => Some(InboxKey::Entry { position: number }),
+        (INBOX_NOTE, 0) => Some(InboxKey::Note { sequence: number }),
+        (INBOX_KEY, 16) => Some(InboxKey::Key { span: (number ^ (1 << 63)).cast_signed() }),
+        _ => None,
+    }
+}
+
 /// Returns the key of a journal entry.
 pub(crate) fn journal_key(flow: &str, id: [u8; 16]) -> Vec<u8> {
     let mut key = flow_prefix(flow);
@@ -258,6 +327,10 @@ pub(crate) fn place(tree: Tree, key: &[u8]) -> String {
             })
         }
         Tree::Journal => split_flow(key).map(|(flow, _)| format!("flow `{flow}`")),
+        Tree::Inbox => split_flow(key).map(|(flow, _)| match split_inbox(key) {
+            Some(InboxKey::Entry { position }) => format!("flow `{flow}`, entry {position}"),
+            _ => format!("flow `{flow}`"),
+        }),
         Tree::History | Tree::Trail => split_flow(key)
             .zip(split_commit(key))
             .map(|((flow, _), (sequence, _))| format!("flow `{flow}`, page {sequence}")),

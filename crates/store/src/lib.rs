@@ -1,4 +1,4 @@
-//! What survives a restart: snapshots, seen entries, dead letters, run lines and the vault.
+//! What survives a restart: snapshots, seen entries, dead letters, inboxes, run lines, the vault.
 //!
 //! Start reading at [`store`], the contract that the engine is written against. `protocol` keeps
 //! that contract once for every home, over the few operations of `trees`; [`MemoryStore`] and
@@ -24,6 +24,7 @@ mod error;
 mod files;
 mod format;
 mod guard;
+mod inbox;
 mod indexed;
 mod items;
 mod journal;
@@ -53,8 +54,9 @@ pub use memory::MemoryStore;
 pub use points::{At, POINTS};
 pub use sled::{Durability, SledOptions, SledStore};
 pub use store::{
-    Cause, Commit, Counts, DeadLetter, DeadLetterSummary, Fence, Found, Head, JournalChange,
-    JournalEntry, Lease, LetterChange, LetterMark, LetterState, Name, NamesChange, NewDeadLetter,
-    Parked, ParkedChange, Remembered, RunLine, Seen, SeenChange, Store, TrailBlock, parked_id,
+    Accepted, Cause, Commit, Counts, DeadLetter, DeadLetterSummary, Delivery, Fence, Found, Head,
+    InboxEntry, InboxState, JournalChange, JournalEntry, Lease, LetterChange, LetterMark,
+    LetterState, Name, NamesChange, NewDeadLetter, Parked, ParkedChange, Remembered, Room, RunLine,
+    Seen, SeenChange, Store, TrailBlock, parked_id,
 };
 pub use vault::{KeyFile, KeyId, MasterKey};

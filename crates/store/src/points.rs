@@ -23,6 +23,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("store.synced", "writes are on disk, and nobody was told"),
     ("store.token.next", "a token is sealed and not written"),
     ("store.token.kept", "a token is on disk, and nobody was told"),
+    ("store.inbox.next", "what came has its number, and is not written"),
+    ("store.inbox.kept", "what came is on disk, and nobody was told"),
     ("store.run.written", "a run's line is written"),
     ("store.copy.begun", "the folder of a store that is built anew is made, and empty"),
     ("store.copy.written", "the new store is whole and on disk, and the old one is the one"),

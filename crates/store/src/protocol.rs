@@ -13,14 +13,16 @@ use async_trait::async_trait;
 
 use crate::error::{Error, Result};
 use crate::format;
+use crate::inbox::Inboxes;
 use crate::journal;
 use crate::layout::{self, StoredHead, Tip};
 use crate::pieces::Pieces;
 use crate::seal::Sealer;
 use crate::seen::{Blocks, Change, Kept};
 use crate::store::{
-    Commit, DeadLetter, DeadLetterSummary, Epoch, Fence, Found, Head, JournalChange, JournalEntry,
-    Lease, Name, Parked, Remembered, RunLine, Seen, Store, TrailBlock,
+    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Epoch, Fence, Found, Head,
+    InboxEntry, InboxState, JournalChange, JournalEntry, Lease, Name, Parked, Remembered, Room,
+    RunLine, Seen, Store, TrailBlock,
 };
 use crate::trail::Trails;
 use crate::trees::{Tree, Trees, Wait, Write};
@@ -37,6 +39,7 @@ pub(crate) struct Core<T> {
     pub(crate) trees: T,
     pub(crate) sealer: Sealer,
     pub(crate) trails: Trails,
+    pub(crate) inboxes: Inboxes,
     opening: u64,
     retention: Mutex<Retention>,
     flows: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Committer>>>>,
@@ -73,6 +76,7 @@ impl<T: Trees> Core<T> {
             trees,
             sealer,
             trails: Trails::default(),
+            inboxes: Inboxes::default(),
             opening,
             retention: Mutex::default(),
             flows: Mutex::default(),
@@ -141,6 +145,9 @@ impl<T: Trees> Core<T> {
             note.as_ref().map(|_| Write::Delete(Tree::Journal, layout::commit_key(flow, sequence)));
         let forgotten = journal::forgotten(flow, &commit.journal);
         let past = self.past(flow, sequence, &commit).await?;
+        let taking = self.taking(flow, sequence, commit.taken).await?;
+        let took = taking.as_ref().map(|taking| taking.at(sequence));
+        let (taken, taken_gone) = taking.map(|it| (it.note, it.obsolete)).unzip();
         let names = self.name_blocks(flow, sequence, &commit.names)?;
         let seen = self.change(flow, (&kept, tip.seen_entries), sequence, commit.seen).await?;
         let Change { seen_from, seen_entries, .. } = seen;
@@ -160,12 +167,14 @@ impl<T: Trees> Core<T> {
             pieces.add(past.added).await?;
             pieces.add(names).await?;
             pieces.add(note).await?;
+            pieces.add(taken).await?;
             let kept = (tip.sequence, sequence);
             let old_names = self.keep_names(&mut pieces, flow, kept, &commit.names).await?;
             pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
             pieces.add(obsolete_items).await?;
             pieces.add(forgotten).await?;
             pieces.add(note_gone).await?;
+            pieces.add(taken_gone.unwrap_or_default()).await?;
             pieces.add(past.obsolete).await?;
             pieces.add(old_names).await?;
             pieces.add(seen.obsolete).await?;
@@ -176,6 +185,7 @@ impl<T: Trees> Core<T> {
         if written.is_err() {
             self.trails.forget(flow);
         }
+        self.took(flow, took, written.is_ok()).await;
         written?;
         committer.tip = Some((next, seen.kept));
         Ok(())
@@ -190,6 +200,7 @@ impl<T: Trees> Core<T> {
         gone.extend(self.leftover_items(flow, tip.sequence).await?);
         gone.extend(self.leftover_past(flow, tip.sequence).await?);
         gone.extend(self.leftover_journal(flow, tip.sequence).await?);
+        gone.extend(self.leftover_inbox(flow, tip.sequence).await?);
         let names = self.counted_names(flow, tip.sequence).await?.left_over;
         gone.extend(names.into_iter().map(|key| Write::Delete(Tree::Names, key)));
         Ok((kept, gone))
@@ -320,6 +331,23 @@ impl<H: Home> Store for H {
 
     async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {
         self.core().journaled(flow).await
+    }
+
+    async fn accept(&self, flow: &str, delivery: Delivery, room: Room) -> Result<Accepted> {
+        self.core().accept(flow, delivery, room).await
+    }
+
+    async fn inbox(
+        &self,
+        flow: &str,
+        between: (u64, u64),
+        bytes: usize,
+    ) -> Result<Vec<InboxEntry>> {
+        self.core().inbox(flow, between, bytes).await
+    }
+
+    async fn inbox_state(&self, flow: &str) -> Result<InboxState> {
+        self.core().inbox_state(flow).await
     }
 
     async fn each_parked(

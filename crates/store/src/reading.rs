@@ -44,7 +44,7 @@ impl<T: Trees> Core<T> {
 
     pub(crate) async fn flows(&self) -> Result<Vec<String>> {
         let mut flows = BTreeSet::new();
-        for tree in [Tree::Heads, Tree::Runs, Tree::Journal] {
+        for tree in [Tree::Heads, Tree::Runs, Tree::Journal, Tree::Inbox] {
             let mut from = Vec::new();
             while let Some(key) = self.trees.next(tree, &from).await? {
                 let (flow, _) = layout::split_flow(&key)

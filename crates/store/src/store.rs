@@ -103,6 +103,21 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the flow's journal entries, by id.
     async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>>;
 
+    /// Keeps what came for a flow; durable when it returns. Needs no lease.
+    ///
+    /// Calls at once share a write to the disk. One whose key came before is not kept again: its
+    /// answer is that of the first, durable too. A full inbox is
+    /// [`Error::InboxFull`](crate::Error::InboxFull); after any other error it may be kept or not.
+    async fn accept(&self, flow: &str, delivery: Delivery, room: Room) -> Result<Accepted>;
+
+    /// Returns what waits in a flow's inbox behind a position, and up to another one, by their
+    /// numbers: until there are as many `bytes`, but at least one entry if there is any.
+    async fn inbox(&self, flow: &str, between: (u64, u64), bytes: usize)
+    -> Result<Vec<InboxEntry>>;
+
+    /// Returns where a flow's inbox stands.
+    async fn inbox_state(&self, flow: &str) -> Result<InboxState>;
+
     /// Gives what the flow's messages wait for at remote systems to `each`, in no order that says
     /// anything, until that says `false` or there is no more. Some of it is in memory at once.
     async fn each_parked(
@@ -148,7 +163,8 @@ pub trait Store: Send + Sync + 'static {
         each: &mut (dyn for<'a> FnMut(&'a [Name]) + Send),
     ) -> Result<()>;
 
-    /// Lists the flows that committed, ran or wrote to their journals, sorted by name.
+    /// Lists the flows that committed, ran, wrote to their journals or were sent something, sorted
+    /// by name.
     async fn flows(&self) -> Result<Vec<String>>;
 
     /// Returns what the vault keeps under a name.

@@ -33,10 +33,12 @@ pub(crate) enum Tree {
     Names,
     /// Which open dead letters each record has, and which items a commit writes.
     Catalogue,
+    /// What came from outside and waits, with the keys that came and up to where commits took.
+    Inbox,
 }
 
 impl Tree {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Meta,
         Self::Heads,
         Self::Seen,
@@ -49,6 +51,7 @@ impl Tree {
         Self::Trail,
         Self::Names,
         Self::Catalogue,
+        Self::Inbox,
     ];
 
     /// The name on disk and in errors; part of what sealed entries are bound to.
@@ -66,6 +69,7 @@ impl Tree {
             Self::Trail => "trail",
             Self::Names => "names",
             Self::Catalogue => "catalogue",
+            Self::Inbox => "inbox",
         }
     }
 }

@@ -8,7 +8,7 @@ use super::renew;
 use super::verify::flow_of;
 use crate::error::Result;
 use crate::format;
-use crate::layout;
+use crate::layout::{self, InboxKey};
 use crate::protocol::{Core, Home as _};
 use crate::sled::SledStore;
 use crate::store::{DeadLetterSummary, LetterState};
@@ -66,6 +66,8 @@ pub struct FlowFigures {
     pub parked: u64,
     /// Journal entries: what was sent, or about to be, when it stopped.
     pub journaled: u64,
+    /// Deliveries that wait in its inbox.
+    pub inbox: u64,
     /// Since when it is told what became of each record, in milliseconds since the epoch.
     pub trail_since: Option<i64>,
 }
@@ -97,6 +99,10 @@ impl<T: Trees> Core<T> {
                 match tree {
                     Tree::Journal => {
                         flow.journaled += u64::from(layout::journal_id(&key).is_some());
+                    }
+                    Tree::Inbox => {
+                        let place = layout::split_inbox(&key);
+                        flow.inbox += u64::from(matches!(place, Some(InboxKey::Entry { .. })));
                     }
                     Tree::Trail if flow.trail_since.is_none() => {
                         flow.trail_since = layout::split_trail(&key).map(|place| place.at);

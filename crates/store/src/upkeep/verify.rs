@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::layout::{self, StoredCause, StoredHead, StoredLetter, StoredParked};
+use crate::layout::{self, InboxKey, StoredCause, StoredHead, StoredLetter, StoredParked};
 use crate::protocol::{Core, Home as _};
 use crate::seen;
 use crate::sled::SledStore;
@@ -83,6 +83,11 @@ impl<T: Trees> Core<T> {
             Tree::Parked => layout::split::<StoredParked>(&plain).is_some(),
             Tree::History => layout::split::<StoredCause>(&plain).is_some(),
             Tree::Runs => serde_json::from_slice::<RunLine>(&plain).is_ok(),
+            Tree::Inbox => match layout::split_inbox(key) {
+                Some(InboxKey::Entry { .. } | InboxKey::Note { .. }) => plain.len() >= 8,
+                Some(InboxKey::Key { .. }) => plain.len() == 16,
+                None => false,
+            },
             Tree::Seen => return self.check_place(key).await,
             _ => true,
         };
