@@ -1,5 +1,6 @@
 //! What is new: every record of a page against what was settled before.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use connector::{Changes, Record, Timestamp, Want};
@@ -85,9 +86,16 @@ pub(crate) struct Detected {
     pub(crate) newest: Option<Timestamp>,
     /// Whether a key is emitted that a page in flight touched too: that page goes first.
     pub(crate) follows_in_flight: bool,
+    /// The page's keys, where nothing is remembered that would tell of pages in flight.
+    keys: HashSet<Key>,
 }
 
 impl Detected {
+    /// Whether pages of which nothing is remembered are about the same record.
+    pub(crate) fn shares_a_key(&self, other: &Self) -> bool {
+        !self.keys.is_disjoint(&other.keys)
+    }
+
     /// What a page's first record with this key replaced. A later one on the same page replaces
     /// that too: after a crash the system may show it alone, and it is to have the same id.
     fn replaced_before(&self, key: &Key) -> Option<Entry> {
@@ -230,6 +238,9 @@ impl SeenTable {
                 version: version(&record),
                 sequence: page.sequence,
             };
+            if !compares {
+                detected.keys.insert(found.key);
+            }
             let old = self.get(&found.key).filter(|_| compares);
             let old = old.filter(|old| !is_forgotten(page.forgotten, old));
             if page.names == Names::All || (page.names == Names::New && old.is_none()) {

@@ -107,7 +107,8 @@ impl Engine {
     /// the report.
     pub async fn run(&self, flow: &Arc<Flow>, stop: Stop, watch: Arc<dyn Watch>) -> Report {
         let (started, mut report) = self.go(flow, stop, watch, Run::all).await;
-        if !is_beside_another(&report) {
+        report.found_nothing = flow.trigger.is_called() && report.pages_of_news == 0;
+        if !is_beside_another(&report) && !report.is_idle() {
             self.record(&flow.name, started, &mut report).await;
         }
         report
@@ -216,8 +217,11 @@ impl Engine {
         let place = trigger_place(flow);
         let api = self.api(&flow.trigger.account, &flow.trigger.connector, &place)?;
         let mut hasher = blake3::Hasher::new();
+        // What came is there, whatever is asked of what comes from now on.
+        let called = flow.trigger.is_called();
         let fields = sorted(&flow.trigger.fields).to_string();
-        let identity = api.account().identity();
+        let fields = if called { String::new() } else { fields };
+        let identity = if called { String::new() } else { api.account().identity() };
         let parts = [&flow.trigger.connector, &flow.trigger.name, &fields, &identity];
         for part in parts {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -320,6 +324,13 @@ impl Engine {
                 flow.steps.len(),
             )),
         })
+    }
+
+    /// The account of a flow's trigger.
+    pub(crate) fn account_of_trigger(&self, flow: &Flow) -> Result<connector::Account> {
+        let place = trigger_place(flow);
+        let api = self.api(&flow.trigger.account, &flow.trigger.connector, &place)?;
+        Ok(api.account().clone())
     }
 
     fn api(&self, account: &str, connector: &str, place: &Place) -> Result<Api> {

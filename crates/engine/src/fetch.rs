@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::detect::Fingerprint;
+use crate::inbox;
 use crate::retry::Tries;
 use crate::run::Context;
 use crate::{Error, Result};
@@ -16,6 +17,8 @@ pub(crate) struct Fetched {
     pub(crate) records: Vec<(Record, Fingerprint)>,
     /// Where the next page begins; `None` ends the scan.
     pub(crate) next: Option<Value>,
+    /// Up to where the page takes what is in the inbox, if it comes from there.
+    pub(crate) taken: Option<u64>,
     /// The system's own time at the first answer, or ours if it tells none.
     pub(crate) date: Timestamp,
     /// Held until the records are mapped: raw records are what takes memory.
@@ -52,6 +55,9 @@ pub(crate) async fn page(
     want: Want,
     cursor: Option<Value>,
 ) -> Result<Fetched> {
+    if context.flow.trigger.is_called() {
+        return inbox::page(context, cursor).await;
+    }
     let place = &context.trigger_place;
     let scan =
         Scan { want, partition: Some(partition.to_string()).filter(|id| !id.is_empty()), cursor };
@@ -89,5 +95,5 @@ pub(crate) async fn page(
             .collect()
     });
     let records = hashed.await?;
-    Ok(Fetched { records, next: page.next, date, unmapped })
+    Ok(Fetched { records, next: page.next, taken: None, date, unmapped })
 }

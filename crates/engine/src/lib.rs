@@ -33,6 +33,7 @@ mod held;
 mod history;
 mod horizon;
 mod import;
+mod inbox;
 mod journal;
 mod learned;
 mod letters;
@@ -79,6 +80,7 @@ pub use handle::{
     Answer, DeadLetter, DeadLetterLine, Entry, Handle, Request, StateChange, Waiting,
 };
 pub use import::Taken;
+pub use inbox::{Called, Door, Entrance, Turned};
 pub use journal::{Intent, IntentAnswer};
 pub use letters::{LetterFilter, TRIGGER};
 pub use parked::Unfinished;

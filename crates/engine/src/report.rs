@@ -14,6 +14,8 @@ pub struct Report {
     pub counts: Counts,
     /// Pages that were settled.
     pub pages: u64,
+    /// Of those, how many had something in them or something to commit.
+    pub(crate) pages_of_news: u64,
     /// What it did of a backfill, if one was under way.
     pub backfill: Option<Backfilled>,
     /// Whether the signal to stop ended it early.
@@ -28,6 +30,8 @@ pub struct Report {
     pub parked: u64,
     /// What waits at remote systems when it ended.
     pub unfinished: Unfinished,
+    /// Whether it looked into the inbox alone, and nothing was there.
+    pub found_nothing: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -40,6 +44,11 @@ impl Report {
     /// Adds what became of a commit's records.
     pub(crate) fn add(&mut self, more: Counts) {
         self.counts = self.counts.checked_add(more).unwrap_or(self.counts);
+    }
+
+    /// Whether there is nothing to tell of it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.found_nothing && self.errors.is_empty()
     }
 
     /// How long the systems that failed ask to wait.

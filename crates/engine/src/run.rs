@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use connector::{Api, Clock, Want};
+use connector::{Api, Changes, Clock, Want};
 use flow::{Flow, Step};
 use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
@@ -151,6 +151,8 @@ pub(crate) struct InFlight {
     pub(crate) detected: Detected,
     /// The scan as it stands behind this page; `None` as cursor means that it is complete.
     pub(crate) scan: ScanState,
+    /// Up to where it takes what is in the inbox.
+    pub(crate) taken: Option<u64>,
 }
 
 /// A page's messages that are still to be delivered.
@@ -420,6 +422,7 @@ impl Run {
                                 context.watch.at("engine.sweep.fetched");
                             }
                             if !fetched.records.is_empty()
+                                && context.flow.trigger.trigger.changes() != Changes::None
                                 && let Err(error) = self.recall(&fetched, &pages).await
                             {
                                 break Err(error);
@@ -432,7 +435,8 @@ impl Run {
                             let (page, waiting) =
                                 self.detect(Of::Live, partition, &mut ahead, fetched, sequence);
                             context.watch.at("engine.page.detected");
-                            let waits = page.detected.follows_in_flight;
+                            let waits = page.detected.follows_in_flight
+                                || pages.iter().any(|it| it.detected.shares_a_key(&page.detected));
                             pages.push_back(page);
                             if waits {
                                 held = Some(waiting);
@@ -529,7 +533,7 @@ impl Run {
         ahead.cursor = fetched.next;
         let emitted = std::mem::take(&mut detected.emitted);
         let waiting = Waiting { emitted, unmapped: fetched.unmapped };
-        (InFlight { of, detected, scan: ahead.clone() }, waiting)
+        (InFlight { of, detected, scan: ahead.clone(), taken: fetched.taken }, waiting)
     }
 
     pub(crate) fn deliver(

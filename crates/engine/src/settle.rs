@@ -71,6 +71,7 @@ impl Run {
         let news = !nothing_seen
             || !names.is_empty()
             || !settled.is_empty()
+            || page.taken.is_some()
             || !settling.obsolete.is_empty()
             || snapshot != self.snapshot;
         if news {
@@ -88,6 +89,7 @@ impl Run {
                         letters,
                         parked: settled.parked.into_iter().map(ParkedChange::Put).collect(),
                         journal: settling.obsolete.clone(),
+                        taken: page.taken,
                     };
                     let (store, watch) = (&self.context.store, &self.context.watch);
                     watch.at("engine.commit.next");
@@ -120,6 +122,7 @@ impl Run {
             "page settled"
         );
         self.report.pages += 1;
+        self.report.pages_of_news += u64::from(news || counts.records > 0);
         self.report.add(counts);
         self.report.parked += parked;
         self.context.watch.on(&Event::Committed { flow: &flow.name, counts });

@@ -277,6 +277,11 @@ impl Default for MaxDeletes {
 }
 
 impl Trigger {
+    /// Whether its system calls it: what it finds is in the inbox, and it is never polled.
+    pub fn is_called(&self) -> bool {
+        self.trigger.webhook().is_some()
+    }
+
     /// Lets every run read everything and delete all that is gone, however much it is.
     pub fn allow_deletes(&mut self) {
         if let Some(deletes) = &mut self.deletes {

@@ -15,7 +15,11 @@ pub trait Host: Send + Sync + 'static {
     /// the run. An error is the run's error.
     fn flow(&self, name: &str) -> Result<Arc<Flow>>;
 
-    /// Hears of a run that has ended; must not block.
+    /// Whether there is a flow of that name; cheap, and asked for whoever calls.
+    fn has(&self, name: &str) -> bool;
+
+    /// Hears of a run that has ended; must not block. Of one that looked for what came, and found
+    /// nothing, it does not hear.
     fn ran(&self, ran: &Ran<'_>);
 }
 

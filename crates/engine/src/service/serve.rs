@@ -46,6 +46,7 @@ pub struct Handle(UnboundedSender<Change>);
 enum Change {
     Put(Vec<Planned>),
     Remove(Arc<str>),
+    Wake(Arc<str>),
 }
 
 impl Handle {
@@ -58,6 +59,12 @@ impl Handle {
     /// Lets a flow go; a run under way goes on to its end.
     pub fn remove(&self, flow: Arc<str>) {
         self.send(Change::Remove(flow));
+    }
+
+    /// Tells that something came for a flow that is called: it runs, unless its last run failed and
+    /// its wait is not over.
+    pub fn wake(&self, flow: Arc<str>) {
+        self.send(Change::Wake(flow));
     }
 
     fn send(&self, change: Change) {
@@ -119,6 +126,7 @@ impl Service {
                 change = self.changes.recv(), if open => match change {
                     Some(Change::Put(planned)) => self.table.put(planned, clock.now()),
                     Some(Change::Remove(flow)) => self.table.remove(&flow),
+                    Some(Change::Wake(flow)) => self.table.wake(&flow, clock.now()),
                     None => open = false,
                 },
                 () = clock.sleep(wait), if room && !stop.is_set() => {}
@@ -151,6 +159,9 @@ impl Service {
         let Ended { due, started, report } = ended;
         let next = self.table.ended(&due.flow, self.options.engine.clock().now(), &report);
         let next = next.filter(|_| !stop.is_set());
+        if report.is_idle() {
+            return;
+        }
         let ran = Ran { flow: &due.flow, due: due.at, started, report: &report, next };
         self.options.host.ran(&ran);
     }

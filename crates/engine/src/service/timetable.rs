@@ -15,6 +15,9 @@ const ROOM: Duration = Duration::from_millis(100);
 /// Between two questions after what is finished later there is so much at least.
 const SOONEST: Duration = Duration::from_secs(1);
 
+/// Where nothing is to run as far as anybody knows.
+const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
+
 /// Where a run failed before it knew what is asked after next, it is tried again after so much.
 const AFTER_FAILURE: Duration = Duration::from_secs(600);
 
@@ -23,8 +26,11 @@ const AFTER_FAILURE: Duration = Duration::from_secs(600);
 pub struct Planned {
     /// The flow's name.
     pub flow: Arc<str>,
-    /// When it runs.
+    /// When it runs; of a flow that is called, by which waits it is tried again after a failure.
     pub schedule: Schedule,
+    /// Whether it runs when something came for it ([`Handle::wake`](super::Handle::wake)), and at
+    /// first for what came before.
+    pub called: bool,
     /// When its last run began, if it ever ran.
     pub last: Option<Timestamp>,
     /// When the first of what systems finish later is asked after, if there is anything.
@@ -60,7 +66,17 @@ struct Entry {
     asked: Option<Timestamp>,
     /// When the first of what systems finish later is asked after.
     check: Option<Timestamp>,
+    called: Option<Called>,
     state: State,
+}
+
+/// What is known of a flow that runs when something came for it.
+#[derive(Clone, Copy)]
+struct Called {
+    /// Since when there may be something.
+    since: Option<Timestamp>,
+    /// Whether its last run failed: then it waits as its beat says, whatever comes.
+    failed: bool,
 }
 
 enum State {
@@ -74,7 +90,7 @@ enum State {
 }
 
 enum Change {
-    Replaced(Schedule),
+    Replaced(Schedule, bool),
     Removed,
 }
 
@@ -82,24 +98,39 @@ impl Timetable {
     /// Takes flows up, or takes note that they have changed. A run under way goes on.
     pub(crate) fn put(&mut self, planned: Vec<Planned>, now: Timestamp) {
         let width = ROOM.saturating_mul(u32::try_from(planned.len()).unwrap_or(u32::MAX));
-        for Planned { flow, schedule, last, check } in planned {
+        for Planned { flow, schedule, called, last, check } in planned {
             let Some(entry) = self.flows.get_mut(&flow) else {
                 let beat = Beat::resumed(&flow, schedule, now, last, width);
                 let (failed, asked, state) = (false, None, State::Waiting);
-                let entry = Entry { beat, last, failed, asked, check, state };
+                let called = called.then(|| Called { since: Some(beat.at()), failed: false });
+                let entry = Entry { beat, last, failed, asked, check, called, state };
                 self.waiting.insert((entry.at(), flow.clone()));
                 self.flows.insert(flow, entry);
                 continue;
             };
             match &mut entry.state {
-                State::Running { change, .. } => *change = Some(Change::Replaced(schedule)),
+                State::Running { change, .. } => *change = Some(Change::Replaced(schedule, called)),
                 State::Waiting => {
                     let was = (entry.at(), flow);
                     self.waiting.remove(&was);
-                    entry.replace(&was.1, schedule, now, width);
+                    entry.replace(&was.1, (schedule, called), now, width);
                     self.waiting.insert((entry.at(), was.1));
                 }
             }
+        }
+    }
+
+    /// Lets a flow that is called run now, or once the run under way has ended; one whose last run
+    /// failed goes on waiting.
+    pub(crate) fn wake(&mut self, flow: &str, now: Timestamp) {
+        let Some((name, entry)) = self.flows.get_key_value(flow) else { return };
+        let (was, name) = (entry.at(), name.clone());
+        let Some(entry) = self.flows.get_mut(flow) else { return };
+        let Some(called) = &mut entry.called else { return };
+        called.since = Some(called.since.map_or(now, |since| since.min(now)));
+        if let State::Waiting = entry.state {
+            self.waiting.remove(&(was, name.clone()));
+            self.waiting.insert((entry.at(), name));
         }
     }
 
@@ -117,7 +148,8 @@ impl Timetable {
 
     /// The flow that runs next among those that wait, and when.
     pub(crate) fn next(&self) -> Option<(Timestamp, &str)> {
-        self.waiting.first().map(|(at, flow)| (*at, flow.as_ref()))
+        let first = self.waiting.first().filter(|(at, _)| *at != NEVER);
+        first.map(|(at, flow)| (*at, flow.as_ref()))
     }
 
     /// Takes the run that is due first; the flow is under way from now on.
@@ -126,9 +158,12 @@ impl Timetable {
         let (at, flow) = self.waiting.pop_first()?;
         let mut checks = false;
         if let Some(entry) = self.flows.get_mut(&flow) {
-            checks = entry.beat.at() > now;
+            checks = entry.due() > now;
             if !checks {
                 entry.last = Some(now);
+                if let Some(called) = &mut entry.called {
+                    called.since = None;
+                }
             }
             entry.state = State::Running { checks, change: None };
         }
@@ -161,6 +196,9 @@ impl Timetable {
             let asked = report.asks_to_wait().filter(|_| !report.is_held_back());
             entry.asked = asked.map(|wait| now.plus(wait));
             entry.failed = !report.errors.is_empty() && entry.asked.is_none();
+            if let Some(called) = &mut entry.called {
+                called.failed = !report.errors.is_empty();
+            }
             if report.waits_for_change() {
                 entry.beat.next_without_change(now);
             } else {
@@ -172,11 +210,13 @@ impl Timetable {
                 self.flows.remove(flow);
                 return None;
             }
-            Some(Change::Replaced(schedule)) => entry.replace(&name, schedule, now, ROOM),
+            Some(Change::Replaced(schedule, called)) => {
+                entry.replace(&name, (schedule, called), now, ROOM);
+            }
             None => {}
         }
         self.waiting.insert((entry.at(), name));
-        Some(entry.beat.at())
+        Some(entry.due()).filter(|due| *due != NEVER)
     }
 
     /// Looks at the clock: where it was set back, no wait is longer for it.
@@ -191,6 +231,9 @@ impl Timetable {
         for (flow, entry) in &mut self.flows {
             if let State::Waiting = entry.state {
                 entry.asked = entry.asked.map(|asked| asked.minus(back));
+                if let Some(called) = &mut entry.called {
+                    called.since = called.since.map(|since| since.minus(back));
+                }
                 entry.beat.look(now);
                 self.waiting.insert((entry.at(), flow.clone()));
             }
@@ -201,11 +244,25 @@ impl Timetable {
 impl Entry {
     /// When it runs next, be it to ask after something.
     fn at(&self) -> Timestamp {
-        self.check.map_or(self.beat.at(), |check| check.min(self.beat.at()))
+        self.check.map_or(self.due(), |check| check.min(self.due()))
+    }
+
+    /// When it runs next for what it is there for.
+    fn due(&self) -> Timestamp {
+        match self.called {
+            Some(Called { failed: false, since }) => since.unwrap_or(NEVER),
+            _ => self.beat.at(),
+        }
     }
 
     /// Puts another version of the flow in the place of this one.
-    fn replace(&mut self, flow: &str, schedule: Schedule, now: Timestamp, width: Duration) {
+    fn replace(
+        &mut self,
+        flow: &str,
+        (schedule, called): (Schedule, bool),
+        now: Timestamp,
+        width: Duration,
+    ) {
         // What failed may be well again with the change, and runs as if it never ran.
         let failed = std::mem::take(&mut self.failed);
         if failed || *self.beat.schedule() != schedule {
@@ -215,6 +272,8 @@ impl Entry {
                 self.beat.hold_until(asked);
             }
         }
+        // With another version there may be something to do that there was not.
+        self.called = called.then(|| Called { since: Some(now), failed: self.asked.is_some() });
     }
 }
 
@@ -241,7 +300,7 @@ mod tests {
     }
 
     fn planned(flow: &str, schedule: Schedule) -> Planned {
-        Planned { flow: flow.into(), schedule, last: None, check: None }
+        Planned { flow: flow.into(), schedule, called: false, last: None, check: None }
     }
 
     fn stuck() -> Report {
@@ -462,5 +521,33 @@ mod tests {
         let next = table.ended(&due.flow, start().plus(ROOM), &Report::default()).unwrap();
         table.look(start().minus(DAY));
         assert_eq!(table.next().unwrap().0, next.minus(DAY).minus(ROOM));
+    }
+
+    #[test]
+    fn a_flow_that_is_called_runs_when_something_came_and_waits_after_failures() {
+        let mut table = Timetable::default();
+        let called = Planned { called: true, ..planned("hook", every(5)) };
+        table.put(vec![called], start());
+        // What came before is looked for at first.
+        let due = table.take(start().plus(ROOM)).unwrap();
+        assert!(!due.checks);
+        assert_eq!(table.ended("hook", start(), &Report::default()), None);
+        assert_eq!((table.next(), table.take(start().plus(DAY))), (None, None));
+        let now = start().plus(DAY);
+        table.wake("hook", now);
+        table.wake("hook", now.plus(ROOM));
+        assert_eq!(table.take(now).unwrap().at, now);
+        // What comes meanwhile is not forgotten.
+        table.wake("hook", now);
+        assert_eq!(table.ended("hook", now, &Report::default()), Some(now));
+        table.take(now).unwrap();
+        let place = Place { flow: "hook".to_owned(), step: None, account: String::new() };
+        let down = Error::Unavailable { place, reason: String::new(), after: None };
+        let next = table.ended("hook", now, &Report::failed(down)).unwrap();
+        assert!(next > now.plus(Duration::from_secs(5)), "{next}");
+        table.wake("hook", now);
+        assert_eq!(table.next(), Some((next, "hook")), "what comes does not shorten the wait");
+        table.take(next).unwrap();
+        assert_eq!(table.ended("hook", next, &Report::default()), None);
     }
 }

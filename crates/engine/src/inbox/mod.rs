@@ -1,0 +1,8 @@
+//! Flows that are called: what comes is kept in the inbox, and taken from there page by page.
+
+mod door;
+mod entry;
+mod page;
+
+pub use door::{Called, Door, Entrance, Turned};
+pub(crate) use page::page;
