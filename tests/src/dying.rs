@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use store::{
-    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, JournalChange, JournalEntry,
-    Lease, Name, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
+    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Error, Fence, Found, Head,
+    InboxEntry, InboxState, JournalChange, JournalEntry, Lease, Name, Parked, Remembered, Result,
+    Room, RunLine, Seen, Store, TrailBlock,
 };
 use tokio::sync::Semaphore;
 
@@ -178,6 +179,23 @@ impl Store for Dying {
             self.store.journal(fence, changes).await?;
         }
         Err(Error::Crashed)
+    }
+
+    async fn accept(&self, flow: &str, delivery: Delivery, room: Room) -> Result<Accepted> {
+        self.alive()?.accept(flow, delivery, room).await
+    }
+
+    async fn inbox(
+        &self,
+        flow: &str,
+        between: (u64, u64),
+        bytes: usize,
+    ) -> Result<Vec<InboxEntry>> {
+        self.alive()?.inbox(flow, between, bytes).await
+    }
+
+    async fn inbox_state(&self, flow: &str) -> Result<InboxState> {
+        self.alive()?.inbox_state(flow).await
     }
 
     async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {

@@ -81,7 +81,7 @@ async fn no_more_run_at_once_than_may_and_failures_stay_alone() {
     let schedule = flow::Schedule::Every(Duration::from_secs(1));
     let planned = |flow: &str| {
         let (flow, schedule) = (flow.into(), schedule.clone());
-        Planned { flow, schedule, last: None, check: None }
+        Planned { flow, schedule, called: false, last: None, check: None }
     };
     let first = ["one", "two", "three", "locked", "broken"].map(planned);
     let (service, handle) = Service::new(options, first.into());
@@ -193,7 +193,8 @@ async fn serve(
         most_runs: 2.try_into().unwrap(),
     };
     let schedule = flow::Schedule::Every(Duration::from_secs(every));
-    let planned = Planned { flow: name.as_str().into(), schedule, last: None, check: None };
+    let planned =
+        Planned { flow: name.as_str().into(), schedule, called: false, last: None, check: None };
     let (service, _handle) = Service::new(options, vec![planned]);
     clock.until.send_replace(service.next().unwrap().0);
     service.run(stop).await;

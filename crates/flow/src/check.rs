@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use connector::{ActionDescriptor, Changes, Connector, TriggerDescriptor};
+use connector::{ActionDescriptor, Changes, Connector, TriggerDescriptor, TriggerKind};
 use mapping::Engine;
 use serde_json::{Value, json};
 
@@ -122,6 +122,9 @@ impl<'a> Checker<'_, '_, 'a> {
         let overlap = self.duration(file.overlap.as_ref(), Duration::ZERO);
         let retry = self.retry(file.retry.as_ref());
         let (connector, trigger) = found?;
+        if trigger.kind != TriggerKind::Polling {
+            schedule::refuse(self.source, file);
+        }
         let checked = fields::check(
             self.source,
             file.fields.as_ref(),
@@ -144,7 +147,12 @@ impl<'a> Checker<'_, '_, 'a> {
             account: file.account.as_ref()?.value.clone(),
             schedule,
             overlap: overlap.unwrap_or(Duration::from_secs(60)),
-            sweep: self.sweep(file.sweep.as_ref(), checked.configured.changes()),
+            sweep: match trigger.kind {
+                TriggerKind::Polling => {
+                    self.sweep(file.sweep.as_ref(), checked.configured.changes())
+                }
+                _ => None,
+            },
             deletes: deletes::trigger(self.source, file, checked.configured.changes()),
             fields: checked.fields,
             retry,

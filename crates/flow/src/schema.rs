@@ -3,7 +3,7 @@
 //! Both are generated: the keys from the types that read them, the `fields` and settings from
 //! what the connectors say. An editor with yaml-language-server completes and explains them.
 
-use connector::{Auth, Connector, Setting};
+use connector::{Auth, Connector, Setting, TriggerKind};
 use schemars::Schema;
 use serde_json::{Map, Value, json};
 
@@ -21,11 +21,12 @@ pub fn flow(connectors: &[Connector]) -> Value {
         let name = |own: &str| format!("{}.{own}", connector.name());
         for trigger in connector.triggers() {
             let fields = fields(trigger.fields, trigger.mapping, "the raw record", "the message");
-            triggers.push(Use { name: name(trigger.name), fields });
+            let called = trigger.kind != TriggerKind::Polling;
+            triggers.push(Use { name: name(trigger.name), fields, called });
         }
         for action in connector.actions() {
             let fields = fields(action.fields, action.mapping, "the message", "the action's input");
-            actions.push(Use { name: name(action.name), fields });
+            actions.push(Use { name: name(action.name), fields, called: false });
         }
     }
     offer(&mut schema, "/properties/trigger", triggers);
@@ -74,6 +75,8 @@ pub fn config(connectors: &[Connector]) -> Value {
 struct Use {
     name: String,
     fields: Value,
+    /// Whether it is a trigger that its system calls, which has no schedule.
+    called: bool,
 }
 
 /// Puts the names into `use` of the schema at `place`, and for each name its `fields`.
@@ -92,6 +95,13 @@ fn offer(schema: &mut Value, place: &str, uses: Vec<Use>) {
         let mut then = json!({
             "properties": { "fields": { "$ref": format!("#/$defs/{}", known.name) } },
         });
+        if known.called
+            && let Some(properties) = then.get_mut("properties")
+        {
+            for key in ["every", "cron", "timezone", "overlap", "sweep", "emitDeletes"] {
+                put(properties, key, json!(false));
+            }
+        }
         if required.is_some_and(|required| !required.is_empty()) {
             put(&mut then, "required", json!(["fields"]));
         }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store::{
-    Commit, DeadLetter, DeadLetterSummary, Error, Fence, Found, Head, JournalChange, JournalEntry,
-    Lease, MemoryStore, Name, Parked, Remembered, Result, RunLine, Seen, Store, TrailBlock,
+    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Error, Fence, Found, Head,
+    InboxEntry, InboxState, JournalChange, JournalEntry, Lease, MemoryStore, Name, Parked,
+    Remembered, Result, Room, RunLine, Seen, Store, TrailBlock,
 };
 
 use crate::model::{reconcile, step_of};
@@ -100,6 +101,27 @@ impl Store for Witness {
     async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {
         alive().await;
         self.0.look_up(flow, keys).await
+    }
+
+    async fn accept(&self, flow: &str, delivery: Delivery, room: Room) -> Result<Accepted> {
+        alive().await;
+        let kept = self.0.accept(flow, delivery, room).await;
+        self.answer(kept).await
+    }
+
+    async fn inbox(
+        &self,
+        flow: &str,
+        between: (u64, u64),
+        bytes: usize,
+    ) -> Result<Vec<InboxEntry>> {
+        alive().await;
+        self.0.inbox(flow, between, bytes).await
+    }
+
+    async fn inbox_state(&self, flow: &str) -> Result<InboxState> {
+        alive().await;
+        self.0.inbox_state(flow).await
     }
 
     async fn record_run(&self, flow: &str, run: RunLine) -> Result<()> {

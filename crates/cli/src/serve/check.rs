@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use flow::Schedule;
 
@@ -13,6 +14,8 @@ use crate::project::{Checked, Project};
 
 /// Deep files and expressions need room, as they do on the runtime's own threads.
 const STACK: usize = 8 * 1024 * 1024;
+/// What a flow that is called waits after its first failure is twice this.
+const AGAIN: Duration = Duration::from_secs(5);
 /// So few are checked where they are.
 const FEW: usize = 8;
 
@@ -21,6 +24,8 @@ const FEW: usize = 8;
 pub(crate) struct Good {
     pub(crate) flow: Arc<str>,
     pub(crate) schedule: Option<Schedule>,
+    /// Whether it runs when something came for it; its schedule is that of tries after failures.
+    pub(crate) called: bool,
     /// Whether its engine is one that an operator should be warned of.
     pub(crate) warned_of: bool,
 }
@@ -71,7 +76,11 @@ fn one(project: &Project, (path, text): &(PathBuf, Arc<str>)) -> Outcome {
     let good = flow.map(|flow| Good {
         warned_of: engines::concerns(&flow),
         flow: flow.name.as_str().into(),
-        schedule: flow.trigger.schedule,
+        called: flow.trigger.is_called(),
+        schedule: match flow.trigger.is_called() {
+            true => Some(Schedule::Every(AGAIN)),
+            false => flow.trigger.schedule,
+        },
     });
     Outcome { good, checked }
 }

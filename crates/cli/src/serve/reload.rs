@@ -194,7 +194,8 @@ impl Office {
                         Some(schedule) => {
                             let last = if known { None } else { self.last(&good.flow).await };
                             let check = if known { None } else { self.check(&good.flow).await };
-                            planned.push(Planned { flow: good.flow, schedule, last, check });
+                            let (flow, called) = (good.flow, good.called);
+                            planned.push(Planned { flow, schedule, called, last, check });
                         }
                         None => gone.push(good.flow),
                     }

@@ -139,6 +139,10 @@ impl Host for Shelf {
         Ok(flow)
     }
 
+    fn has(&self, name: &str) -> bool {
+        lock(&self.versions).contains_key(name)
+    }
+
     fn ran(&self, ran: &Ran<'_>) {
         self.lines.ran(self.engine.clock().now(), ran);
     }

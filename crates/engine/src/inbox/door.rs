@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::prelude::{Method, StatusCode};
-use connector::{Account, Answers, Received, Refusal, Reply, Unproven};
+use connector::{Account, Received, Refusal, Reply, Unproven};
 use flow::Flow;
-use serde_json::Value;
 use store::{Delivery, Room};
 
 use super::entry;
@@ -39,7 +38,7 @@ pub struct Entrance {
 }
 
 /// What became of a request that was taken.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Called {
     /// It is in the inbox, durably.
     Kept {
@@ -54,8 +53,6 @@ pub enum Called {
     Nothing,
     /// The trigger answers by itself.
     Reply(Reply),
-    /// The sender waits for what the flow makes of it.
-    Value(Value),
 }
 
 /// Why a request was turned away.
@@ -164,9 +161,6 @@ impl Entrance {
         let proof = trigger.proof();
         proof.check(&self.account, &request).map_err(|unproven| turned(flow, &unproven))?;
         let records = trigger.receive(&request)?;
-        if let Some(answers) = trigger.answers() {
-            return self.answer(records, answers).await;
-        }
         let count = records.len();
         if count == 0 {
             return Ok(Called::Nothing);
@@ -195,15 +189,6 @@ impl Entrance {
         }
         let id = entry::id(&**store, flow, kept.position);
         Ok(Called::Kept { id, repeated: kept.repeated, records: count })
-    }
-
-    async fn answer(
-        &self,
-        records: Vec<connector::Record>,
-        answers: Answers,
-    ) -> Result<Called, Turned> {
-        drop(records);
-        Ok(Called::Value(answers.fallback))
     }
 }
 

@@ -47,6 +47,21 @@ pub(crate) fn check(
     Some(Schedule::Cron(Cron::new(&written.value, calendar, zone.unwrap_or(Some(Tz::UTC))?)))
 }
 
+/// Refuses what says when to poll, and how far back, of a trigger that its system calls.
+pub(crate) fn refuse(source: &mut Source<'_>, file: &TriggerFile) {
+    for (key, written) in [
+        ("every", &file.every),
+        ("cron", &file.cron),
+        ("overlap", &file.overlap),
+        ("sweep", &file.sweep),
+    ] {
+        let Some(written) = written else { continue };
+        let message = format!("`{key}` says nothing of a trigger that its system calls");
+        let hint = format!("leave `{key}` out: the flow runs when something came for it");
+        source.error(code::SCHEDULE, written.span.clone(), message, hint);
+    }
+}
+
 fn zone(source: &mut Source<'_>, written: &Spanned<String>) -> Option<Tz> {
     let name = written.value.trim();
     let zone = cron::zone(name);

@@ -9,4 +9,4 @@ mod plan;
 pub use cron::Cron;
 pub use plan::Schedule;
 
-pub(crate) use check::check;
+pub(crate) use check::{check, refuse};
