@@ -45,6 +45,10 @@ impl Host for Desk {
         Ok(Arc::new(Flow { name: name.to_owned(), ..flow_of(&self.board) }))
     }
 
+    fn has(&self, _: &str) -> bool {
+        true
+    }
+
     fn ran(&self, ran: &Ran<'_>) {
         let mut heard = self.heard.lock().unwrap();
         heard.under_way.remove(ran.flow);
@@ -157,6 +161,10 @@ struct One {
 impl Host for One {
     fn flow(&self, _name: &str) -> engine::Result<Arc<Flow>> {
         Ok(self.flow.clone())
+    }
+
+    fn has(&self, _: &str) -> bool {
+        true
     }
 
     fn ran(&self, ran: &Ran<'_>) {
