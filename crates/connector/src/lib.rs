@@ -48,7 +48,7 @@ pub mod prelude {
         Setting, Timestamp, Want, WebhookTrigger,
     };
     pub use async_trait::async_trait;
-    pub use http::{Method, StatusCode};
+    pub use http::{HeaderName, Method, StatusCode};
     pub use schemars::{self, JsonSchema};
     pub use serde::{self, Deserialize, Serialize, de::DeserializeOwned};
     pub use serde_json::{self, Value, json, value::RawValue};

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use connector::{ActionDescriptor, Auth, Changes, Connector, Record, TriggerDescriptor};
+use connector::{
+    ActionDescriptor, Auth, Changes, Connector, Record, TriggerDescriptor, TriggerKind,
+};
 use serde_json::{Map, Value};
 
 use crate::promise::{Accepted, Ledger, Promise, Rejected};
 use crate::stage::Stage;
 use crate::story::{self, Became, Exchange, Story, System};
 use crate::tape::Heard;
-use crate::{action, mapped, trigger};
+use crate::{action, mapped, trigger, webhook};
 
 /// A name that no connector's fields have.
 const STRANGER: &str = "noSuchFieldAnywhere";
@@ -65,6 +67,20 @@ async fn play(
         ledger.story.clone_from(&story.name);
         ledger.mutation = "as recorded".to_owned();
         ledger.played.stories += 1;
+        if let Some(descriptor) = webhook_of(connector, story) {
+            let before_it = ledger.broken.len();
+            let records = webhook::check(connector, descriptor, system, story, &mut ledger);
+            if story.requests.is_empty() {
+                ledger.breaks(Promise::Stories, "requests", "none");
+            }
+            ledger.mutation = "as recorded".to_owned();
+            maps(descriptor, story, &records, &mut ledger);
+            seen.entry(descriptor.name).or_default().stories += 1;
+            if ledger.broken.len() > before_it {
+                wrong.insert(descriptor.name);
+            }
+            continue;
+        }
         if story.exchanges.is_empty() && story.expect.is_none() {
             ledger.breaks(Promise::Stories, "exchanges", "a story that was not recorded yet");
             continue;
@@ -128,6 +144,12 @@ async fn play(
         }
     }
     Ok(ledger)
+}
+
+/// The webhook trigger that a story is about, if it is about one.
+fn webhook_of<'c>(connector: &'c Connector, story: &Story) -> Option<&'c TriggerDescriptor> {
+    let descriptor = connector.find_trigger(story.trigger.as_deref()?)?;
+    Some(descriptor).filter(|it| it.kind != TriggerKind::Polling)
 }
 
 /// Looks at the made-up account: a secret that is too short is not told from ordinary words.

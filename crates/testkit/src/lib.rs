@@ -1,8 +1,8 @@
 //! The acceptance test that every connector passes.
 //!
 //! Start with [`accept`]: it plays a connector's recorded exchanges, and their mutations, from a
-//! server on loopback. [`Promise`] lists what is looked at. `trigger.rs` and `action.rs` play a
-//! story, `outage.rs` and `pages.rs` are what goes wrong, `tape.rs` is the recorded system.
+//! server on loopback. [`Promise`] lists what is looked at. `trigger.rs`, `webhook.rs` and `action.rs`
+//! play a story, `outage.rs` and `pages.rs` are what goes wrong, `tape.rs` is the recorded system.
 //! [`record`] plays the stories against a real system and writes them down.
 //!
 //! Must not know: flows, stores, the engine, any connector. It holds a connector to what the
@@ -21,6 +21,7 @@ mod stage;
 mod story;
 mod tape;
 mod trigger;
+mod webhook;
 
 pub use accept::accept;
 pub use promise::{Accepted, Broken, Promise, Rejected};

@@ -89,6 +89,10 @@ promises! {
         "hand on `Error::TooLarge`: the engine halves the batch"
     Parks "What is finished later is asked after until it is done or refused."
         "write `check`, put all that it asks with into the token, and add stories with `check` in place of `batch`: not done yet (`parked`), done and refused"
+    Proven "What does not prove who sent it is not believed."
+        "let `proof` say how it is proven; the secret is a setting of the account, never a field"
+    Refusals "A request that cannot be read is refused as its sender's mistake."
+        "give `Refusal::bad_request` or `Refusal::media_type`; take nothing of a body that is cut, and repeat none of it"
     Open "What the answer leaves open stays unset."
         "set an outcome only for what the answer tells; if its parts do not add up, leave all unset"
 }

@@ -111,6 +111,10 @@ pub(crate) struct Story {
     /// Requests and answers, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exchanges: Vec<Exchange>,
+    /// A webhook trigger's: what comes in, and what is made of each. Proofs are added as it is
+    /// played, with the account's secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) requests: Vec<Incoming>,
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expect: Option<Expect>,
@@ -131,6 +135,37 @@ impl Story {
             self.fields.clone()
         }
     }
+}
+
+/// A request that comes in.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Incoming {
+    pub(crate) method: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) query: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<Value>,
+    /// A body that is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+    pub(crate) expect: Taken,
+}
+
+/// What is made of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Taken {
+    /// It is refused with this status.
+    Refused { refused: u16 },
+    /// It has records with these keys, and is the delivery of this name.
+    Records {
+        keys: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delivery: Option<String>,
+    },
 }
 
 /// One message of an action's batch: as it is mapped, or the input itself.
