@@ -89,6 +89,10 @@ method!(
     put, PUT
 );
 method!(
+    /// A route that changes a part of something.
+    patch, PATCH
+);
+method!(
     /// A route that takes something away.
     delete, DELETE
 );
