@@ -42,14 +42,29 @@ pub struct JournalEntry {
     pub id: [u8; 16],
     /// Sealed at rest.
     pub value: Vec<u8>,
+    /// What was written beside it since; sealed at rest.
+    pub answer: Option<Vec<u8>>,
 }
 
 /// One change of the journal.
 #[derive(Debug, Clone)]
 pub enum JournalChange {
-    /// Sets an entry, whether or not it is there.
-    Put(JournalEntry),
-    /// Removes an entry, if it is there.
+    /// Sets an entry, whether or not it is there; an answer to it stays.
+    Put {
+        /// The entry's id.
+        id: [u8; 16],
+        /// What it says.
+        value: Vec<u8>,
+    },
+    /// Writes an answer beside an entry, in the place of an earlier one: where the entry is large,
+    /// it takes less than to write it again.
+    Answer {
+        /// The entry's id.
+        id: [u8; 16],
+        /// What became of it.
+        answer: Vec<u8>,
+    },
+    /// Removes an entry and its answer, if it is there.
     Forget([u8; 16]),
 }
 

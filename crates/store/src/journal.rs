@@ -16,17 +16,22 @@ impl<T: Trees> Core<T> {
         let flow = fence.flow.as_str();
         // Looked at and let go again, so that several calls reach the disk together.
         self.may_journal(fence).await?;
-        let write = |change| match change {
-            JournalChange::Put(JournalEntry { id, value }) => {
-                let key = layout::journal_key(flow, id);
-                let sealed = self.sealer.seal(Tree::Journal, &key, &value)?;
-                Ok(Write::Put(Tree::Journal, key, sealed))
-            }
-            JournalChange::Forget(id) => {
-                Ok(Write::Delete(Tree::Journal, layout::journal_key(flow, id)))
-            }
+        let put = |key: Vec<u8>, value: &[u8]| {
+            let sealed = self.sealer.seal(Tree::Journal, &key, value)?;
+            Ok(Write::Put(Tree::Journal, key, sealed))
         };
-        let writes = changes.into_iter().map(write).collect::<Result<Vec<_>>>()?;
+        let mut writes = Vec::new();
+        for change in changes {
+            match change {
+                JournalChange::Put { id, value } => {
+                    writes.push(put(layout::journal_key(flow, id), &value)?);
+                }
+                JournalChange::Answer { id, answer } => {
+                    writes.push(put(layout::answer_key(flow, id), &answer)?);
+                }
+                JournalChange::Forget(id) => writes.extend(forgotten(flow, &[id])),
+            }
+        }
         if writes.is_empty() {
             return Ok(());
         }
@@ -51,11 +56,18 @@ impl<T: Trees> Core<T> {
         Ok(())
     }
 
-    /// Returns the deletions of what crashed commits left: entries that the last commit forgot, and
-    /// then the notes of that.
+    /// Returns the deletions of what crashes left: entries that the last commit forgot, then the
+    /// notes of that, and answers to entries that are gone.
     pub(crate) async fn leftover_journal(&self, flow: &str, committed: u64) -> Result<Vec<Write>> {
         let mut gone = Vec::new();
+        let mut last = None;
         for key in self.trees.keys(Tree::Journal, &layout::flow_prefix(flow)).await? {
+            // An answer follows its entry.
+            if layout::answered_id(&key).is_some_and(|id| last != Some(id)) {
+                gone.push(Write::Delete(Tree::Journal, key));
+                continue;
+            }
+            last = layout::journal_id(&key);
             let Some((sequence, [])) = layout::split_commit(&key) else { continue };
             if sequence <= committed {
                 let ids = self.noted(&key).await?;
@@ -94,7 +106,7 @@ impl<T: Trees> Core<T> {
     pub(crate) async fn journaled(&self, flow: &str) -> Result<Vec<JournalEntry>> {
         let keys = self.trees.keys(Tree::Journal, &layout::flow_prefix(flow)).await?;
         let mut gone = HashSet::new();
-        if keys.iter().any(|key| layout::journal_id(key).is_none()) {
+        if !keys.is_empty() {
             let committed = self.stored_head(flow).await?.map_or(0, |head| head.tip.sequence);
             let left = self.leftover_journal(flow, committed).await?;
             gone.extend(left.iter().map(|write| {
@@ -102,21 +114,28 @@ impl<T: Trees> Core<T> {
                 key.clone()
             }));
         }
-        let mut entries = Vec::new();
+        let mut entries: Vec<JournalEntry> = Vec::new();
         for key in keys.into_iter().filter(|key| !gone.contains(key)) {
+            let opened = self.opened_entry(Tree::Journal, &key).await?;
+            if let Some(answered) = layout::answered_id(&key) {
+                // The entry comes before; it may be forgotten meanwhile.
+                let entry = entries.last_mut().filter(|entry| entry.id == answered);
+                entry.into_iter().for_each(|entry| entry.answer.clone_from(&opened));
+                continue;
+            }
             let id = layout::journal_id(&key).ok_or_else(|| {
                 Error::corrupt(Tree::Journal, &key, "the key has an impossible length")
             })?;
-            if let Some(value) = self.opened_entry(Tree::Journal, &key).await? {
-                entries.push(JournalEntry { id, value });
-            }
+            entries.extend(opened.map(|value| JournalEntry { id, value, answer: None }));
         }
         Ok(entries)
     }
 }
 
-/// Returns the deletions of entries that a commit settles.
+/// Returns the deletions of entries that a commit settles, and of their answers: those go last, since
+/// an entry without its answer would be in doubt.
 pub(crate) fn forgotten(flow: &str, settled: &[[u8; 16]]) -> Vec<Write> {
-    let forget = |id: &[u8; 16]| Write::Delete(Tree::Journal, layout::journal_key(flow, *id));
-    settled.iter().map(forget).collect()
+    let keys = |id: &[u8; 16]| [layout::journal_key(flow, *id), layout::answer_key(flow, *id)];
+    let keys = settled.iter().flat_map(keys);
+    keys.map(|key| Write::Delete(Tree::Journal, key)).collect()
 }

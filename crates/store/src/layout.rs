@@ -211,6 +211,23 @@ pub(crate) fn journal_id(key: &[u8]) -> Option<[u8; 16]> {
     split_flow(key)?.1.try_into().ok()
 }
 
+/// Returns the key of the answer to a journal entry, right behind the entry's.
+pub(crate) fn answer_key(flow: &str, id: [u8; 16]) -> Vec<u8> {
+    let mut key = journal_key(flow, id);
+    key.push(ANSWER);
+    key
+}
+
+/// Reads from the key of an answer which journal entry it answers.
+pub(crate) fn answered_id(key: &[u8]) -> Option<[u8; 16]> {
+    match split_flow(key)?.1.split_last() {
+        Some((&ANSWER, id)) => id.try_into().ok(),
+        _ => None,
+    }
+}
+
+const ANSWER: u8 = 1;
+
 /// Returns what the key of a commit's only entry in a tree begins with: its sequence.
 pub(crate) fn commit_key(flow: &str, sequence: u64) -> Vec<u8> {
     let mut key = flow_prefix(flow);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use towpath_store::conformance::seen_of;
 use towpath_store::{
-    Cause, Commit, Counts, Error, JournalChange, JournalEntry, LetterMark, MasterKey, MemoryStore,
-    NewDeadLetter, Parked, ParkedChange, Result, Seen, SeenChange, Store, TrailBlock,
+    Cause, Commit, Counts, Error, JournalChange, LetterMark, MasterKey, MemoryStore, NewDeadLetter,
+    Parked, ParkedChange, Result, Seen, SeenChange, Store, TrailBlock,
 };
 
 const FLOW: &str = "f";
@@ -27,8 +27,8 @@ struct State {
     history: Vec<(u64, Vec<u8>)>,
     /// Sequence and bytes of the trail, sorted.
     trail: Vec<(u64, Vec<u8>)>,
-    /// The journal's entries.
-    journal: Vec<[u8; 16]>,
+    /// The journal's entries, and whether they are answered.
+    journal: Vec<([u8; 16], bool)>,
 }
 
 impl State {
@@ -70,7 +70,7 @@ impl State {
         if let Some(block) = &commit.trail {
             next.trail.push((next.sequence, block.bytes.clone()));
         }
-        next.journal.retain(|id| !commit.journal.contains(id));
+        next.journal.retain(|(id, _)| !commit.journal.contains(id));
         next
     }
 
@@ -112,8 +112,9 @@ impl State {
     }
 }
 
-async fn journaled(store: &MemoryStore) -> Result<Vec<[u8; 16]>> {
-    Ok(store.journaled(FLOW).await?.into_iter().map(|entry| entry.id).collect())
+async fn journaled(store: &MemoryStore) -> Result<Vec<([u8; 16], bool)>> {
+    let entries = store.journaled(FLOW).await?.into_iter();
+    Ok(entries.map(|entry| (entry.id, entry.answer.is_some())).collect())
 }
 
 /// Makes commit number `sequence` as the `attempt`-th process would: later attempts find smaller
@@ -220,13 +221,20 @@ async fn go_on(store: &MemoryStore, from: State, attempt: usize) -> (State, Opti
     while state.sequence < LAST {
         let page = commit(state.sequence + 1, attempt);
         for id in page.journal.clone() {
-            let put = JournalChange::Put(JournalEntry { id, value: vec![1] });
+            let put = JournalChange::Put { id, value: vec![1] };
             if store.journal(&lease.fence, vec![put]).await.is_err() {
                 return (state.clone(), Some(state));
             }
-            state.journal.push(id);
-            state.journal.sort_unstable();
-            state.journal.dedup();
+            if state.journal.iter().all(|(known, _)| *known != id) {
+                state.journal.push((id, false));
+                state.journal.sort_unstable();
+            }
+            let answer = JournalChange::Answer { id, answer: vec![2] };
+            if store.journal(&lease.fence, vec![answer]).await.is_err() {
+                return (state.clone(), Some(state));
+            }
+            let answered = state.journal.iter_mut().filter(|(known, _)| *known == id);
+            answered.for_each(|(_, answered)| *answered = true);
         }
         let next = state.after(&page);
         match store.commit(&lease.fence, next.sequence, page).await {

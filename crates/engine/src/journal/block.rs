@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use store::JournalEntry;
 
+use super::answer::Answer;
 use crate::batch::{HandedOver, Outgoing};
 use crate::run::StepContext;
 use crate::step::Origin;
 use crate::{Error, Result};
 
 /// The format that this version writes.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// What is kept of one call.
 #[derive(Debug, Serialize, Deserialize)]
@@ -163,38 +166,76 @@ impl Block {
     }
 
     pub(super) fn to_bytes(&self, flow: &str) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| Error::Store {
-            flow: flow.to_owned(),
-            problem: format!("an entry of the journal cannot be written: {error}"),
-        })
+        written(flow, self)
     }
 
-    /// Reads what a store keeps. A newer format is refused rather than misread.
-    pub(super) fn read(flow: &str, bytes: &[u8]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
+    /// Reads what a store keeps, with the answer that lies beside it; `None` if nothing of it is to
+    /// be noted any more. A newer format is refused rather than misread.
+    pub(super) fn read(flow: &str, entry: &JournalEntry) -> Result<Option<Self>> {
+        let block: Self = read(flow, &entry.value)?;
+        let Some(answer) = &entry.answer else { return Ok(Some(block)) };
+        let answer: Answer = read(flow, answer)?;
+        if answer.messages() != block.items.len() {
+            return Err(Error::Store {
+                flow: flow.to_owned(),
+                problem: format!(
+                    "an entry of the journal is about {} messages, and its answer about {}; restore \
+                     a backup of the store",
+                    block.items.len(),
+                    answer.messages()
+                ),
+            });
         }
-        let failed = |problem: String| Error::Store { flow: flow.to_owned(), problem };
-        let unreadable = |error: serde_json::Error| {
-            failed(format!(
-                "an entry of the journal cannot be read ({}, line {} column {}); restore a backup \
-                 of the store",
-                match error.classify() {
-                    serde_json::error::Category::Data => "it has another shape",
-                    _ => "it is not JSON",
-                },
-                error.line(),
-                error.column()
-            ))
-        };
-        let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if format > FORMAT {
-            return Err(failed(format!(
-                "the journal has format {format}, written by a newer towpath; this one knows \
-                 format {FORMAT}. Use that version or a newer one"
-            )));
-        }
-        serde_json::from_slice(bytes).map_err(unreadable)
+        Ok(block.answered(&answer))
     }
+
+    /// The same with what became of its messages, in its order; `None` if nothing of it is to be
+    /// noted any more.
+    pub(super) fn answered(mut self, answer: &Answer) -> Option<Self> {
+        let items = std::mem::take(&mut self.items).into_iter().zip(answer.states());
+        let noted = items.filter_map(|(mut item, state)| {
+            item.state = state?.clone();
+            // What is done is never sent again, nor kept elsewhere.
+            item.work.take_if(|_| !item.state.needs_work());
+            Some(item)
+        });
+        self.items = noted.collect();
+        (!self.items.is_empty()).then_some(self)
+    }
+}
+
+pub(super) fn written(flow: &str, entry: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(entry).map_err(|error| Error::Store {
+        flow: flow.to_owned(),
+        problem: format!("an entry of the journal cannot be written: {error}"),
+    })
+}
+
+/// Reads JSON with a format number.
+fn read<T: DeserializeOwned>(flow: &str, bytes: &[u8]) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let failed = |problem: String| Error::Store { flow: flow.to_owned(), problem };
+    let unreadable = |error: serde_json::Error| {
+        failed(format!(
+            "an entry of the journal cannot be read ({}, line {} column {}); restore a backup of \
+             the store",
+            match error.classify() {
+                serde_json::error::Category::Data => "it has another shape",
+                _ => "it is not JSON",
+            },
+            error.line(),
+            error.column()
+        ))
+    };
+    let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
+    if format > FORMAT {
+        return Err(failed(format!(
+            "the journal has format {format}, written by a newer towpath; this one knows format \
+             {FORMAT}. Use that version or a newer one"
+        )));
+    }
+    serde_json::from_slice(bytes).map_err(unreadable)
 }

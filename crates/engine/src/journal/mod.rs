@@ -1,9 +1,11 @@
 //! The journal: what steps that must not send twice are about to send, and what became of it.
 //!
-//! An entry is one call. It is durable before the request leaves, and again with the answer; the
-//! commit that settles its last message forgets it. What is left of an earlier run tells this one
+//! An entry is one call. It is durable before the request leaves, and so is the answer, which is
+//! written beside it, before anybody learns of it; the commit that settles its last message forgets
+//! both. What is left of an earlier run tells this one
 //! which messages were sent already, and which nobody knows about.
 
+mod answer;
 mod block;
 mod record;
 mod unsettled;
@@ -13,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connector::Timestamp;
 use serde_json::Value;
-use store::{Fence, JournalChange, JournalEntry, Store};
+use store::{Fence, JournalChange, Store};
 
+use self::answer::Answer;
 use self::block::{Block, Item, State};
 use crate::batch::{HandedOver, Outgoing, Verdict};
 use crate::run::StepContext;
@@ -83,8 +86,10 @@ impl Journal {
         let flow = fence.flow();
         let left = store.journaled(flow).await.map_err(|error| Error::store(flow, &error))?;
         let mut entries = Entries::default();
-        for JournalEntry { id, value } in left {
-            entries.add(id, Block::read(flow, &value)?);
+        for entry in left {
+            if let Some(block) = Block::read(flow, &entry)? {
+                entries.add(entry.id, block);
+            }
         }
         Ok(Self { store, fence, state: Mutex::new(entries) })
     }
@@ -100,7 +105,7 @@ impl Journal {
 
     fn put(&self, id: Id, block: &Block) -> Result<JournalChange> {
         let value = block.to_bytes(self.fence.flow())?;
-        Ok(JournalChange::Put(JournalEntry { id, value }))
+        Ok(JournalChange::Put { id, value })
     }
 
     /// What is known of a message at a step.
@@ -143,19 +148,28 @@ impl Journal {
         let block = Block::of(step, now.millis(), going)?;
         let id = self.entries().new_id(&*self.store, self.fence.flow(), &block);
         let mut changes = vec![self.put(id, &block)?];
-        // The new entry first: after a crash in between there are two, which say the same.
-        let earlier = self.entries().without(&block);
-        for (id, rest) in &earlier {
-            changes.push(match rest {
-                Some(rest) => self.put(*id, rest)?,
-                None => JournalChange::Forget(*id),
-            });
+        // The new entry first: after a crash in between there are two, which say the same. So what
+        // is left of an earlier one gets another id too, and an answer to that one does not count
+        // for it.
+        let earlier: Vec<_> = {
+            let mut entries = self.entries();
+            let earlier = entries.without(&block).into_iter();
+            let named = |(id, rest): (Id, Option<Block>)| {
+                let rest =
+                    rest.map(|rest| (entries.new_id(&*self.store, self.fence.flow(), &rest), rest));
+                (id, rest)
+            };
+            earlier.map(named).collect()
+        };
+        for (_, rest) in &earlier {
+            changes.extend(rest.as_ref().map(|(id, rest)| self.put(*id, rest)).transpose()?);
         }
+        changes.extend(earlier.iter().map(|(id, _)| JournalChange::Forget(*id)));
         self.write(changes).await?;
         let mut entries = self.entries();
         for (id, rest) in earlier {
             entries.remove(&id);
-            if let Some(rest) = rest {
+            if let Some((id, rest)) = rest {
                 entries.add(id, rest);
             }
         }
@@ -163,27 +177,21 @@ impl Journal {
         Ok(id)
     }
 
-    /// Writes down what became of the messages of an entry, in its order; durable when it returns.
+    /// Writes down what became of the messages of an entry that has just been written, in its
+    /// order; durable when it returns.
     ///
     /// What the system surely did not take is not noted any more.
     pub(crate) async fn answered(&self, id: Id, verdicts: &[Verdict]) -> Result<()> {
         let change = {
             let mut entries = self.entries();
-            let Some(mut block) = entries.remove(&id) else { return Ok(()) };
-            let items = std::mem::take(&mut block.items);
-            let noted = items.into_iter().zip(verdicts).filter_map(|(mut item, verdict)| {
-                item.state = verdict.state()?;
-                // What is done is never sent again, nor kept elsewhere.
-                item.work.take_if(|_| !item.state.needs_work());
-                Some(item)
-            });
-            block.items = noted.collect();
-            if block.items.is_empty() {
-                JournalChange::Forget(id)
-            } else {
-                let change = self.put(id, &block)?;
-                entries.add(id, block);
-                change
+            let Some(block) = entries.remove(&id) else { return Ok(()) };
+            let answer = Answer::of(verdicts.iter().map(Verdict::state));
+            match block.answered(&answer) {
+                None => JournalChange::Forget(id),
+                Some(block) => {
+                    entries.add(id, block);
+                    JournalChange::Answer { id, answer: answer.to_bytes(self.fence.flow())? }
+                }
             }
         };
         self.write(vec![change]).await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use connector::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::{JournalEntry, Store};
+use store::Store;
 
 use super::block::{Block, State};
 use crate::{Error, Result};
@@ -51,8 +51,8 @@ pub(crate) async fn of_record(
     let entries = store.journaled(flow).await.map_err(|error| Error::store(flow, &error))?;
     // After a crash two entries may say the same: what is still to be settled counts.
     let mut found: BTreeMap<(String, String), (u8, String, Intent)> = BTreeMap::new();
-    for JournalEntry { value, .. } in entries {
-        let block = Block::read(flow, &value)?;
+    for entry in entries {
+        let Some(block) = Block::read(flow, &entry)? else { continue };
         for item in block.items {
             if !keys.contains(&item.partition_key) && record != Some(&*item.key) {
                 continue;

@@ -97,16 +97,29 @@ pub(super) async fn parked(store: &dyn Store) -> Result<()> {
 pub(super) async fn journal(store: &dyn Store) -> Result<()> {
     let stale = store.lease("journal").await?.fence;
     let fence = store.lease("journal").await?.fence;
-    let entry = |id: u8, value: &[u8]| JournalEntry { id: [id; 16], value: value.to_vec() };
-    let put = |id: u8, value: &[u8]| JournalChange::Put(entry(id, value));
+    let entry = |id: u8, value: &[u8], answer: Option<&[u8]>| {
+        let answer = answer.map(<[u8]>::to_vec);
+        JournalEntry { id: [id; 16], value: value.to_vec(), answer }
+    };
+    let put = |id: u8, value: &[u8]| JournalChange::Put { id: [id; 16], value: value.to_vec() };
+    let answer = |id: u8, answer: &[u8]| {
+        let answer = answer.to_vec();
+        JournalChange::Answer { id: [id; 16], answer }
+    };
     let refused = store.journal(&stale, vec![put(1, b"stale")]).await;
     assert!(matches!(refused, Err(Error::Fenced)), "{refused:?}");
     let large = vec![b'x'; 100_000];
     store.journal(&fence, vec![put(2, b"b"), put(1, &large), put(3, b"c")]).await?;
-    store.journal(&fence, vec![put(2, b"answered"), JournalChange::Forget([3; 16])]).await?;
-    assert_eq!(store.journaled("journal").await?, [entry(1, &large), entry(2, b"answered")]);
+    store.journal(&fence, vec![put(2, b"other"), JournalChange::Forget([3; 16])]).await?;
+    store.journal(&fence, vec![answer(1, b"perhaps"), answer(2, b"done")]).await?;
+    store.journal(&fence, vec![answer(1, &large)]).await?;
+    let (one, two) = (entry(1, &large, Some(&large)), entry(2, b"other", Some(b"done")));
+    assert_eq!(store.journaled("journal").await?, [one, two.clone()]);
     store.commit(&fence, 1, Commit { journal: vec![[1; 16]], ..commit(b"{}") }).await?;
-    assert_eq!(store.journaled("journal").await?, [entry(2, b"answered")]);
+    assert_eq!(store.journaled("journal").await?, [two]);
+    let again = vec![JournalChange::Forget([2; 16]), put(2, b"again"), answer(4, b"to nothing")];
+    store.journal(&fence, again).await?;
+    assert_eq!(store.journaled("journal").await?, [entry(2, b"again", None)]);
     assert_eq!(store.journaled("journa").await?, [], "another flow");
     Ok(())
 }

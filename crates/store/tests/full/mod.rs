@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use towpath_store::{
-    Cause, Commit, Counts, Durability, JournalChange, JournalEntry, MasterKey, Name, NamesChange,
-    NewDeadLetter, Parked, ParkedChange, Result, RunLine, Seen, SeenChange, SledOptions, SledStore,
-    Store, TrailBlock,
+    Cause, Commit, Counts, Durability, JournalChange, MasterKey, Name, NamesChange, NewDeadLetter,
+    Parked, ParkedChange, Result, RunLine, Seen, SeenChange, SledOptions, SledStore, Store,
+    TrailBlock,
 };
 
 /// A moment, in milliseconds since the epoch.
@@ -76,8 +76,9 @@ pub(crate) async fn fill(store: &SledStore) {
         };
         store.commit(&fence, sequence, commit).await.unwrap();
     }
-    let entry = JournalEntry { id: [9; 16], value: b"about to be sent".to_vec() };
-    store.journal(&fence, vec![JournalChange::Put(entry)]).await.unwrap();
+    let put = JournalChange::Put { id: [9; 16], value: b"about to be sent".to_vec() };
+    let answer = JournalChange::Answer { id: [9; 16], answer: b"done".to_vec() };
+    store.journal(&fence, vec![put, answer]).await.unwrap();
 
     let fence = store.lease("table").await.unwrap().fence;
     let mut table = seen(1, 13_000);
