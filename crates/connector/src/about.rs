@@ -4,7 +4,8 @@
 ///
 /// `# Title` and a paragraph, then sections by their headings `## …`: those of [`About::SECTIONS`],
 /// and one for a trigger or action by its name. *Capabilities* is a list of `- Finds: new people`;
-/// *Troubleshooting* a table with the columns symptom, cause and way out; the others are prose.
+/// *Troubleshooting* a table with the columns symptom, cause and way out, and behind it a paragraph
+/// for each thing that the test of an account can find, with a heading `### …`; the others are prose.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct About(&'static str);
 
@@ -102,13 +103,28 @@ impl About {
 
     /// The rows of the troubleshooting table.
     pub fn troubles(&self) -> Vec<Trouble> {
-        let rows = self.section("Troubleshooting").lines().filter(|line| line.starts_with('|'));
+        let rows = self.trouble_table().lines().filter(|line| line.starts_with('|'));
         let rows = rows.skip(2).map(|row| row.trim().trim_matches('|').split(" | "));
         rows.filter_map(|mut cells| {
             let (symptom, cause) = (cells.next()?.trim(), cells.next()?.trim());
             Some(Trouble { symptom, cause, way_out: cells.next()?.trim() })
         })
         .collect()
+    }
+
+    /// The paragraph under Troubleshooting with this heading; empty if there is none.
+    pub fn trouble(&self, heading: &str) -> &'static str {
+        let mut parts = self.section("Troubleshooting").split("### ").skip(1);
+        let found = parts.find_map(|part| {
+            let (title, text) = part.split_once('\n')?;
+            (title.trim() == heading).then_some(text)
+        });
+        found.map_or("", str::trim)
+    }
+
+    fn trouble_table(&self) -> &'static str {
+        let section = self.section("Troubleshooting");
+        section.split_once("### ").map_or(section, |(table, _)| table)
     }
 
     /// Says what of the file would not be found on the page: sections by another heading than
@@ -128,10 +144,10 @@ impl About {
         if capabilities.count() != self.capabilities().len() {
             problems.push("every line of Capabilities is `- What: which`".to_owned());
         }
-        let mut lines = self.section("Troubleshooting").lines().filter(|line| !line.is_empty());
+        let mut lines = self.trouble_table().lines().filter(|line| !line.is_empty());
         let is_row = |line: &str| line.starts_with("|--") || line.split(" | ").count() == 3;
         if !lines.all(is_row) {
-            problems.push("Troubleshooting is a table: symptom, cause, way out".to_owned());
+            problems.push("Troubleshooting begins with a table: symptom, cause, way out".to_owned());
         }
         problems
     }
@@ -158,7 +174,8 @@ mod tests {
 
     const FILE: &str = "# Example CRM\n\nHolds people.\n\n## Capabilities\n\n- Finds: people\n\
         - Does not: delete\n\n## upsertContact\n\nA note.\n\n```md\n## no heading\n```\n\n\
-        ## Troubleshooting\n\n| symptom | cause | way out |\n|---|---|---|\n| a | b | c |\n";
+        ## Troubleshooting\n\n| symptom | cause | way out |\n|---|---|---|\n| a | b | c |\n\n\
+        ### No rights\n\nAsk for them.\n";
 
     #[test]
     fn a_file_is_read_by_its_sections() {
@@ -169,6 +186,7 @@ mod tests {
         assert_eq!(about.section("upsertContact"), "A note.\n\n```md\n## no heading\n```");
         let trouble = Trouble { symptom: "a", cause: "b", way_out: "c" };
         assert_eq!(about.troubles(), [trouble]);
+        assert_eq!((about.trouble("No rights"), about.trouble("None")), ("Ask for them.", ""));
         assert_eq!(about.section("Limits"), "");
         assert_eq!(about.problems(&["upsertContact"]), Vec::<String>::new());
         assert_eq!(About::default().problems(&[]), Vec::<String>::new());
@@ -184,7 +202,7 @@ mod tests {
                 "no page has a section \"Limit\"",
                 "the section \"Limit\" is there twice",
                 "every line of Capabilities is `- What: which`",
-                "Troubleshooting is a table: symptom, cause, way out",
+                "Troubleshooting begins with a table: symptom, cause, way out",
             ]
         );
     }

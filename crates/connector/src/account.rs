@@ -4,48 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use crate::{Auth, Redactor, Secret};
-
-/// One setting that an account of a connector has.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// The key in `towpath.yaml`, in camelCase.
-    pub name: &'static str,
-    /// What it is and where to find it, in one sentence.
-    pub about: &'static str,
-    /// Whether it must be kept secret.
-    pub secret: bool,
-    /// The value when it is left out; `None` makes it required, an empty one optional.
-    pub default: Option<&'static str>,
-    /// Says what is wrong with a value, already trimmed.
-    pub check: fn(&str) -> Result<(), String>,
-}
-
-impl Setting {
-    /// A required setting that may be shown and identifies the account.
-    pub const fn plain(name: &'static str, about: &'static str) -> Self {
-        Self { name, about, secret: false, default: None, check: |_| Ok(()) }
-    }
-
-    /// A required setting that is never shown.
-    pub const fn secret(name: &'static str, about: &'static str) -> Self {
-        Self { name, about, secret: true, default: None, check: |_| Ok(()) }
-    }
-
-    /// Gives the value for when it is left out.
-    #[must_use]
-    pub const fn or(mut self, default: &'static str) -> Self {
-        self.default = Some(default);
-        self
-    }
-
-    /// Adds a check of the value's form.
-    #[must_use]
-    pub const fn checked(mut self, check: fn(&str) -> Result<(), String>) -> Self {
-        self.check = check;
-        self
-    }
-}
+use crate::{Auth, Login, Redactor, Secret, Setting};
 
 /// Why an account cannot be made from its settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,7 +89,7 @@ impl Values {
     }
 
     fn identifying(&self) -> impl Iterator<Item = (&str, &str)> {
-        let plain = self.0.values().filter(|(setting, _)| !setting.secret);
+        let plain = self.0.values().filter(|(setting, _)| setting.identifies);
         plain.map(|(setting, value)| (setting.name, value.expose()))
     }
 
@@ -198,7 +157,8 @@ impl Account {
     }
 
     /// Who this account is to its system: a hash of connector, base URL and the settings that
-    /// are no secrets (client id, project id). Limits and tokens are keyed by it.
+    /// say so (client id, project id), and of its name where somebody logs in. Limits and tokens
+    /// are keyed by it.
     pub fn identity(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut part = |text: &str| {
@@ -211,6 +171,11 @@ impl Account {
         for (name, value) in self.values.identifying() {
             part(name);
             part(value);
+        }
+        // One app serves many: who logged in belongs to the account, not to the app.
+        if self.login().is_some() {
+            part("login");
+            part(&self.name);
         }
         hasher.finalize().to_hex().as_str().to_owned()
     }
@@ -229,6 +194,13 @@ impl Account {
     /// The values of its settings.
     pub const fn values(&self) -> &Values {
         &self.values
+    }
+
+    /// How somebody logs in for it, if that is how it proves who it is.
+    pub fn login(&self) -> Option<&Login> {
+        let Auth::OAuth2(oauth2) = &self.auth else { return None };
+        let chosen = self.values.get(crate::auth::GRANT) == crate::auth::AUTHORIZATION_CODE;
+        oauth2.login.as_ref().filter(|_| !oauth2.client_credentials || chosen)
     }
 
     pub(crate) const fn auth(&self) -> &Auth {

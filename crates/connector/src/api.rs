@@ -9,14 +9,14 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use url::Url;
 
-use crate::auth::Session;
 use crate::connector::FindFailure;
 use crate::egress::PublicOnly;
 use crate::limit::{Answer, Limit, Limiter};
 use crate::response::{self, Response};
+use crate::session::Session;
 use crate::{
-    Account, Clock, Connector, Error, Redactor, Result, Secret, SystemClock, Timestamp, Tokens,
-    Unkept, Unlimited,
+    Account, Clock, Connector, Error, Redactor, Result, Secret, SystemClock, Timestamp, Token,
+    Tokens, Unkept, Unlimited,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,6 +58,7 @@ pub struct Api {
     observed: Option<Arc<Observed>>,
 }
 
+#[derive(Clone)]
 struct Inner {
     account: Account,
     identity: String,
@@ -133,6 +134,22 @@ impl Api {
     #[must_use]
     pub fn limited_by(&self, limiter: Arc<dyn Limiter>) -> Self {
         Self { limiter, ..self.clone() }
+    }
+
+    /// The same account with a token that is kept nowhere, to look what that may do.
+    #[must_use]
+    pub fn with_token(&self, token: Token) -> Self {
+        let redactor = token.secrets().fold(self.inner.redactor.clone(), |it, more| it.and(more));
+        let session = self.inner.session.with_token(token);
+        Self { inner: Arc::new(Inner { session, redactor, ..(*self.inner).clone() }), ..self.clone() }
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.inner.session
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.inner.http
     }
 
     /// The account in use.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::Value;
 
-use crate::account::{Account, AccountError, Setting, Values};
-use crate::{About, Action, Auth, Changes, ErasedAction, ErasedTrigger, Handling, Limit};
-use crate::{PollingTrigger, Rejection, WebhookTrigger};
+use crate::account::{Account, AccountError, Values};
+use crate::{About, Action, Api, Auth, Changes, ErasedAction, ErasedTrigger, Handling, Limit};
+use crate::{PollingTrigger, Rejection, Result, Setting, Test, Tested, WebhookTrigger};
 use crate::{action, trigger, webhook};
 
 /// The base URL of an account's system, from its settings.
@@ -43,6 +43,7 @@ pub struct Connector {
     settings: Vec<Setting>,
     limits: Vec<Limit>,
     failure: Option<FindFailure>,
+    test: Option<Test>,
     largest_answer: usize,
     triggers: Vec<TriggerDescriptor>,
     actions: Vec<ActionDescriptor>,
@@ -122,6 +123,7 @@ impl Connector {
             settings,
             limits: vec![],
             failure: None,
+            test: None,
             largest_answer: LARGEST_ANSWER,
             triggers: vec![],
             actions: vec![],
@@ -185,6 +187,13 @@ impl Connector {
     #[must_use]
     pub const fn failure_inside_200(mut self, failure: fn(&[u8]) -> Option<Failure>) -> Self {
         self.failure = Some(failure);
+        self
+    }
+
+    /// Declares the test of an account: harmless questions that tell what its credentials may do.
+    #[must_use]
+    pub const fn test(mut self, test: Test) -> Self {
+        self.test = Some(test);
         self
     }
 
@@ -369,6 +378,23 @@ impl Connector {
             BaseUrlOf::Settings(url) => url(&values),
         };
         Account::new(name, self.name, base_url, &default, values, self.auth.clone())
+    }
+
+    /// Whether it says how an account is tested.
+    pub const fn has_test(&self) -> bool {
+        self.test.is_some()
+    }
+
+    /// Tests the account of `api`, one of this connector's. Without a test of its own it says so.
+    pub async fn test_account(&self, api: &Api) -> Result<Tested> {
+        match self.test {
+            Some(test) => test(api).await,
+            None => {
+                let mut tested = Tested::default();
+                tested.untested("account", "the connector has no test: the first run shows it");
+                Ok(tested)
+            }
+        }
     }
 
     /// Whether it recognises failures that its system reports inside a 200.

@@ -17,35 +17,44 @@ pub mod contact;
 mod egress;
 mod error;
 mod limit;
+mod login;
 mod outcome;
 mod proof;
 mod response;
 mod secret;
+mod session;
+mod setting;
+mod tested;
+mod token;
 mod trigger;
 mod webhook;
 
 pub use about::{About, Handling, Trouble};
-pub use account::{Account, AccountError, Setting, Values};
+pub use account::{Account, AccountError, Values};
 pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
 pub use api::{Api, Observed, Request, Services};
-pub use auth::{Auth, Token, Tokens, Unkept};
+pub use auth::{Auth, OAuth2};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor, TriggerKind};
 pub use error::{Error, Result};
 pub use limit::{Admission, Answer, Limit, Limiter, Permit, Unlimited};
+pub use login::{Begun, Login, LoginState, Revocation, Revoked};
 pub use outcome::{Outcome, Outcomes, Rejection};
 pub use proof::{Encoding, Hash, Hmac, Proof, SignedTime, Unproven};
 pub use response::Response;
 pub use secret::{Redactor, Secret};
+pub use setting::Setting;
+pub use tested::{Check, Test, Tested, Verdict};
+pub use token::{Slot, Token, Tokens, Unkept};
 pub use trigger::{Changes, ErasedTrigger, Page, PollingTrigger, Record, Scan, Want};
 pub use webhook::{Answers, ErasedWebhook, Received, Refusal, Reply, WebhookTrigger};
 
 /// What a connector's file imports.
 pub mod prelude {
     pub use crate::{
-        Action, Api, Auth, Batch, Changes, Connector, Error, Handling, Limit, Outcome, Outcomes,
-        Page, PollingTrigger, Proof, Received, Record, Refusal, Rejection, Response, Result, Scan,
-        Setting, Timestamp, Want, WebhookTrigger,
+        Action, Api, Auth, Batch, Changes, Connector, Error, Handling, Limit, Login, Outcome,
+        Outcomes, Page, PollingTrigger, Proof, Received, Record, Refusal, Rejection, Response,
+        Result, Revocation, Scan, Setting, Tested, Timestamp, Want, WebhookTrigger,
     };
     pub use async_trait::async_trait;
     pub use http::{HeaderName, Method, StatusCode};

@@ -28,6 +28,11 @@ impl Tokens for Kept {
         *self.0.lock().unwrap() = Some(token.clone());
         Ok(())
     }
+
+    async fn remove(&self, _identity: &str) -> Result<()> {
+        *self.0.lock().unwrap() = None;
+        Ok(())
+    }
 }
 
 struct World {

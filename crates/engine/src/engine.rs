@@ -90,7 +90,7 @@ impl Engine {
     fn with_workers(options: Options, workers: Workers) -> Self {
         Self {
             accounts: Arc::new(Accounts::new(options.clock.clone(), options.store.clone())),
-            tokens: Arc::new(VaultTokens(options.store.clone())),
+            tokens: Arc::new(VaultTokens::new(options.store.clone())),
             options,
             more_accounts: Mutex::default(),
             apis: Mutex::default(),

@@ -288,7 +288,7 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
                     && let Err(problem) = (setting.check)(text.trim())
                 {
                     let message = format!("`{key}`: {problem}");
-                    let hint = setting.about.to_owned();
+                    let hint = setting.explained();
                     source.error(code::BAD_SETTING, field.value.span.clone(), message, hint);
                 }
                 settings.insert(key.to_owned(), value);
@@ -300,7 +300,7 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
             let message = format!("account `{name}` needs `{}`", setting.name);
             let value =
                 if setting.secret { format!("{{ secret: {name} }}") } else { "…".to_owned() };
-            let hint = format!("`{}: {value}`: {}", setting.name, setting.about);
+            let hint = format!("`{}: {value}`: {}", setting.name, setting.explained());
             source.error(code::MISSING_SETTING, entry.key_span.clone(), message, hint);
         }
     }

@@ -163,14 +163,18 @@ fn account(connector: &Connector) -> Value {
     let mut properties = Map::new();
     properties.insert("connector".to_owned(), json!(true));
     let about = match connector.auth() {
-        Auth::ClientCredentials { .. } => {
+        Auth::OAuth2(_) => {
             "Replaces the connector's own base URL, and the origin of its OAuth2 endpoints."
         }
         _ => "Replaces the connector's own base URL.",
     };
     properties.insert("baseUrl".to_owned(), value(about, false));
     for setting in connector.settings() {
-        let mut schema = value(setting.about, setting.secret);
+        let mut schema = value(&setting.explained(), setting.secret);
+        if !setting.choices.is_empty() {
+            let offered = setting.choices.iter().map(|(value, _)| *value);
+            put(&mut schema, "examples", json!(offered.collect::<Vec<_>>()));
+        }
         if let Some(default) = setting.default {
             put(&mut schema, "default", json!(default));
         }

@@ -88,7 +88,7 @@ fn connecting(connector: &Connector, schemas: &Schemas) -> [String; 4] {
             None if setting.secret => "required, secret".to_owned(),
             None => "required".to_owned(),
         };
-        [quoted(setting.name), needed, setting.about.to_owned()]
+        [quoted(setting.name), needed, setting.explained()]
     };
     let mut rows: Vec<_> = connector.settings().iter().map(row).collect();
     let base = connector.default_base_url().map_or("from the settings".to_owned(), quoted);

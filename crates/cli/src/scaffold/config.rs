@@ -33,7 +33,7 @@ impl Accounts {
                 let mut known = it.settings.iter();
                 known.find(|(known, _)| *known == setting.name).map(|(_, value)| value.clone())
             });
-            self.text.push_str(&yaml::comment(setting.about, 4));
+            self.text.push_str(&yaml::comment(&setting.explained(), 4));
             if setting.secret {
                 let secret = format!("{name}-{}", kebab(setting.name));
                 self.text.push_str(&format!("    {}: {{ secret: {secret} }}\n", setting.name));
