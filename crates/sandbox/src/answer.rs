@@ -35,6 +35,11 @@ impl Answer {
         Self::text(204, Bytes::new())
     }
 
+    /// Sends a browser somewhere else.
+    pub(crate) fn redirect(to: &str) -> Self {
+        Self::text(302, Bytes::new()).with_header(header::LOCATION.as_str(), to)
+    }
+
     /// Answers with the error envelope of CleverReach.
     pub(crate) fn error(status: u16, message: &str) -> Self {
         Self::json(status, &json!({ "error": { "code": status, "message": message } }))

@@ -115,6 +115,11 @@ pub struct Switches {
     pub client_credentials_refresh: bool,
     /// The token answer of CleverReach shows its scopes as an array instead of a string.
     pub scope_as_array: bool,
+    /// Whoever is asked to log in at CleverReach does not agree.
+    pub login_refused: bool,
+    /// What the scope of CleverReach's tokens does not cover: `groups`, `receivers`, `forms`. How the
+    /// vendor refuses it is not documented; here it is 403.
+    pub missing_scopes: Vec<String>,
     /// How many receivers one upsert of CleverReach may hold; more is answered 413. Clients name
     /// 1,000, the vendor's own start with 250.
     pub upsert_rows: usize,
@@ -133,6 +138,10 @@ pub struct Switches {
     pub doidata_needed: bool,
     /// What CleverTap answers to wrong credentials; sources name 400, 401 and 403.
     pub bad_credentials: BadCredentials,
+    /// CleverTap knows who asks, and does not take uploads of this passcode.
+    pub uploads_refused: bool,
+    /// CleverTap answers the credential check 404, as if it were for registered partners alone.
+    pub connect_missing: bool,
     /// What CleverTap answers for a profile that it does not know.
     pub missing_profile: MissingProfile,
     /// CleverTap refuses records that break its documented limits of property count, name length,
@@ -157,6 +166,8 @@ impl Default for Switches {
             refused_filter_fields: Vec::new(),
             client_credentials_refresh: false,
             scope_as_array: false,
+            login_refused: false,
+            missing_scopes: Vec::new(),
             upsert_rows: 1_000,
             upsert_bytes: 8 * 1024 * 1024,
             unknown_attribute: UnknownAttribute::Ignore,
@@ -165,6 +176,8 @@ impl Default for Switches {
             refused_addresses: Vec::new(),
             doidata_needed: false,
             bad_credentials: BadCredentials::Unauthorized,
+            uploads_refused: false,
+            connect_missing: false,
             missing_profile: MissingProfile::Fail,
             strict_properties: true,
             upload_batch: 1_000,

@@ -208,6 +208,11 @@ impl Sandbox {
         self.state.cleverreach.len()
     }
 
+    /// Ends every login at CleverReach: no refresh token is taken any more.
+    pub fn forget_logins(&self) {
+        self.state.cleverreach.forget_logins();
+    }
+
     /// Makes every access token issued so far invalid.
     pub fn expire_tokens(&self) {
         self.state.cleverreach.expire_tokens();

@@ -18,7 +18,8 @@ pub(crate) fn describe(connector: &Connector) -> Value {
     let settings = connector.settings().iter().map(|it| {
         json!({
             "name": it.name, "about": it.about, "secret": it.secret, "default": it.default,
-            "required": it.default.is_none(),
+            "required": it.default.is_none(), "label": it.label(), "help": it.help,
+            "choices": it.choices.iter().map(|(value, label)| json!({ "value": value, "label": label })).collect::<Vec<_>>(),
         })
     });
     let limits = connector.limits().iter().map(|it| {

@@ -82,7 +82,7 @@ impl Terminal {
                 None if setting.secret => " Required, secret.".to_owned(),
                 None => " Required.".to_owned(),
             };
-            (setting.name.to_owned(), format!("{}{needed}", setting.about))
+            (setting.name.to_owned(), format!("{}{needed}", setting.explained()))
         });
         self.section("Account", &settings.collect::<Vec<_>>());
         self.example(&format!("accounts:\n{}", example::account(connector)));

@@ -10,6 +10,7 @@
 //!
 //! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
 
+mod account;
 mod get_receivers_by_group_id_polling;
 mod get_receivers_polling;
 mod group;
@@ -39,13 +40,14 @@ const LARGEST_ENVELOPE: usize = 64 * 1024;
 
 /// CleverReach's triggers and action, and how to reach its REST API v3.
 pub fn connector() -> Connector {
-    let auth = Auth::client_credentials("/oauth/token.php");
+    let auth = Auth::client_credentials("/oauth/token.php").or_login(account::LOGIN);
     Connector::new("cleverreach", "https://rest.cleverreach.com/v3", auth)
         .about("E-mail marketing: groups of receivers.")
         .page(include_str!("about.md"))
         .privacy(Handling::ByHand, Handling::ByHand)
         .limit("default", 4)
         .failure_inside_200(failure)
+        .test(|api| Box::pin(account::test(api)))
         .polling::<GetReceiversPolling>("getReceiversPolling", RECEIVER_TO_CONTACT)
         .record::<RawReceiver>()
         .message::<Contact>()

@@ -8,6 +8,7 @@
 //!
 //! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
 
+mod account;
 mod answer;
 mod record;
 mod rejections;
@@ -29,22 +30,37 @@ const CONTACT_TO_EVENT: &str = include_str!("contact-to-event.jsonata");
 /// No failure of a whole call is larger; lists of refused records are, and are not searched.
 const LARGEST_FAILURE: usize = 64 * 1024;
 
+/// The regions, as the vendor's documentation lists them; another one is taken as it is.
+const REGIONS: &[(&str, &str)] = &[
+    ("eu", "Europe"),
+    ("in1", "India"),
+    ("sg1", "Singapore"),
+    ("us1", "United States"),
+    ("aps3", "Indonesia"),
+    ("mec1", "Middle East (UAE)"),
+    ("sk1", "South Korea"),
+];
+
 /// CleverTap's actions, and how to reach its server API.
 pub fn connector() -> Connector {
     let auth = Auth::headers([
         (
             "X-CleverTap-Account-Id",
-            Setting::plain("projectId", "The project id, such as AAA-AAA-AAAA.").checked(is_key),
+            Setting::plain("projectId", "The project id, such as AAA-AAA-AAAA.")
+                .labelled("Project id")
+                .found_at("In CleverTap: Settings > Project.")
+                .checked(is_key),
         ),
         (
             "X-CleverTap-Passcode",
-            Setting::secret("passcode", "The project's passcode.").checked(is_key),
+            Setting::secret("passcode", "The project's passcode.")
+                .found_at("In CleverTap: Settings > Project.")
+                .checked(is_key),
         ),
     ]);
-    let region = Setting::plain(
-        "region",
-        "The region in the dashboard's address: eu, in1, sg1, us1, aps3, mec1 or sk1.",
-    );
+    let region = Setting::plain("region", "The region of the project.")
+        .found_at("The first part of the dashboard's address: `in1` of in1.dashboard.clevertap.com.")
+        .choices(REGIONS);
     Connector::new("clevertap", "https://api.clevertap.com", auth)
         .about("Customer engagement: profiles of people and what they do.")
         .page(include_str!("about.md"))
@@ -54,6 +70,7 @@ pub fn connector() -> Connector {
         .limit("upload", 15)
         .limit("default", 3)
         .failure_inside_200(failure)
+        .test(|api| Box::pin(account::test(api)))
         .action::<UploadProfiles>("uploadProfiles", CONTACT_TO_PROFILE)
         .action::<UploadEvents>("uploadEvents", CONTACT_TO_EVENT)
 }

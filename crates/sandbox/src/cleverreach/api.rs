@@ -20,7 +20,9 @@ use crate::options::{Credentials, GroupSeed, Options, Switches};
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
+    Authorize,
     Token,
+    Revoke,
     Groups,
     Group(String),
     GroupReceivers(String),
@@ -46,7 +48,12 @@ impl Endpoint {
         let bare = |name: &'_ str| name.strip_suffix(".json").unwrap_or(name).to_owned();
         let Some((&root, rest)) = path.split_first() else { return Self::Unknown };
         if root == "oauth" {
-            return if post && rest == ["token.php"] { Self::Token } else { Self::Unknown };
+            return match rest {
+                ["token.php"] if post => Self::Token,
+                ["authorize.php"] if get => Self::Authorize,
+                ["token"] if call.method == Method::DELETE => Self::Revoke,
+                _ => Self::Unknown,
+            };
         }
         let (Some((first, rest)), "v3") = (rest.split_first(), root) else {
             return Self::Unknown;
@@ -76,10 +83,26 @@ impl Endpoint {
         }
     }
 
+    /// The part of the API that a token's scope may leave out, by its switch.
+    fn scope(&self) -> Option<&'static str> {
+        match self {
+            Self::Groups | Self::Group(_) => Some("groups"),
+            Self::GroupReceivers(_)
+            | Self::GroupReceiver(..)
+            | Self::Receiver(_)
+            | Self::Filter
+            | Self::Upsert(_) => Some("receivers"),
+            Self::SendActivation(_) => Some("forms"),
+            _ => None,
+        }
+    }
+
     /// Names the endpoint as the counters show it.
     pub(crate) fn template(&self) -> &'static str {
         match self {
+            Self::Authorize => "GET /oauth/authorize.php",
             Self::Token => "POST /oauth/token.php",
+            Self::Revoke => "DELETE /oauth/token",
             Self::Groups => "GET /v3/groups",
             Self::Group(_) => "GET /v3/groups/{id}",
             Self::GroupReceivers(_) => "GET /v3/groups/{id}/receivers",
@@ -148,12 +171,21 @@ impl CleverReach {
             tally.tokens_issued = u64::from(issued);
             return (answer, tally);
         }
+        if *endpoint == Endpoint::Authorize {
+            return (lock(&self.tokens).authorize(call, credentials, switches), tally);
+        }
+        if *endpoint == Endpoint::Revoke {
+            return (lock(&self.tokens).revoke(call, now), tally);
+        }
         if *endpoint == Endpoint::Ping {
             return (Answer::json(200, &true), tally);
         }
         let Some(left) = lock(&self.tokens).remaining(call, now) else {
             return (Answer::error(401, "Unauthorized"), tally);
         };
+        if endpoint.scope().is_some_and(|scope| switches.missing_scopes.iter().any(|it| it == scope)) {
+            return (Answer::error(403, "Forbidden: the token's scope does not cover this"), tally);
+        }
         let mut directory = lock(&self.directory);
         let listing = match endpoint {
             Endpoint::GroupReceivers(id) => match id.parse() {
@@ -192,6 +224,10 @@ impl CleverReach {
             answer
         });
         (answer.unwrap_or_else(|refused| refused), tally)
+    }
+
+    pub(crate) fn forget_logins(&self) {
+        lock(&self.tokens).forget_logins();
     }
 
     pub(crate) fn expire_tokens(&self) {

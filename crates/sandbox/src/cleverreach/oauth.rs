@@ -17,11 +17,18 @@ pub(super) struct Tokens {
     /// Access tokens and the epoch second at which each ends.
     access: HashMap<String, i64>,
     refresh: HashSet<String>,
+    /// The codes of logins that were not exchanged yet, and the redirect address of each.
+    codes: HashMap<String, String>,
 }
 
 impl Tokens {
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed, 0x70), access: HashMap::new(), refresh: HashSet::new() }
+        Self {
+            random: Random::new(seed, 0x70),
+            access: HashMap::new(),
+            refresh: HashSet::new(),
+            codes: HashMap::new(),
+        }
     }
 
     /// Ends every access token.
@@ -33,6 +40,55 @@ impl Tokens {
     pub(super) fn remaining(&self, call: &Call, now: i64) -> Option<i64> {
         let token = call.bearer().or_else(|| call.parameter("token"))?;
         self.access.get(token).map(|end| end - now).filter(|left| *left > 0)
+    }
+
+    /// Ends every refresh token, as if CleverReach did not know them any more.
+    pub(super) fn forget_logins(&mut self) {
+        self.access.clear();
+        self.refresh.clear();
+    }
+
+    /// Answers `GET /oauth/authorize.php`: who asks is logged in already and agrees, unless the
+    /// switch says that they do not. The person is sent back with a code, or with the refusal.
+    pub(super) fn authorize(
+        &mut self,
+        call: &Call,
+        known: &Credentials,
+        switches: &Switches,
+    ) -> Answer {
+        let given = |name: &str| call.parameter(name).unwrap_or_default();
+        let refused = |text: &str| Answer::json(400, &json!({ "error": "invalid_request", "error_description": text }));
+        if given("client_id") != known.client_id {
+            return refused("The client id supplied is invalid");
+        }
+        if given("redirect_uri").is_empty() || given("response_type") != "code" {
+            return refused("redirect_uri and response_type=code are needed");
+        }
+        if given("grant") != "basic" {
+            return refused("grant=basic is needed");
+        }
+        let mut back = vec![("state", given("state").to_owned())];
+        if switches.login_refused {
+            back.push(("error", "access_denied".to_owned()));
+            back.push(("error_description", "The user denied access".to_owned()));
+        } else {
+            let code = self.token();
+            self.codes.insert(code.clone(), given("redirect_uri").to_owned());
+            back.push(("code", code));
+        }
+        let query = back.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
+        let query = query.collect::<Vec<_>>().join("&");
+        let joint = if given("redirect_uri").contains('?') { '&' } else { '?' };
+        Answer::redirect(&format!("{}{joint}{query}", given("redirect_uri")))
+    }
+
+    /// Answers `DELETE /oauth/token`: ends the token that the request bears, and all logins with it.
+    pub(super) fn revoke(&mut self, call: &Call, now: i64) -> Answer {
+        if self.remaining(call, now).is_none() {
+            return Answer::error(401, "Unauthorized");
+        }
+        self.forget_logins();
+        Answer::json(200, &true)
     }
 
     /// Answers `POST /oauth/token.php`; the flag says whether a token was issued.
@@ -67,7 +123,9 @@ impl Tokens {
             "refresh_token" if !self.refresh.remove(&form.get("refresh_token")) => {
                 return refused("invalid_grant", "Invalid refresh token");
             }
-            "authorization_code" => {
+            "authorization_code"
+                if self.codes.remove(&form.get("code")) != Some(form.get("redirect_uri")) =>
+            {
                 return refused("invalid_grant", "Authorization code doesn't exist or is invalid");
             }
             _ => {}
@@ -83,7 +141,7 @@ impl Tokens {
         let mut answer = json!({
             "access_token": access, "expires_in": lifetime, "token_type": "bearer", "scope": scope,
         });
-        if (grant == "refresh_token" || switches.client_credentials_refresh)
+        if (grant != "client_credentials" || switches.client_credentials_refresh)
             && let Some(members) = answer.as_object_mut()
         {
             let refresh = self.token();
@@ -96,6 +154,18 @@ impl Tokens {
     fn token(&mut self) -> String {
         format!("{:016x}{:016x}{:08x}", self.random.next(), self.random.next(), self.random.next())
     }
+}
+
+/// Text as a value in a query.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match char::from(byte) {
+            c if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~') => escaped.push(c),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 /// The parameters of a token request, sent as a form or as JSON.

@@ -122,6 +122,8 @@ impl CleverTap {
             return (refuse(switches), tally);
         }
         let answer = match endpoint {
+            Endpoint::Upload if switches.uploads_refused => Answer::fail(403, "Forbidden"),
+            Endpoint::Connect if switches.connect_missing => Answer::fail(404, "Not Found"),
             Endpoint::Upload => {
                 let dry = call.parameter("dryRun") == Some("1");
                 let archive = (self.keep && !dry).then_some(&self.archive);

@@ -1,0 +1,92 @@
+//! The test of an account and its login, against the sandbox.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+
+use connector::{Revoked, Secret, Services, Tested, Verdict};
+use connector::prelude::*;
+use sandbox::{Options, Sandbox, Switches};
+
+const BACK: &str = "http://127.0.0.1:7070/callback/oauth2";
+
+fn api(sandbox: &Sandbox, secret: &str, grant: &str) -> Api {
+    let id = sandbox.credentials().client_id.clone();
+    let values = [("clientId", id.as_str()), ("clientSecret", secret), ("grant", grant)];
+    let values: BTreeMap<_, _> = values.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let connector = cleverreach::connector();
+    let url = sandbox.cleverreach_url();
+    let account = connector.account("newsletter", Some(&url), values).unwrap();
+    Api::new(&connector, account, &BTreeMap::new(), Services::bare()).unwrap()
+}
+
+async fn tested(switches: Switches, secret: Option<&str>) -> Tested {
+    let sandbox = Sandbox::start(Options { receivers: 5, switches, ..Options::default() }).await;
+    let sandbox = sandbox.unwrap();
+    let known = sandbox.credentials().client_secret.clone();
+    let api = api(&sandbox, secret.unwrap_or(&known), "clientCredentials");
+    cleverreach::connector().test_account(&api).await.unwrap()
+}
+
+/// What failed, each with the heading of its paragraph, which is there.
+fn failures(tested: &Tested) -> Vec<(&'static str, &'static str)> {
+    let about = cleverreach::connector().documentation();
+    let failures = tested.failures().map(|(what, reason, trouble)| {
+        assert!(!about.trouble(trouble).is_empty(), "no paragraph {trouble}");
+        assert!(!reason.contains("not-a-"), "{reason}");
+        (what, trouble)
+    });
+    failures.collect()
+}
+
+#[tokio::test]
+async fn a_test_tells_what_the_app_may_do_and_what_it_cannot_tell() {
+    let good = tested(Switches::default(), None).await;
+    assert_eq!(failures(&good), []);
+    let said: Vec<_> = good.checks.iter().map(|check| match &check.verdict {
+        Verdict::Passed { detail } => format!("{}: {detail}", check.what),
+        _ => format!("{}: untested", check.what),
+    });
+    let said: Vec<_> = said.collect();
+    assert_eq!(
+        said,
+        [
+            "credentials: account 129148, Example GmbH",
+            "token: good for 365 days",
+            "reading groups: 2 groups",
+            "reading receivers: ",
+            "writing receivers: untested",
+            "confirmation mails: untested",
+        ]
+    );
+    let wrong = tested(Switches::default(), Some("not-a-known-secret")).await;
+    assert_eq!(failures(&wrong), [("credentials", "The credentials are refused")]);
+    for (scope, failure) in [
+        ("groups", ("reading groups", "Groups may not be read")),
+        ("receivers", ("reading receivers", "Receivers may not be read")),
+    ] {
+        let narrow = Switches { missing_scopes: vec![scope.to_owned()], ..Switches::default() };
+        assert_eq!(failures(&tested(narrow, None).await), [failure]);
+    }
+}
+
+#[tokio::test]
+async fn somebody_logs_in_and_out() {
+    let sandbox = Sandbox::start(Options { receivers: 5, ..Options::default() }).await.unwrap();
+    let api = api(&sandbox, &sandbox.credentials().client_secret, "authorizationCode");
+    let begun = api.begin_login(BACK, &Secret::new("state")).unwrap();
+    assert!(begun.verifier.is_none());
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    let answer = http.unwrap().get(begun.url).send().await.unwrap();
+    let back = answer.headers()["location"].to_str().unwrap();
+    let code = back.strip_prefix(BACK).unwrap().strip_prefix("?state=state&code=").unwrap();
+    let code = Secret::new(code);
+    let token = api.redeem(&code, BACK, None).await.unwrap();
+    let known = cleverreach::connector().test_account(&api.with_token(token.clone())).await;
+    assert!(known.unwrap().is_good());
+    api.log_in(token).await.unwrap();
+    api.renew().await.unwrap();
+    // A code is taken once.
+    let again = api.redeem(&code, BACK, None).await.unwrap_err();
+    assert!(matches!(again, Error::Unauthorized { .. }), "{again}");
+    assert_eq!(api.log_out().await.unwrap(), Revoked::Yes);
+}
