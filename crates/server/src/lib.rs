@@ -11,6 +11,7 @@
 //!
 //! This crate opens no socket and no store by itself, and names no connector.
 
+pub mod accounts;
 mod audit;
 pub mod cookie;
 mod error;

@@ -201,6 +201,12 @@ impl Routes {
         self
     }
 
+    /// The same routes, each changed.
+    #[must_use]
+    pub(crate) fn map(self, change: impl Fn(Route) -> Route) -> Self {
+        Self(self.0.into_iter().map(change).collect())
+    }
+
     /// The routes: method, path, and who may use it.
     pub fn iter(&self) -> impl Iterator<Item = (&Method, &'static str, Access)> {
         self.0.iter().map(|route| (&route.method, route.path, route.access))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use connector::{Revoked, Secret, Services, Tested, Verdict};
 use connector::prelude::*;
+use towpath_cleverreach as cleverreach;
 use sandbox::{Options, Sandbox, Switches};
 
 const BACK: &str = "http://127.0.0.1:7070/callback/oauth2";
@@ -42,7 +43,7 @@ fn failures(tested: &Tested) -> Vec<(&'static str, &'static str)> {
 async fn a_test_tells_what_the_app_may_do_and_what_it_cannot_tell() {
     let good = tested(Switches::default(), None).await;
     assert_eq!(failures(&good), []);
-    let said: Vec<_> = good.checks.iter().map(|check| match &check.verdict {
+    let said = good.checks.iter().map(|check| match &check.verdict {
         Verdict::Passed { detail } => format!("{}: {detail}", check.what),
         _ => format!("{}: untested", check.what),
     });

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use connector::{Api, Services, Tested};
+use towpath_clevertap as clevertap;
 use sandbox::{BadCredentials, Options, Sandbox, Switches};
 
 async fn tested(switches: Switches, passcode: Option<&str>) -> (Tested, Sandbox) {
