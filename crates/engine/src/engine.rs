@@ -235,6 +235,11 @@ impl Engine {
         &self.options.store
     }
 
+    /// The tokens that all its flows share.
+    pub fn tokens(&self) -> &Arc<dyn Tokens> {
+        &self.tokens
+    }
+
     /// The engine's clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.options.clock

@@ -91,5 +91,6 @@ pub use rewind::{RewindTo, Rewound};
 pub use schedule::Schedule;
 pub use snapshot::{Partition, ScanState, Snapshot};
 pub use stop::{Stop, Stopper};
+pub use tokens::tokens;
 pub use watch::{AccountChange, Event, Silent, Watch};
 pub use why::{Awaited, Happened, Happening, Known, Letter, Timeline};

@@ -20,6 +20,11 @@ impl VaultTokens {
     }
 }
 
+/// The tokens of a store, for who looks after accounts while no engine runs.
+pub fn tokens(store: Arc<dyn Store>) -> Arc<dyn Tokens> {
+    Arc::new(VaultTokens::new(store))
+}
+
 fn name(identity: &str) -> String {
     format!("token/{identity}")
 }

@@ -23,7 +23,8 @@ pub(super) fn inline(value: &Value) -> String {
     }
 }
 
-fn scalar(text: &str) -> String {
+/// Text as a key or a value.
+pub(crate) fn scalar(text: &str) -> String {
     inline(&Value::from(text))
 }
 

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use connector::{Clock, Connector, Secret, Tested, Timestamp};
 use store::Store;
+use tokio::sync::watch;
 use url::Url;
 
 use super::host::{Failed, Host, Refusal};
@@ -34,6 +35,16 @@ struct Inner {
     /// What the system is to send people back to.
     redirect_url: String,
     under_way: Mutex<UnderWay>,
+    ended: watch::Sender<Option<Ended>>,
+}
+
+/// How the last login ended that its own browser brought back.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The account.
+    pub account: String,
+    /// What the test found, or why nothing was kept.
+    pub result: Result<Tested, String>,
 }
 
 #[derive(Default)]
@@ -150,8 +161,13 @@ impl Logins {
         base_url: &str,
     ) -> Self {
         let redirect_url = format!("{}{CALLBACK}", base_url.trim_end_matches('/'));
-        let under_way = Mutex::default();
-        Self(Arc::new(Inner { host, store, clock, redirect_url, under_way }))
+        let (under_way, ended) = (Mutex::default(), watch::Sender::default());
+        Self(Arc::new(Inner { host, store, clock, redirect_url, under_way, ended }))
+    }
+
+    /// Tells of logins that end.
+    pub fn ended(&self) -> watch::Receiver<Option<Ended>> {
+        self.0.ended.subscribe()
     }
 
     /// What has to be entered into the system's app.
@@ -159,7 +175,8 @@ impl Logins {
         &self.0.redirect_url
     }
 
-    pub(crate) fn host(&self) -> &Arc<dyn Host> {
+    /// Who keeps the accounts.
+    pub fn host(&self) -> &Arc<dyn Host> {
         &self.0.host
     }
 
@@ -209,6 +226,14 @@ impl Logins {
     /// Ends a login: the code becomes a token, which is tested, and kept if the test is good.
     pub async fn arrive(&self, back: Return, binding: Option<&str>) -> Result<Arrival, LoginError> {
         let away = self.0.take(back.state.as_deref(), binding)?;
+        let account = away.account.clone();
+        let arrived = self.redeem(back, away).await;
+        let result = arrived.as_ref().map(|it| it.tested.clone()).map_err(ToString::to_string);
+        self.0.ended.send_replace(Some(Ended { account, result }));
+        arrived
+    }
+
+    async fn redeem(&self, back: Return, away: Away) -> Result<Arrival, LoginError> {
         let Some(code) = back.code.filter(|_| back.error.is_none()) else {
             let said = [back.error, back.error_description].into_iter().flatten();
             let said = said.map(|it| shortened(&it)).collect::<Vec<_>>().join(": ");

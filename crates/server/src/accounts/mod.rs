@@ -16,7 +16,7 @@ use axum::Extension;
 use crate::routes::{Route, Routes};
 
 pub use host::{Added, Failed, Host, Line, Login, New, Refusal, Removed, words};
-pub use logins::{Arrival, CALLBACK, Departure, LoginError, Logins, Return};
+pub use logins::{Arrival, CALLBACK, Departure, Ended, LoginError, Logins, Return};
 
 /// Everything about accounts: pages, API and the callback.
 pub fn routes(logins: &Logins) -> Routes {

@@ -1,0 +1,10 @@
+//! Accounts kept: their settings in towpath.yaml, their secrets and logins sealed in the store.
+
+mod ask;
+mod book;
+mod mentions;
+mod written;
+
+pub(crate) use ask::{Ask, answer, refused};
+pub(crate) use book::Book;
+pub(crate) use mentions::flows_of;
