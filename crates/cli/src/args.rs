@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use connector::Timestamp;
 
-pub(crate) use accounts::{Accounts, Change as AccountChange};
+pub(crate) use accounts::{Accounts, Add as AccountAdd, Change as AccountChange};
 pub(crate) use dead_letters::{DeadLetters, Standing, Which};
 pub(crate) use map::Map;
 pub(crate) use new::New;
@@ -95,8 +95,8 @@ pub(crate) enum Command {
     /// Shows and changes what flows remember.
     #[command(subcommand)]
     State(State),
-    /// Lists accounts, and shows which are paused or left alone by a circuit breaker.
-    #[command(after_help = accounts::HELP)]
+    /// Connects accounts: adds, tests and lists them, and logs in for them.
+    #[command(name = "account", visible_alias = "accounts", after_help = accounts::HELP)]
     Accounts(Accounts),
     /// Lists messages that were refused, and sends, changes or drops them.
     #[command(subcommand, name = "dead-letters", after_help = dead_letters::HELP)]

@@ -112,10 +112,37 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
     ("state import", &[("towpath state import newsletter state.ndjson", "goes on from it here")]),
     ("state keep", &[("towpath state keep newsletter", "the new source goes on where it was")]),
     ("state reset", &[("towpath state reset newsletter", "everything is read and sent again")]),
-    ("accounts", &[("towpath accounts", "which there are, and which are left alone")]),
+    ("account", &[("towpath account", "which there are, and which are left alone")]),
+    ("account list", &[("towpath account list --json", "the same, for machines")]),
     (
-        "accounts resume",
-        &[("towpath accounts resume newsletter", "after its credentials were corrected there")],
+        "account add",
+        &[
+            ("towpath account add engagement --connector clevertap", "asks for what is needed"),
+            (
+                "towpath account add engagement --connector clevertap --set projectId=AAA-AAA-AAAA \
+                 --env passcode=CLEVERTAP_PASSCODE",
+                "without a question, for a script",
+            ),
+        ],
+    ),
+    ("account test", &[("towpath account test newsletter", "what it may do at its system")]),
+    (
+        "account remove",
+        &[("towpath account remove newsletter", "if no flow uses it; its secrets too")],
+    ),
+    (
+        "account login",
+        &[
+            ("towpath account login newsletter", "in a browser of this machine"),
+            ("towpath account login newsletter --paste", "in a browser anywhere"),
+        ],
+    ),
+    ("account status", &[("towpath account status newsletter", "whether somebody logged in")]),
+    ("account refresh", &[("towpath account refresh newsletter", "a new token now")]),
+    ("account logout", &[("towpath account logout newsletter", "ends the login")]),
+    (
+        "account resume",
+        &[("towpath account resume newsletter", "after its credentials were corrected there")],
     ),
     (
         "dead-letters list",

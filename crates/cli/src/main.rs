@@ -4,6 +4,7 @@ mod accounts;
 mod again;
 mod args;
 mod commands;
+mod connect;
 mod difference;
 mod engines;
 mod examples;

@@ -1,4 +1,4 @@
-//! `towpath accounts`: which accounts there are, and which of them are left alone.
+//! `towpath account`: which accounts there are, and which of them are left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,23 +8,36 @@ use comfy_table::{Table, presets};
 use connector::Timestamp;
 use engine::{AccountState, Answer, Handle, Request, Rest};
 use serde_json::json;
+use server::accounts::{Line, Login};
 use store::upkeep;
 
+use super::connect;
 use super::state::ask;
+use crate::connect::Ask;
 use crate::args::{AccountChange, Accounts};
 use crate::exit::{Exit, Failed, Result};
 use crate::progress::{print, print_json};
 use crate::project::Project;
 
 pub(crate) async fn run(config: Option<&Path>, args: Accounts, json: bool) -> Result {
-    let project = Project::read(config)?;
     match args.command {
-        None => list(&project, json).await,
-        Some(AccountChange::Resume { name }) => resume(&project, &name, json).await,
+        None | Some(AccountChange::List) => list(&Project::read(config)?, config, json).await,
+        Some(AccountChange::Add(args)) => connect::add(config, args, json).await,
+        Some(AccountChange::Test { name }) => connect::test(config, name, json).await,
+        Some(AccountChange::Remove { name, although_used }) => {
+            connect::remove(config, name, although_used, json).await
+        }
+        Some(AccountChange::Login { name, paste }) => {
+            connect::login(config, &name, paste, json).await
+        }
+        Some(AccountChange::Status { name }) => connect::status(config, &name, json).await,
+        Some(AccountChange::Refresh { name }) => connect::refresh(config, name, json).await,
+        Some(AccountChange::Logout { name }) => connect::logout(config, name, json).await,
+        Some(AccountChange::Resume { name }) => resume(&Project::read(config)?, &name, json).await,
     }
 }
 
-async fn list(project: &Project, json: bool) -> Result {
+async fn list(project: &Project, path: Option<&Path>, json: bool) -> Result {
     let states = match asked(project, Request::Accounts).await? {
         Some(Answer::Accounts { accounts }) => accounts,
         _ => vec![],
@@ -37,6 +50,7 @@ async fn list(project: &Project, json: bool) -> Result {
         .flatten()
         .map(|(name, account)| (name.as_str(), account.connector.as_str()))
         .collect();
+    let logins = logins(project, path).await?;
     let names: BTreeSet<&str> = connectors.keys().chain(states.keys()).copied().collect();
     if json {
         for name in names {
@@ -45,12 +59,13 @@ async fn list(project: &Project, json: bool) -> Result {
                 "account": name, "connector": connectors.get(name),
                 "paused": state.and_then(|state| state.paused.as_ref()),
                 "open": state.map(|state| &state.open[..]).unwrap_or_default(),
+                "login": logins.get(name).copied().unwrap_or(Login::NotNeeded),
             }));
         }
         return Ok(Exit::Done);
     }
     if names.is_empty() {
-        print("no accounts: they are written in towpath.yaml");
+        print("no accounts: `towpath account add` makes one");
         return Ok(Exit::Done);
     }
     let mut table = Table::new();
@@ -65,8 +80,12 @@ async fn list(project: &Project, json: bool) -> Result {
         // What towpath.yaml names no more may still be kept.
         let connector = connectors.get(name).copied().unwrap_or("not in towpath.yaml");
         let rows = states.get(name).map(|state| rows(state)).unwrap_or_default();
-        if rows.is_empty() {
-            table.add_row([name, connector, "in use", "", ""]);
+        let login = logins.get(name).copied();
+        if login == Some(Login::Missing) {
+            let command = project.command(&format!("account login {name}"));
+            table.add_row([name, connector, "needs a login", "", &format!("run `{command}`")]);
+        } else if rows.is_empty() {
+            table.add_row([name, connector, "in use", "", login.map_or("", Login::words)]);
         }
         for (state, rest) in rows {
             let next = second(rest.next);
@@ -75,6 +94,20 @@ async fn list(project: &Project, json: bool) -> Result {
     }
     print(&table.trim_fmt());
     Ok(Exit::Done)
+}
+
+/// Whether somebody logged in, for the accounts where that is needed.
+async fn logins(project: &Project, path: Option<&Path>) -> Result<BTreeMap<String, Login>> {
+    let accounts = project.config().into_iter().flat_map(|config| config.accounts.values());
+    let mut grants = accounts.filter_map(|account| account.settings.get("grant"));
+    // Where nobody logs in nobody has to be asked.
+    if grants.next().is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let lines = connect::ask(path, project, Ask::List).await?;
+    let lines: Vec<Line> = serde_json::from_value(lines).map_err(failed)?;
+    let needed = lines.into_iter().filter(|line| line.login != Login::NotNeeded);
+    Ok(needed.map(|line| (line.account, line.login)).collect())
 }
 
 /// Asks the store, or the process that has it open; `None` where there is no store.

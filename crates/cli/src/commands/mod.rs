@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod backfill;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod connect;
 pub(crate) mod connectors;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;

@@ -190,6 +190,63 @@ impl Book {
         }
     }
 
+    /// Tests a new account, and keeps nothing. `None` where somebody has to log in first.
+    pub(crate) async fn tried(&self, new: &New) -> Result<Option<Tested>, Refusal> {
+        let project = self.project()?;
+        if names(&project).contains(&new.name) {
+            return Err(Refusal::Exists(new.name.clone()));
+        }
+        let connector = self.chosen(new)?;
+        let problems = problems(connector, new);
+        if !problems.is_empty() {
+            return Err(Refusal::Fields(problems));
+        }
+        let account = connector.account(&new.name, new.base_url.as_deref(), given(&new.settings));
+        let account = account.map_err(|error| {
+            let field = match &error {
+                connector::AccountError::Missing { setting, .. } => (*setting).to_owned(),
+                connector::AccountError::Unknown { setting, .. }
+                | connector::AccountError::Invalid { setting, .. } => setting.clone(),
+            };
+            Refusal::Fields([(field, error.to_string())].into())
+        })?;
+        if account.login().is_some() {
+            return Ok(None);
+        }
+        // With a token of its own: one that is kept says nothing of these credentials.
+        let api = self.api(account, Arc::new(Unkept))?;
+        let tested = connector.test_account(&api).await.map_err(Refusal::of_call)?;
+        if tested.is_good() {
+            return Ok(Some(tested));
+        }
+        Err(Refusal::Failed(Failed::new(&new.name, connector, tested)))
+    }
+
+    /// Keeps a new account after its test.
+    pub(crate) async fn kept(&self, new: New, tested: Option<Tested>) -> Result<Added, Refusal> {
+        let _writing = self.writing.lock().await;
+        let connector = self.chosen(&new)?;
+        let mut kept = vec![];
+        if let Err(refusal) = self.write_new(connector, &new, &mut kept).await {
+            self.forget(&kept).await;
+            return Err(refusal);
+        }
+        (self.changed)();
+        let login_needed = tested.is_none();
+        Ok(Added { account: new.name, tested: tested.unwrap_or_default(), login_needed })
+    }
+
+    fn chosen(&self, new: &New) -> Result<&Connector, Refusal> {
+        self.connector(&new.connector).ok_or_else(|| {
+            let names = self.connectors.iter().map(Connector::name);
+            let hint = flow::did_you_mean(&new.connector, names.clone());
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let names = names.collect::<Vec<_>>().join(", ");
+            let problem = format!("there is no such connector{hint}, but {names}");
+            Refusal::Fields([("connector".to_owned(), problem)].into())
+        })
+    }
+
     async fn write_new(
         &self,
         connector: &Connector,
@@ -241,46 +298,8 @@ impl Host for Book {
     }
 
     async fn add(&self, new: New) -> Result<Added, Refusal> {
-        let _writing = self.writing.lock().await;
-        let project = self.project()?;
-        if names(&project).contains(&new.name) {
-            return Err(Refusal::Exists(new.name));
-        }
-        let connector = self.connector(&new.connector).ok_or_else(|| {
-            let names = self.connectors.iter().map(Connector::name).collect::<Vec<_>>();
-            let problem = format!("there is no such connector, but {}", names.join(", "));
-            Refusal::Fields([("connector".to_owned(), problem)].into())
-        })?;
-        let problems = problems(connector, &new);
-        if !problems.is_empty() {
-            return Err(Refusal::Fields(problems));
-        }
-        let account = connector.account(&new.name, new.base_url.as_deref(), given(&new.settings));
-        let account = account.map_err(|error| {
-            let field = match &error {
-                connector::AccountError::Missing { setting, .. } => (*setting).to_owned(),
-                connector::AccountError::Unknown { setting, .. }
-                | connector::AccountError::Invalid { setting, .. } => setting.clone(),
-            };
-            Refusal::Fields([(field, error.to_string())].into())
-        })?;
-        let login_needed = account.login().is_some();
-        let mut tested = Tested::default();
-        if !login_needed {
-            // With a token of its own: one that is kept says nothing of these credentials.
-            let api = self.api(account, Arc::new(Unkept))?;
-            tested = connector.test_account(&api).await.map_err(Refusal::of_call)?;
-            if !tested.is_good() {
-                return Err(Refusal::Failed(Failed::new(&new.name, connector, tested)));
-            }
-        }
-        let mut kept = vec![];
-        if let Err(refusal) = self.write_new(connector, &new, &mut kept).await {
-            self.forget(&kept).await;
-            return Err(refusal);
-        }
-        (self.changed)();
-        Ok(Added { account: new.name, tested, login_needed })
+        let tested = self.tried(&new).await?;
+        self.kept(new, tested).await
     }
 
     async fn test(&self, name: &str) -> Result<Tested, Refusal> {

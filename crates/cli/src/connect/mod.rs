@@ -3,8 +3,11 @@
 mod ask;
 mod book;
 mod mentions;
+mod prompt;
+mod terminal;
 mod written;
 
 pub(crate) use ask::{Ask, answer, refused};
 pub(crate) use book::Book;
-pub(crate) use mentions::flows_of;
+pub(crate) use prompt::settings;
+pub(crate) use terminal::{listened, pasted};
