@@ -1,15 +1,17 @@
 //! What looks after a store while flows run: requests of other processes, and retention.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use connector::Clock;
 use engine::{Handle, Request};
 use serde_json::Value;
+use server::accounts::Logins;
 use store::upkeep::Desk;
 use store::{MasterKey, SledStore};
 use tokio::task::JoinHandle;
 
+use crate::connect::{self, Ask};
 use crate::progress::say;
 
 /// How often requests are looked for.
@@ -19,7 +21,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const TIDY: u32 = 3600;
 
 /// Looks after a store until it is dropped.
-pub(crate) struct Keeper(JoinHandle<()>);
+pub(crate) struct Keeper {
+    looking: JoinHandle<()>,
+    logins: Arc<OnceLock<Logins>>,
+}
 
 impl Keeper {
     /// Removes what was kept long enough, and looks after the store from then on.
@@ -30,15 +35,17 @@ impl Keeper {
     ) -> store::Result<Self> {
         store.tidy(clock.now().millis()).await?;
         let holder = Handle::new(Arc::new(store.clone()));
+        let logins = Arc::<OnceLock<Logins>>::default();
+        let known = logins.clone();
         let desk = Desk::new(
             store.clone(),
             key,
             Arc::new(move |asked| {
-                let holder = holder.clone();
-                Box::pin(async move { answer(&holder, asked).await })
+                let (holder, logins) = (holder.clone(), known.clone());
+                Box::pin(async move { answer(&holder, logins.get(), asked).await })
             }),
         );
-        Ok(Self(tokio::spawn(async move {
+        let looking = tokio::spawn(async move {
             for looks in 1_u32.. {
                 clock.sleep(LOOK).await;
                 if let Err(error) = desk.look().await {
@@ -50,12 +57,23 @@ impl Keeper {
                     say(&format!("what is kept too long was not removed: {error}"));
                 }
             }
-        })))
+        });
+        Ok(Self { looking, logins })
+    }
+
+    /// Lets it answer what is asked of accounts and logins, too; the first ones stay.
+    pub(crate) fn answer_by(&self, logins: Logins) {
+        drop(self.logins.set(logins));
     }
 }
 
 /// Answers what another process asks of the accounts in use.
-async fn answer(holder: &Handle, asked: Value) -> Result<Value, String> {
+async fn answer(holder: &Handle, logins: Option<&Logins>, asked: Value) -> Result<Value, String> {
+    if let (Some(logins), Some(ask)) = (logins, asked.get("accounts").cloned())
+        && let Ok(ask) = serde_json::from_value::<Ask>(ask)
+    {
+        return connect::answer(logins, ask).await.map_err(|refusal| refusal.to_string());
+    }
     match serde_json::from_value(asked) {
         Ok(request @ (Request::Accounts | Request::Resume { .. })) => {
             let answer = holder.ask(request).await.map_err(|error| error.to_string())?;
@@ -67,6 +85,6 @@ async fn answer(holder: &Handle, asked: Value) -> Result<Value, String> {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.0.abort();
+        self.looking.abort();
     }
 }

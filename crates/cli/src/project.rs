@@ -9,11 +9,13 @@ use anyhow::{Context, anyhow};
 use connector::{Connector, SystemClock};
 use engine::{Engine, Options};
 use flow::{Config, Finding, Flow};
+use server::accounts::Logins;
 use store::upkeep::Retention;
 use store::{MasterKey, MemoryStore, SledOptions, SledStore, Store};
 
 use crate::accounts::Accounts;
 use crate::args::Durability;
+use crate::commands::connect;
 use crate::engines;
 use crate::exit::{Exit, Failed, Result};
 use crate::folder;
@@ -264,6 +266,9 @@ pub(crate) struct Workshop {
     pub(crate) vault: Vault,
     /// Looks after the store meanwhile; nobody does where nothing is remembered.
     pub(crate) keeper: Option<Keeper>,
+    /// What serves logins and pages of accounts; nothing does where nothing is remembered.
+    #[allow(dead_code, reason = "the service's pages are served by what comes next")]
+    pub(crate) logins: Option<Logins>,
 }
 
 impl Workshop {
@@ -320,7 +325,7 @@ impl Workshop {
         let store = Arc::new(MemoryStore::new(MasterKey::generate()));
         let (connectors, clock) = (project.connectors.clone(), Arc::new(SystemClock));
         let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
-        Self { engine, vault: Vault::default(), keeper: None }
+        Self { engine, vault: Vault::default(), keeper: None, logins: None }
     }
 
     async fn of(
@@ -347,10 +352,37 @@ impl Workshop {
         if accounts.need_vault {
             accounts = project.accounts(flows.iter().copied(), Some(&vault))?;
         }
+        let needing: Vec<_> = accounts.ready.values().cloned().collect();
         let (connectors, accounts) = (project.connectors.clone(), accounts.ready);
-        let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
-        Ok(Self { engine, vault, keeper })
+        let engine =
+            Arc::new(Engine::new(Options { connectors, accounts, store: store.clone(), clock }));
+        if let Some((name, login)) = without_login(project, &engine, &needing).await?.pop() {
+            let error = anyhow!("account \"{name}\" has no login: run `{login}`");
+            return Err(Failed { exit: Exit::Unauthorized, error });
+        }
+        let (_, logins) = connect::logins_with(project, store, engine.tokens().clone())?;
+        if let Some(keeper) = &keeper {
+            keeper.answer_by(logins.clone());
+        }
+        Ok(Self { engine, vault, keeper, logins: Some(logins) })
     }
+}
+
+/// The accounts that somebody has to log in for first, each with the command for that.
+pub(crate) async fn without_login(
+    project: &Project,
+    engine: &Engine,
+    accounts: &[engine::Account],
+) -> Result<Vec<(String, String)>> {
+    let mut without = vec![];
+    for account in accounts.iter().map(|it| &it.account).filter(|it| it.login().is_some()) {
+        let kept = engine.tokens().load(&account.identity()).await.map_err(Failed::config)?;
+        if kept.is_none() {
+            let name = account.name();
+            without.push((name.to_owned(), project.command(&format!("account login {name}"))));
+        }
+    }
+    Ok(without)
 }
 
 /// The findings about one file, with its text to point into.

@@ -147,7 +147,8 @@ impl About {
         let mut lines = self.trouble_table().lines().filter(|line| !line.is_empty());
         let is_row = |line: &str| line.starts_with("|--") || line.split(" | ").count() == 3;
         if !lines.all(is_row) {
-            problems.push("Troubleshooting begins with a table: symptom, cause, way out".to_owned());
+            problems
+                .push("Troubleshooting begins with a table: symptom, cause, way out".to_owned());
         }
         problems
     }

@@ -141,7 +141,10 @@ impl Api {
     pub fn with_token(&self, token: Token) -> Self {
         let redactor = token.secrets().fold(self.inner.redactor.clone(), |it, more| it.and(more));
         let session = self.inner.session.with_token(token);
-        Self { inner: Arc::new(Inner { session, redactor, ..(*self.inner).clone() }), ..self.clone() }
+        Self {
+            inner: Arc::new(Inner { session, redactor, ..(*self.inner).clone() }),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn session(&self) -> &Session {

@@ -347,7 +347,8 @@ impl Inner {
 
     fn token_of(&self, answer: &BasicTokenResponse, used: Option<&Secret>) -> Token {
         let given = answer.refresh_token().map(|token| Secret::new(token.secret().clone()));
-        let rotated = given.as_ref().is_some_and(|it| used.is_none_or(|u| u.expose() != it.expose()));
+        let rotated =
+            given.as_ref().is_some_and(|it| used.is_none_or(|u| u.expose() != it.expose()));
         Token {
             access: Secret::new(answer.access_token().secret().clone()),
             refresh: given.or_else(|| used.cloned()),
@@ -382,7 +383,10 @@ impl Inner {
                     .append_pair("client_secret", values.get("clientSecret"))
                     .finish();
                 let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-                (http.post(url).header(header::CONTENT_TYPE, form).body(body), format!("POST {path}"))
+                (
+                    http.post(url).header(header::CONTENT_TYPE, form).body(body),
+                    format!("POST {path}"),
+                )
             }
         };
         let answer = request.send().await;

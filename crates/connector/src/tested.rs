@@ -59,7 +59,8 @@ impl Tested {
 
     /// Adds a check that failed; `trouble` is the heading of its paragraph under Troubleshooting.
     pub fn failed(&mut self, what: &'static str, reason: impl Into<String>, trouble: &'static str) {
-        self.checks.push(Check { what, verdict: Verdict::Failed { reason: reason.into(), trouble } });
+        self.checks
+            .push(Check { what, verdict: Verdict::Failed { reason: reason.into(), trouble } });
     }
 
     /// Adds what cannot be tested.

@@ -116,7 +116,11 @@ impl Server {
     async fn guard(State(it): State<Arc<Self>>, request: Request) -> Response {
         let good = format!("Bearer access-{}", it.issued.load(Ordering::SeqCst));
         let given = request.headers().get("authorization").map(|v| v.to_str().unwrap());
-        if given == Some(&good) { "[]".into_response() } else { StatusCode::UNAUTHORIZED.into_response() }
+        if given == Some(&good) {
+            "[]".into_response()
+        } else {
+            StatusCode::UNAUTHORIZED.into_response()
+        }
     }
 }
 
@@ -175,13 +179,19 @@ async fn the_address_of_a_login_holds_what_the_server_wants() {
     let query: BTreeMap<_, _> = begun.url.query_pairs().into_owned().collect();
     let asked = |name: &str| query[name].as_str();
     assert_eq!([asked("response_type"), asked("client_id")], ["code", "an-app"]);
-    assert_eq!([asked("scope"), asked("grant"), asked("state")], ["read write", "basic", "the-state"]);
+    assert_eq!(
+        [asked("scope"), asked("grant"), asked("state")],
+        ["read write", "basic", "the-state"]
+    );
     assert_eq!(asked("redirect_uri"), "https://towpath.test/callback/oauth2");
     assert_eq!(asked("code_challenge_method"), "S256");
     assert_eq!(asked("code_challenge").len(), 43);
     assert!(!begun.url.as_str().contains(begun.verifier.unwrap().expose()));
     let body = server.bodies.lock().unwrap().remove(0);
-    assert!(body.contains("code=a-code") && body.contains("redirect_uri=http%3A%2F%2F127"), "{body}");
+    assert!(
+        body.contains("code=a-code") && body.contains("redirect_uri=http%3A%2F%2F127"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -201,7 +211,9 @@ async fn two_hundred_users_of_one_account_renew_once() {
     // Another account of the same app is somebody else's login.
     let other = ask(&world.api("other", &vault)).await.unwrap_err();
     let Error::Unauthorized { reason } = other else { panic!("{other:?}") };
-    assert!(reason.contains("nobody logged in yet") && reason.contains("towpath account login other"));
+    assert!(
+        reason.contains("nobody logged in yet") && reason.contains("towpath account login other")
+    );
 }
 
 #[tokio::test]

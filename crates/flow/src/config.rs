@@ -33,6 +33,14 @@ pub struct Config {
     pub retention: Retention,
 }
 
+impl Config {
+    /// All that it says beside the accounts.
+    #[must_use]
+    pub fn without_accounts(&self) -> Self {
+        Self { accounts: BTreeMap::new(), ..self.clone() }
+    }
+}
+
 /// How long, and how much, the store keeps of what is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {

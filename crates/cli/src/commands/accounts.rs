@@ -13,15 +13,15 @@ use store::upkeep;
 
 use super::connect;
 use super::state::ask;
-use crate::connect::Ask;
 use crate::args::{AccountChange, Accounts};
+use crate::connect::Ask;
 use crate::exit::{Exit, Failed, Result};
 use crate::progress::{print, print_json};
 use crate::project::Project;
 
 pub(crate) async fn run(config: Option<&Path>, args: Accounts, json: bool) -> Result {
     match args.command {
-        None | Some(AccountChange::List) => list(&Project::read(config)?, config, json).await,
+        None | Some(AccountChange::List) => list(&Project::read(config)?, json).await,
         Some(AccountChange::Add(args)) => connect::add(config, args, json).await,
         Some(AccountChange::Test { name }) => connect::test(config, name, json).await,
         Some(AccountChange::Remove { name, although_used }) => {
@@ -37,7 +37,7 @@ pub(crate) async fn run(config: Option<&Path>, args: Accounts, json: bool) -> Re
     }
 }
 
-async fn list(project: &Project, path: Option<&Path>, json: bool) -> Result {
+async fn list(project: &Project, json: bool) -> Result {
     let states = match asked(project, Request::Accounts).await? {
         Some(Answer::Accounts { accounts }) => accounts,
         _ => vec![],
@@ -50,7 +50,7 @@ async fn list(project: &Project, path: Option<&Path>, json: bool) -> Result {
         .flatten()
         .map(|(name, account)| (name.as_str(), account.connector.as_str()))
         .collect();
-    let logins = logins(project, path).await?;
+    let logins = logins(project).await?;
     let names: BTreeSet<&str> = connectors.keys().chain(states.keys()).copied().collect();
     if json {
         for name in names {
@@ -97,14 +97,14 @@ async fn list(project: &Project, path: Option<&Path>, json: bool) -> Result {
 }
 
 /// Whether somebody logged in, for the accounts where that is needed.
-async fn logins(project: &Project, path: Option<&Path>) -> Result<BTreeMap<String, Login>> {
+async fn logins(project: &Project) -> Result<BTreeMap<String, Login>> {
     let accounts = project.config().into_iter().flat_map(|config| config.accounts.values());
     let mut grants = accounts.filter_map(|account| account.settings.get("grant"));
     // Where nobody logs in nobody has to be asked.
     if grants.next().is_none() {
         return Ok(BTreeMap::new());
     }
-    let lines = connect::ask(path, project, Ask::List).await?;
+    let lines = connect::ask(project, Ask::List).await?;
     let lines: Vec<Line> = serde_json::from_value(lines).map_err(failed)?;
     let needed = lines.into_iter().filter(|line| line.login != Login::NotNeeded);
     Ok(needed.map(|line| (line.account, line.login)).collect())

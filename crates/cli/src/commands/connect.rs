@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use connector::{Clock, SystemClock, Tested};
+use connector::{Clock, SystemClock, Tested, Tokens};
 use serde_json::{Value, json};
 use server::accounts::{Logins, New};
 use store::{MasterKey, MemoryStore, Store, upkeep};
@@ -25,11 +25,19 @@ pub(crate) fn base_url(_project: &Project) -> Result<Url> {
 }
 
 /// The accounts of a project that no service holds.
-pub(crate) fn logins(config: Option<&Path>, project: &Project, store: Arc<dyn Store>) -> Result<(Arc<Book>, Logins)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+fn logins(project: &Project, store: Arc<dyn Store>) -> Result<(Arc<Book>, Logins)> {
     let tokens = engine::tokens(store.clone());
-    let book = Book::new(config, store.clone(), tokens, clock.clone(), Box::new(|| {}));
-    let book = Arc::new(book);
+    logins_with(project, store, tokens)
+}
+
+/// The accounts of a project by the tokens that its engine has.
+pub(crate) fn logins_with(
+    project: &Project,
+    store: Arc<dyn Store>,
+    tokens: Arc<dyn Tokens>,
+) -> Result<(Arc<Book>, Logins)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let book = Arc::new(Book::new(project, store.clone(), tokens, clock.clone()));
     let logins = Logins::new(book.clone(), store, clock, base_url(project)?.as_str());
     Ok((book, logins))
 }
@@ -40,10 +48,10 @@ fn nothing() -> Arc<dyn Store> {
 }
 
 /// Asks here, or the service that has the store open.
-pub(crate) async fn ask(config: Option<&Path>, project: &Project, ask: Ask) -> Result<Value> {
+pub(crate) async fn ask(project: &Project, ask: Ask) -> Result<Value> {
     match project.existing_store().await {
         Ok(store) => {
-            let (_, logins) = logins(config, project, store.unwrap_or_else(nothing))?;
+            let (_, logins) = logins(project, store.unwrap_or_else(nothing))?;
             connect::answer(&logins, ask).await.map_err(refused)
         }
         Err(failed) if is_locked(&failed) => ask_service(project, &ask).await,
@@ -89,13 +97,13 @@ pub(crate) async fn add(config: Option<&Path>, args: AccountAdd, json: bool) -> 
         settings: settings.map_err(Failed::config)?,
     };
     // A store is made for an account that is one.
-    let (book, _) = logins(config, &project, known.clone().unwrap_or_else(nothing))?;
+    let (book, _) = logins(&project, known.clone().unwrap_or_else(nothing))?;
     let tested = book.tried(&new).await.map_err(|refusal| shown(refusal, json))?;
     let store = match known {
         Some(store) => store,
         None => project.store(Durability::Full).await?,
     };
-    let (book, _) = logins(config, &project, store)?;
+    let (book, _) = logins(&project, store)?;
     let added = book.kept(new, tested).await.map_err(refused)?;
     let account = &added.account;
     if json {
@@ -126,7 +134,7 @@ fn shown(refusal: server::accounts::Refusal, json: bool) -> Failed {
 
 pub(crate) async fn test(config: Option<&Path>, account: String, json: bool) -> Result {
     let project = Project::read(config)?;
-    let answer = ask(config, &project, Ask::Test { account: account.clone() }).await?;
+    let answer = ask(&project, Ask::Test { account: account.clone() }).await?;
     let good = answer["good"] == true;
     if json {
         print_json(&answer);
@@ -168,7 +176,7 @@ pub(crate) async fn remove(
     json: bool,
 ) -> Result {
     let project = Project::read(config)?;
-    let removed = ask(config, &project, Ask::Remove { account: account.clone(), although_used }).await;
+    let removed = ask(&project, Ask::Remove { account: account.clone(), although_used }).await;
     let removed = removed.map_err(|failed| match failed.error.downcast_ref() {
         Some(server::accounts::Refusal::Used(flows)) => Failed::config(anyhow!(
             "{account} is used by {}: change them first, or give --although-used",
@@ -182,7 +190,8 @@ pub(crate) async fn remove(
     }
     let token = removed["token"].as_str().unwrap_or_default();
     print(&format!("{account}: removed; of its token: {token}"));
-    let flows: Vec<_> = removed["flows"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let flows: Vec<_> =
+        removed["flows"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !flows.is_empty() {
         say(&format!("these flows name it and cannot run now: {}", flows.join(", ")));
     }
@@ -211,7 +220,7 @@ pub(crate) async fn login(config: Option<&Path>, account: &str, paste: bool, jso
         }
         Err(failed) => return Err(failed),
     };
-    let (_, logins) = logins(config, &project, store.clone())?;
+    let (_, logins) = logins(&project, store.clone())?;
     let tested = if paste {
         connect::pasted(&logins, account).await?
     } else {
@@ -229,7 +238,7 @@ pub(crate) async fn login(config: Option<&Path>, account: &str, paste: bool, jso
 
 pub(crate) async fn status(config: Option<&Path>, account: &str, json: bool) -> Result {
     let project = Project::read(config)?;
-    let lines = ask(config, &project, Ask::List).await?;
+    let lines = ask(&project, Ask::List).await?;
     let found = lines.as_array().into_iter().flatten().find(|line| line["account"] == account);
     let Some(line) = found else {
         let file = project.config_path().display();
@@ -250,7 +259,8 @@ fn status_of(line: &Value, json: bool) {
     let mut rows = vec![("connector", text("connector")), ("login", login.words().to_owned())];
     rows.extend(line["expires"].as_str().map(|at| ("token until", at.to_owned())));
     rows.extend(line["paused"].as_str().map(|why| ("paused", why.to_owned())));
-    let flows: Vec<_> = line["flows"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let flows: Vec<_> =
+        line["flows"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     rows.push(("flows", if flows.is_empty() { "none".to_owned() } else { flows.join(", ") }));
     print(&text("account"));
     for (what, which) in rows {
@@ -260,14 +270,14 @@ fn status_of(line: &Value, json: bool) {
 
 pub(crate) async fn refresh(config: Option<&Path>, account: String, json: bool) -> Result {
     let project = Project::read(config)?;
-    let line = ask(config, &project, Ask::Refresh { account }).await?;
+    let line = ask(&project, Ask::Refresh { account }).await?;
     status_of(&line, json);
     Ok(Exit::Done)
 }
 
 pub(crate) async fn logout(config: Option<&Path>, account: String, json: bool) -> Result {
     let project = Project::read(config)?;
-    let ended = ask(config, &project, Ask::Logout { account: account.clone() }).await?;
+    let ended = ask(&project, Ask::Logout { account: account.clone() }).await?;
     if json {
         print_json(&ended);
     } else {

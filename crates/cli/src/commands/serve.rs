@@ -8,13 +8,14 @@ use connector::{Clock, SystemClock};
 use engine::service::{Options, Service};
 use engine::{Event, Silent, Stop, Stopper, Watch};
 use flow::Flow;
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::args::{Durability, Serve};
 use crate::commands::check::counted;
 use crate::exit::{Exit, Failed, Result};
 use crate::progress::say;
-use crate::project::{Project, Workshop};
+use crate::project::{Project, Workshop, without_login};
 use crate::serve::{Begin, Lines, Looks, Office, Reload, Shelf};
 use crate::signals;
 
@@ -38,6 +39,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let workshop = Workshop::open(&project, none, Durability::Full).await?;
     let engine = workshop.engine.clone();
     engine.tell_of_accounts(Arc::new(Accounts { lines: lines.clone(), clock: clock.clone() }));
+    say_who_needs_a_login(&project, &workshop, &lines).await?;
     let shelf = Arc::new(Shelf::new(project, workshop, lines.clone()));
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
     let flows = first.flows();
@@ -79,6 +81,28 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
         drop(reloading.await);
     }
     followed.map(|()| Exit::Done)
+}
+
+/// Says for which accounts somebody has to log in first: flows that use them fail until then.
+async fn say_who_needs_a_login(
+    project: &Project,
+    workshop: &Workshop,
+    lines: &Lines,
+) -> Result<()> {
+    let mut accounts = vec![];
+    for name in project.config().into_iter().flat_map(|config| config.accounts.keys()) {
+        // What else is wrong with an account is told by the flow that uses it.
+        if let Ok(Some(account)) = project.account(name, Some(&workshop.vault)) {
+            accounts.push(account);
+        }
+    }
+    let now = workshop.engine.clock().now();
+    for (name, login) in without_login(project, &workshop.engine, &accounts).await? {
+        let of = json!({ "account": name, "command": login });
+        let words = format!("account {name}: has no login, flows that use it fail: run `{login}`");
+        lines.change(now, "loginNeeded", &of, &words);
+    }
+    Ok(())
 }
 
 /// Says what becomes of accounts.

@@ -31,8 +31,9 @@ pub(crate) async fn answer(logins: &Logins, ask: Ask) -> Result<Value, Refusal> 
             let good = tested.is_good();
             let troubles = connector.map(|it| Failed::new(&account, it, tested.clone()).troubles);
             let troubles = troubles.into_iter().flatten();
-            let troubles: Vec<_> =
-                troubles.map(|(heading, text)| json!({ "heading": heading, "text": text })).collect();
+            let troubles: Vec<_> = troubles
+                .map(|(heading, text)| json!({ "heading": heading, "text": text }))
+                .collect();
             Ok(json!({
                 "account": account, "connector": name, "good": good, "checks": tested.checks,
                 "troubles": troubles,

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector::{Api, Clock, Connector, Secret, Services, Setting, Tested, Tokens, Unkept, Unlimited};
+use connector::{
+    Api, Clock, Connector, Secret, Services, Setting, Tested, Tokens, Unkept, Unlimited,
+};
 use engine::{AccountState, Answer, Handle, Request};
 use server::accounts::{Added, Failed, Host, Line, Login, New, Refusal, Removed, words};
 use store::Store;
@@ -29,21 +31,20 @@ pub(crate) struct Book {
     clock: Arc<dyn Clock>,
     /// Held while towpath.yaml is rewritten, so that no change is lost to another one.
     writing: tokio::sync::Mutex<()>,
-    /// Told when towpath.yaml has another account.
-    changed: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Book {
     pub(crate) fn new(
-        config: Option<&Path>,
+        project: &Project,
         store: Arc<dyn Store>,
         tokens: Arc<dyn Tokens>,
         clock: Arc<dyn Clock>,
-        changed: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
-        let (config, connectors) = (config.map(Path::to_owned), crate::registry::connectors());
-        let writing = tokio::sync::Mutex::default();
-        Self { config, connectors, store, tokens, clock, writing, changed }
+        // A file that nobody named need not be there.
+        let config = project.config_path();
+        let config = (config != Path::new(CONFIG)).then(|| config.to_owned());
+        let connectors = crate::registry::connectors();
+        Self { config, connectors, store, tokens, clock, writing: tokio::sync::Mutex::default() }
     }
 
     fn project(&self) -> Result<Project, Refusal> {
@@ -72,11 +73,7 @@ impl Book {
         account.ok_or_else(|| no_such(project, name))
     }
 
-    fn api(
-        &self,
-        account: connector::Account,
-        tokens: Arc<dyn Tokens>,
-    ) -> Result<Api, Refusal> {
+    fn api(&self, account: connector::Account, tokens: Arc<dyn Tokens>) -> Result<Api, Refusal> {
         let connector = self.connector(account.connector());
         let connector = connector.ok_or_else(|| Refusal::Other("no such connector".to_owned()))?;
         // No limiter: a person waits, and a paused account is tested to end its pause.
@@ -136,7 +133,8 @@ impl Book {
             let (config, findings) =
                 flow::config::check(&path.to_string_lossy(), text, &self.connectors);
             let names = |config: flow::Config| config.accounts.into_keys().collect::<BTreeSet<_>>();
-            !findings.iter().any(flow::Finding::is_error) && config.map(names).as_ref() == Some(wanted)
+            !findings.iter().any(flow::Finding::is_error)
+                && config.map(names).as_ref() == Some(wanted)
         });
         let Some(text) = good else {
             return Err(Refusal::Other(format!(
@@ -144,9 +142,8 @@ impl Book {
                 path.display()
             )));
         };
-        write(path, &text).map_err(|error| {
-            Refusal::Other(format!("could not write {}: {error}", path.display()))
-        })
+        write(path, &text)
+            .map_err(|error| Refusal::Other(format!("could not write {}: {error}", path.display())))
     }
 
     /// Keeps the secrets of an account under names of their own, and says what stands for each
@@ -231,7 +228,6 @@ impl Book {
             self.forget(&kept).await;
             return Err(refusal);
         }
-        (self.changed)();
         let login_needed = tested.is_none();
         Ok(Added { account: new.name, tested: tested.unwrap_or_default(), login_needed })
     }
@@ -328,14 +324,14 @@ impl Host for Book {
         if !wanted.remove(name) {
             return Err(no_such(&project, name));
         }
-        let flows: Vec<String> =
-            flows_of(&project).remove(name).into_iter().flatten().collect();
+        let flows: Vec<String> = flows_of(&project).remove(name).into_iter().flatten().collect();
         if !flows.is_empty() && !although_used {
             return Err(Refusal::Used(flows));
         }
         let path = project.config_path();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Refusal::Other(format!("could not read {}: {error}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Refusal::Other(format!("could not read {}: {error}", path.display()))
+        })?;
         let api = match self.account(&project, name).await {
             Ok(account) => Some(self.api(account.account, self.tokens.clone())?),
             // A secret is missing: there is nothing that could be ended.
@@ -352,7 +348,6 @@ impl Host for Book {
         };
         self.forget(&own).await;
         self.used_again(name).await?;
-        (self.changed)();
         Ok(Removed { account: name.to_owned(), flows, token })
     }
 

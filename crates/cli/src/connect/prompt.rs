@@ -90,7 +90,8 @@ fn asked(setting: &Setting) -> anyhow::Result<String> {
             line
         };
         let value = value.trim();
-        let numbered = value.parse::<usize>().ok().and_then(|n| setting.choices.get(n.wrapping_sub(1)));
+        let numbered =
+            value.parse::<usize>().ok().and_then(|n| setting.choices.get(n.wrapping_sub(1)));
         let value = numbered.map_or(value, |(value, _)| value);
         let value = if value.is_empty() { default.unwrap_or_default() } else { value };
         let problem = match (value.is_empty(), setting.default) {

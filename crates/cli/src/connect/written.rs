@@ -25,7 +25,8 @@ pub(crate) fn account(
     indent: usize,
 ) -> String {
     let (outer, inner) = (" ".repeat(indent), " ".repeat(indent * 2));
-    let mut text = format!("{outer}{}:\n{inner}connector: {}\n", scaffold::scalar(name), connector.name());
+    let mut text =
+        format!("{outer}{}:\n{inner}connector: {}\n", scaffold::scalar(name), connector.name());
     if let Some(url) = base_url {
         text.push_str(&format!("{inner}baseUrl: {}\n", scaffold::scalar(url)));
     }
@@ -84,7 +85,8 @@ pub(crate) fn removed(text: &str, name: &str) -> Option<String> {
     if others == 0 {
         // A key without a value would be a mistake.
         let before = text.get(..section.head.start)?;
-        let kept = format!("{}{}", text.get(section.head.end..found.start)?, text.get(found.end..)?);
+        let kept =
+            format!("{}{}", text.get(section.head.end..found.start)?, text.get(found.end..)?);
         return Some(format!("{before}accounts: {{}}\n{kept}"));
     }
     Some(format!("{}{}", text.get(..found.start)?, text.get(found.end..)?))
@@ -149,7 +151,8 @@ fn is_key(line: &str, key: &str) -> bool {
     forms.iter().any(|form| {
         line.strip_prefix(form.as_str()).is_some_and(|rest| {
             let rest = rest.trim_start_matches(' ');
-            rest.strip_prefix(':').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\n', '\r']))
+            rest.strip_prefix(':')
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\n', '\r']))
         })
     })
 }
@@ -188,7 +191,10 @@ mod tests {
             Some("accounts:\n  # one\n\n  # two\n  \"b-c\":\n    d: 1\nvars: {}\n")
         );
         let one = removed(text, "b-c").unwrap();
-        assert_eq!(one, "accounts:\n  # one\n  a:\n    b: 1\n    # in a\n    c: 2\n\n  # two\nvars: {}\n");
+        assert_eq!(
+            one,
+            "accounts:\n  # one\n  a:\n    b: 1\n    # in a\n    c: 2\n\n  # two\nvars: {}\n"
+        );
         assert_eq!(
             removed("accounts:\n  a:\n    b: 1\nvars: {}\n", "a").as_deref(),
             Some("accounts: {}\nvars: {}\n")

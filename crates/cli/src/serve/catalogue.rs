@@ -58,6 +58,16 @@ impl Catalogue {
         self.flows.len()
     }
 
+    /// Checks those files again that no flow is run of, against another towpath.yaml.
+    pub(crate) fn check_again(&mut self, project: &Project) -> Vec<Change> {
+        let idle = self.files.iter_mut().filter(|(_, file)| file.runs.is_none());
+        let found = idle.filter_map(|(path, file)| {
+            file.text.take().map(|text| (path.clone(), Read::Text(text)))
+        });
+        let found = found.collect();
+        self.update(project, found)
+    }
+
     /// Takes in what was found, and gives what follows from it.
     pub(crate) fn update(&mut self, project: &Project, found: Vec<(PathBuf, Read)>) -> Vec<Change> {
         let mut changes = vec![];

@@ -15,7 +15,9 @@ use super::shelf::Shelf;
 use super::watch::{Look, Looks};
 use crate::engines;
 use crate::folder::Folder;
+use crate::progress::say;
 use crate::project::{Checked, Project};
+use crate::vault::Vault;
 
 /// The files of a service, and everything that has to hear of their changes.
 pub(crate) struct Reload {
@@ -25,6 +27,8 @@ pub(crate) struct Reload {
     catalogue: Catalogue,
     /// The configuration as last seen; `None` if it cannot be read.
     config: Option<String>,
+    /// A towpath.yaml with other accounts, which nobody was told of yet.
+    renewed: Option<Arc<Project>>,
     /// Whether it was said that the folder cannot be listed.
     unlisted: bool,
 }
@@ -54,7 +58,7 @@ impl Reload {
     pub(crate) fn new(project: Arc<Project>, lines: Arc<Lines>, folder: PathBuf) -> Self {
         let config = std::fs::read_to_string(project.config_path()).ok();
         let (folder, catalogue) = (Folder::new(folder), Catalogue::default());
-        Self { project, lines, folder, catalogue, config, unlisted: false }
+        Self { project, lines, folder, catalogue, config, renewed: None, unlisted: false }
     }
 
     /// Looks at all files for the first time, and says what is wrong with them.
@@ -87,6 +91,9 @@ impl Reload {
             if look.all && changes.is_empty() {
                 self.lines.change(now, "looked", &json!({}), "looked at all files: no change");
             }
+            if let Some(project) = self.renewed.take() {
+                office.renew(project).await;
+            }
             for change in &changes {
                 self.tell(now, change);
             }
@@ -99,13 +106,36 @@ impl Reload {
         }
     }
 
+    /// Takes up a towpath.yaml that differs in its accounts alone: files that had mistakes are
+    /// checked again. Of everything else it is said that it needs a restart.
+    fn accounts_changed(&mut self, now: Timestamp) -> Option<Vec<Change>> {
+        let path = self.project.config_path();
+        let of = json!({ "file": path.display().to_string() });
+        let file = path.display();
+        let loaded = Project::load(Some(path)).ok().filter(|(_, checked)| checked.errors() == 0);
+        let rest = |project: &Project| {
+            project.config().map(|config| format!("{:?}", config.without_accounts()))
+        };
+        let Some((project, _)) = loaded.filter(|(it, _)| rest(it) == rest(&self.project)) else {
+            let words = format!("{file} changed: it is used after a restart");
+            self.lines.change(now, "restartNeeded", &of, &words);
+            return None;
+        };
+        let words = format!("{file} changed: its accounts are used from the next runs on");
+        self.lines.change(now, "accountsChanged", &of, &words);
+        let project = Arc::new(project);
+        self.project = project.clone();
+        self.renewed = Some(project);
+        Some(self.catalogue.check_again(&self.project))
+    }
+
     fn look(&mut self, look: &Look, now: Timestamp) -> Vec<Change> {
         let config = std::fs::read_to_string(self.project.config_path()).ok();
         if config.is_some() && config != self.config {
-            let path = self.project.config_path().display();
-            let words = format!("{path} changed: it is used after a restart");
-            self.lines.change(now, "restartNeeded", &json!({ "file": path.to_string() }), &words);
             self.config = config;
+            if let Some(changes) = self.accounts_changed(now) {
+                return changes;
+            }
         }
         match self.folder.look(&look.named, look.all) {
             Ok(found) => {
@@ -182,6 +212,14 @@ fn mistakes(checked: &Checked) -> String {
 }
 
 impl Office {
+    /// Hands on a towpath.yaml with other accounts.
+    async fn renew(&self, project: Arc<Project>) {
+        match Vault::open(&*self.store, project.secrets_used().into_keys()).await {
+            Ok(vault) => self.shelf.renew(project.clone(), vault),
+            Err(failed) => say(&format!("the accounts stay as they were: {:#}", failed.error)),
+        }
+    }
+
     /// Puts what runs onto the shelf, and gives what the service has to know: flows that run in
     /// a new version, and flows that it lets go of before that.
     async fn take(&self, changes: Vec<Change>) -> (Vec<Planned>, Vec<Arc<str>>) {

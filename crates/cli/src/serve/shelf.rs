@@ -21,12 +21,10 @@ const COMPILED: usize = 256;
 /// The text of the version that runs is kept, not its file: that may have been changed for the
 /// worse since, or be gone.
 pub(crate) struct Shelf {
-    project: Arc<Project>,
+    /// With all secrets that towpath.yaml names: nobody else can write to the store.
+    known: Mutex<(Arc<Project>, Arc<Vault>)>,
     engine: Arc<Engine>,
     lines: Arc<Lines>,
-    /// All secrets that towpath.yaml names: it does not change while a service runs, and nobody
-    /// else can write to the store.
-    vault: Vault,
     /// Looks after the store as long as the service runs.
     _keeper: Option<Keeper>,
     versions: Mutex<HashMap<Arc<str>, Version>>,
@@ -61,12 +59,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shelf {
     pub(crate) fn new(project: Arc<Project>, workshop: Workshop, lines: Arc<Lines>) -> Self {
-        let Workshop { engine, vault, keeper } = workshop;
+        let Workshop { engine, vault, keeper, .. } = workshop;
         Self {
-            project,
+            known: Mutex::new((project, Arc::new(vault))),
             engine,
             lines,
-            vault,
             _keeper: keeper,
             versions: Mutex::default(),
             compiled: Mutex::default(),
@@ -84,6 +81,12 @@ impl Shelf {
         lock(&self.compiled).flows.remove(flow);
     }
 
+    /// Looks accounts up in another towpath.yaml from now on, when flows use them next.
+    pub(crate) fn renew(&self, project: Arc<Project>, vault: Vault) {
+        *lock(&self.known) = (project, Arc::new(vault));
+        lock(&self.accounts).clear();
+    }
+
     fn compile(&self, name: &str) -> Result<Arc<Flow>, Error> {
         let place = || Place { flow: name.to_owned(), step: None, account: String::new() };
         let version = lock(&self.versions).get(name).cloned();
@@ -94,7 +97,8 @@ impl Shelf {
         if let Some(flow) = lock(&self.compiled).get(name, &text) {
             return Ok(flow);
         }
-        let Some(flow) = self.project.check_text(&path, &text).0 else {
+        let project = lock(&self.known).0.clone();
+        let Some(flow) = project.check_text(&path, &text).0 else {
             // Its text was checked before it came here.
             let problem = format!("{} has mistakes after all", path.display());
             return Err(Error::Internal { place: place(), problem });
@@ -106,6 +110,7 @@ impl Shelf {
 
     /// Looks up the secrets of the accounts that the engine does not have yet.
     fn add_accounts(&self, flow: &Flow) -> Result<(), Error> {
+        let (project, vault) = lock(&self.known).clone();
         let trigger = [(None, &flow.trigger.account)];
         let steps = flow.steps.iter().map(|step| (Some(step.id.clone()), &step.account));
         for (step, name) in trigger.into_iter().chain(steps) {
@@ -113,18 +118,14 @@ impl Shelf {
             if known && !self.engine.is_paused(name) {
                 continue;
             }
-            let account =
-                self.project.account(name, Some(&self.vault)).map_err(|failed| Error::Config {
-                    place: Place { flow: flow.name.clone(), step, account: name.clone() },
-                    reason: format!("{:#}", failed.error),
-                })?;
+            let account = project.account(name, Some(&vault)).map_err(|failed| Error::Config {
+                place: Place { flow: flow.name.clone(), step, account: name.clone() },
+                reason: format!("{:#}", failed.error),
+            })?;
             if let Some(account) = account {
-                // Of one that is paused a secret in a file may be another one by now.
-                if known {
-                    self.engine.renew_account(name, account);
-                } else {
-                    self.engine.add_account(name, account);
-                }
+                // Of one that is paused a secret in a file may be another one by now, and of one
+                // that towpath.yaml was read anew for, each setting.
+                self.engine.renew_account(name, account);
             }
             lock(&self.accounts).insert(name.clone());
         }

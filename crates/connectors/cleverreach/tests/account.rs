@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use connector::{Revoked, Secret, Services, Tested, Verdict};
 use connector::prelude::*;
-use towpath_cleverreach as cleverreach;
+use connector::{Revoked, Secret, Services, Tested, Verdict};
 use sandbox::{Options, Sandbox, Switches};
+use towpath_cleverreach as cleverreach;
 
 const BACK: &str = "http://127.0.0.1:7070/callback/oauth2";
 

@@ -30,7 +30,8 @@ pub(crate) async fn test(api: &Api) -> Result<Tested> {
     if tested.told("credentials", connected, REFUSED, |()| region)?.is_none() {
         return Ok(tested);
     }
-    let profile = json!({ "identity": NOBODY, "type": "profile", "profileData": { "Name": "Test" } });
+    let profile =
+        json!({ "identity": NOBODY, "type": "profile", "profileData": { "Name": "Test" } });
     let upload = api.post(["1", "upload"]).query("dryRun", 1).class("upload").safe();
     let upload = upload.json(&json!({ "d": [profile] })).send().await;
     tested.told("uploading", upload, NO_UPLOADS, |_| "validated, nothing was stored".to_owned())?;

@@ -59,7 +59,9 @@ pub fn connector() -> Connector {
         ),
     ]);
     let region = Setting::plain("region", "The region of the project.")
-        .found_at("The first part of the dashboard's address: `in1` of in1.dashboard.clevertap.com.")
+        .found_at(
+            "The first part of the dashboard's address: `in1` of in1.dashboard.clevertap.com.",
+        )
         .choices(REGIONS);
     Connector::new("clevertap", "https://api.clevertap.com", auth)
         .about("Customer engagement: profiles of people and what they do.")

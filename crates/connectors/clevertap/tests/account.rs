@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use connector::{Api, Services, Tested};
-use towpath_clevertap as clevertap;
 use sandbox::{BadCredentials, Options, Sandbox, Switches};
+use towpath_clevertap as clevertap;
 
 async fn tested(switches: Switches, passcode: Option<&str>) -> (Tested, Sandbox) {
     let options = Options { receivers: 0, switches, ..Options::default() };

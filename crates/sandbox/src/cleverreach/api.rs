@@ -183,7 +183,10 @@ impl CleverReach {
         let Some(left) = lock(&self.tokens).remaining(call, now) else {
             return (Answer::error(401, "Unauthorized"), tally);
         };
-        if endpoint.scope().is_some_and(|scope| switches.missing_scopes.iter().any(|it| it == scope)) {
+        if endpoint
+            .scope()
+            .is_some_and(|scope| switches.missing_scopes.iter().any(|it| it == scope))
+        {
             return (Answer::error(403, "Forbidden: the token's scope does not cover this"), tally);
         }
         let mut directory = lock(&self.directory);

@@ -57,7 +57,9 @@ impl Tokens {
         switches: &Switches,
     ) -> Answer {
         let given = |name: &str| call.parameter(name).unwrap_or_default();
-        let refused = |text: &str| Answer::json(400, &json!({ "error": "invalid_request", "error_description": text }));
+        let refused = |text: &str| {
+            Answer::json(400, &json!({ "error": "invalid_request", "error_description": text }))
+        };
         if given("client_id") != known.client_id {
             return refused("The client id supplied is invalid");
         }

@@ -77,7 +77,8 @@ fn field(setting: &Setting, value: Option<&str>, problems: &BTreeMap<String, Str
     });
     let invalid = if problem.is_some() { " aria-invalid=\"true\"" } else { "" };
     let required = if setting.default.is_none() { " required" } else { "" };
-    let rest = format!("id=\"{key}\" name=\"{key}\" aria-describedby=\"{described}\"{invalid}{required}");
+    let rest =
+        format!("id=\"{key}\" name=\"{key}\" aria-describedby=\"{described}\"{invalid}{required}");
     let shown = value.or(setting.default).unwrap_or_default();
     let input = if setting.choices.is_empty() {
         let kind = if setting.secret { "password" } else { "text" };

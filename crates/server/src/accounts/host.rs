@@ -183,7 +183,12 @@ impl Failed {
                 troubles.push((heading.to_owned(), about.trouble(heading).to_owned()));
             }
         }
-        Self { account: account.to_owned(), connector: connector.name().to_owned(), tested, troubles }
+        Self {
+            account: account.to_owned(),
+            connector: connector.name().to_owned(),
+            tested,
+            troubles,
+        }
     }
 }
 
@@ -192,7 +197,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::NoSuch(name) => write!(f, "there is no account {name}"),
             Self::Exists(name) => {
-                write!(f, "there is an account {name} already: remove it first, or choose another name")
+                write!(
+                    f,
+                    "there is an account {name} already: remove it first, or choose another name"
+                )
             }
             Self::Fields(fields) => {
                 let lines = fields.iter().map(|(field, problem)| format!("`{field}`: {problem}"));
@@ -200,7 +208,10 @@ impl fmt::Display for Refusal {
             }
             Self::Failed(failed) => {
                 let said = failed.tested.failures().map(|(what, reason, heading)| {
-                    format!("{what}: {reason} (see \"{heading}\" under Troubleshooting of {})", failed.connector)
+                    format!(
+                        "{what}: {reason} (see \"{heading}\" under Troubleshooting of {})",
+                        failed.connector
+                    )
                 });
                 let said = said.collect::<Vec<_>>().join("; ");
                 write!(f, "the test of {} failed, nothing was kept: {said}", failed.account)

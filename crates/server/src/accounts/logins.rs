@@ -200,7 +200,8 @@ impl Logins {
     /// Sends the browser that opened the address of a login to the system. A second one is refused.
     pub async fn depart(&self, ticket: &str) -> Result<Departure, LoginError> {
         let now = self.0.clock.now();
-        let begun = self.0.under_way().begun.remove(&token::hash(ticket)).ok_or(LoginError::Used)?;
+        let begun =
+            self.0.under_way().begun.remove(&token::hash(ticket)).ok_or(LoginError::Used)?;
         if begun.ends < now {
             return Err(LoginError::Expired);
         }

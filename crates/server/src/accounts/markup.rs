@@ -32,7 +32,11 @@ pub(super) fn checks(tested: &Tested) -> String {
 /// What a failed test found, and what helps.
 pub(super) fn failed(failed: &Failed) -> String {
     let helps = failed.troubles.iter().map(|(heading, text)| {
-        format!("<section class=\"help-box\"><h2>{}</h2>\n{}</section>\n", escape(heading), prose(text))
+        format!(
+            "<section class=\"help-box\"><h2>{}</h2>\n{}</section>\n",
+            escape(heading),
+            prose(text)
+        )
     });
     format!("{}{}", checks(&failed.tested), helps.collect::<String>())
 }
@@ -40,7 +44,9 @@ pub(super) fn failed(failed: &Failed) -> String {
 /// Paragraphs of a connector's page: emphasis and code are kept, the rest is text.
 pub(super) fn prose(text: &str) -> String {
     let paragraphs = text.split("\n\n").filter(|it| !it.trim().is_empty());
-    paragraphs.map(|it| format!("<p>{}</p>\n", marked(&marked(&escape(it), '`', "code"), '*', "em"))).collect()
+    paragraphs
+        .map(|it| format!("<p>{}</p>\n", marked(&marked(&escape(it), '`', "code"), '*', "em")))
+        .collect()
 }
 
 /// What stands between two marks becomes an element.

@@ -29,8 +29,5 @@ pub fn callback_routes(logins: &Logins) -> Routes {
 }
 
 fn with(routes: Routes, logins: &Logins) -> Routes {
-    routes.map(|route| Route {
-        handler: route.handler.layer(Extension(logins.clone())),
-        ..route
-    })
+    routes.map(|route| Route { handler: route.handler.layer(Extension(logins.clone())), ..route })
 }

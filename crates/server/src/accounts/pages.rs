@@ -1,7 +1,7 @@
 //! The pages of accounts: which there are, a new one, and what can be done with one.
 
-use axum::extract::Form;
 use axum::Extension;
+use axum::extract::Form;
 use axum::response::{IntoResponse, Redirect, Response};
 use connector::Connector;
 use http::StatusCode;
@@ -76,7 +76,8 @@ async fn list(Extension(logins): Extension<Logins>) -> Result<Page, Problem> {
         )
     });
     let choices: String = choices.collect();
-    let body = format!("{table}<h2>Connect an account</h2>\n<ul class=\"choices\">\n{choices}</ul>\n");
+    let body =
+        format!("{table}<h2>Connect an account</h2>\n<ul class=\"choices\">\n{choices}</ul>\n");
     Ok(markup::page(StatusCode::OK, "Accounts", &body))
 }
 
@@ -203,12 +204,7 @@ async fn show(
 }
 
 /// The page of an account, with what was done just now above it.
-async fn one(
-    logins: &Logins,
-    session: &Session,
-    name: &str,
-    said: &str,
-) -> Result<Page, Problem> {
+async fn one(logins: &Logins, session: &Session, name: &str, said: &str) -> Result<Page, Problem> {
     let lines = logins.host().list().await?;
     let line = lines.into_iter().find(|line| line.account == name);
     let line = line.ok_or_else(|| Refusal::NoSuch(name.to_owned()))?;
@@ -259,7 +255,10 @@ async fn test(
 ) -> Result<Page, Problem> {
     let said = match logins.host().test(&name).await {
         Ok(tested) if tested.is_good() => {
-            format!("<div class=\"done\" role=\"status\"><p>The test passed.</p>{}</div>\n", markup::checks(&tested))
+            format!(
+                "<div class=\"done\" role=\"status\"><p>The test passed.</p>{}</div>\n",
+                markup::checks(&tested)
+            )
         }
         Ok(tested) => {
             let api = logins.host().access(&name).await?;
