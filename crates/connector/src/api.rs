@@ -198,7 +198,8 @@ impl Api {
         }
         let safe = method.is_safe();
         let limit = self.inner.limit(UNDECLARED.class);
-        Request { api: self, method, url, problem, body: None, limit, safe, accepted: vec![] }
+        let (headers, accepted) = (vec![], vec![]);
+        Request { api: self, method, url, problem, headers, body: None, limit, safe, accepted }
     }
 }
 
@@ -242,6 +243,7 @@ pub struct Request<'a> {
     method: Method,
     url: Url,
     problem: Option<String>,
+    headers: Vec<(http::HeaderName, http::HeaderValue)>,
     body: Option<Result<Vec<u8>, String>>,
     limit: Limit,
     safe: bool,
@@ -261,6 +263,18 @@ impl Request<'_> {
             Some(value) => self.query(name, value),
             None => self,
         }
+    }
+
+    /// Adds a header, besides those that carry credentials. It is shown nowhere.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (name.parse(), http::HeaderValue::from_str(value)) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                self.headers.push((name, value));
+            }
+            _ => self.problem = Some(format!("the header `{name}` cannot have its value")),
+        }
+        self
     }
 
     /// Sets a JSON body.
@@ -343,6 +357,9 @@ impl Request<'_> {
         let authorised = api.session.authorise(&api.http, refused.as_ref()).await?;
         let mut request = api.http.request(self.method.clone(), self.url.clone());
         for (name, value) in authorised.headers {
+            request = request.header(name, value);
+        }
+        for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         if let Some(body) = body {

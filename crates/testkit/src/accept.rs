@@ -156,7 +156,9 @@ fn webhook_of<'c>(connector: &'c Connector, story: &Story) -> Option<&'c Trigger
 fn settings(connector: &Connector, system: &System, ledger: &mut Ledger) {
     ledger.story = story::SYSTEM.to_owned();
     ledger.mutation = "as written".to_owned();
-    for setting in connector.settings().iter().filter(|setting| setting.secret) {
+    // Of optional ones it depends on the stories which are there.
+    let needed = |it: &&connector::Setting| it.secret && it.default != Some("");
+    for setting in connector.settings().iter().filter(needed) {
         if system.account.get(setting.name).is_none_or(|value| value.len() < 8) {
             let expected =
                 format!("a made-up `{}` of 8 characters or more in `account`", setting.name);
