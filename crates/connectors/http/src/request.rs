@@ -67,6 +67,10 @@ pub(crate) struct SendRequest {
     /// one without an answer becomes a dead letter `inDoubt` instead of being sent again.
     #[serde(default)]
     idempotent: Option<bool>,
+    /// What an answer with 200 to 299 has to be, 204 aside: a maintenance page under 200 is no answer
+    /// of the system.
+    #[serde(default)]
+    answer: Expected,
     /// Statuses besides 200 to 299 that mean that it is done, such as 404 of a `DELETE`.
     #[serde(default)]
     done: Vec<u16>,
@@ -95,6 +99,17 @@ enum Verb {
     Patch,
     /// Takes something away.
     Delete,
+}
+
+/// What an answer has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum Expected {
+    /// JSON.
+    #[default]
+    Json,
+    /// Whatever it is, also nothing.
+    Any,
 }
 
 /// What a request is made of.
@@ -212,6 +227,10 @@ impl SendRequest {
         }
         if self.rejected.contains(&status) && !self.done.contains(&status) {
             return Ok(Outcome::rejected(format!("http{status}"), answer.message()));
+        }
+        let has_none = answer.status() == StatusCode::NO_CONTENT;
+        if self.answer == Expected::Json && answer.status().is_success() && !has_none {
+            answer.json::<serde::de::IgnoredAny>()?;
         }
         let body = answer.body();
         let body = if body.len() > LARGEST_RESULT {
