@@ -21,6 +21,10 @@ pub enum Changes {
     Both,
     /// Every record of every poll is emitted.
     None,
+    /// Records are added behind those that there are (a log): all that is found is new, and the next
+    /// scan begins where the last one ended. Every page gives [`Page::next`], the last one too; one
+    /// without records ends the scan.
+    Appended,
 }
 
 /// What a scan asks for.
@@ -33,6 +37,13 @@ pub enum Want {
     },
     /// Every record.
     All,
+}
+
+impl Changes {
+    /// Whether it is remembered which records were settled, to tell what is new from what is not.
+    pub const fn are_remembered(self) -> bool {
+        !matches!(self, Self::None | Self::Appended)
+    }
 }
 
 impl Want {
@@ -87,7 +98,8 @@ impl Record {
 pub struct Page<C> {
     /// The records, in the system's order.
     pub records: Vec<Record>,
-    /// Where the next page begins; `None` ends the scan.
+    /// Where the next page begins; `None` ends the scan, unless records are
+    /// [appended](Changes::Appended).
     pub next: Option<C>,
 }
 

@@ -38,6 +38,17 @@ impl Fingerprint {
     }
 }
 
+impl Fingerprint {
+    /// The same of a record that its place tells from all others: the cursor of its page, and its
+    /// number on that.
+    pub(crate) fn placed(self, store: &dyn Store, cursor: Option<&str>, index: usize) -> Self {
+        let cursor = cursor.unwrap_or_default().as_bytes();
+        let index = (index as u64).to_be_bytes();
+        let hash = store.keyed_hash("appended", &[cursor, &index, &self.content]);
+        Self { content: first(&hash), ..self }
+    }
+}
+
 /// The key of a record in the seen table, and in all that is kept about it.
 pub(crate) fn record_key(store: &dyn Store, partition: &str, key: &str) -> [u8; 16] {
     first(&store.keyed_hash("seen.key", &[partition.as_bytes(), key.as_bytes()]))
@@ -221,7 +232,7 @@ impl SeenTable {
     /// Splits a page into what has to be sent and what is known, and overlays the table with it.
     pub(crate) fn detect(&mut self, store: &dyn Store, mut page: Candidates<'_>) -> Detected {
         let mut detected = Detected::default();
-        let compares = page.changes != Changes::None;
+        let compares = page.changes.are_remembered();
         for (record, found) in std::mem::take(&mut page.records) {
             if let (Want::Changed { since }, Some(version)) = (page.want, record.version)
                 && version < since

@@ -18,7 +18,7 @@ const FIELDS: [&str; 9] = [
     "partitions",
 ];
 /// Those of a partition.
-const PARTITION: [&str; 5] = ["lastUpdated", "newest", "lastSweep", "named", "scan"];
+const PARTITION: [&str; 6] = ["lastUpdated", "newest", "lastSweep", "named", "position", "scan"];
 /// Those of a scan.
 const SCAN: [&str; 5] = ["since", "began", "newest", "cap", "cursor"];
 
@@ -136,6 +136,7 @@ impl Reading<'_> {
             last_updated: self.past(fields, &place, "lastUpdated"),
             newest: self.time(fields, &place, "newest"),
             last_sweep: self.past(fields, &place, "lastSweep"),
+            position: fields.get("position").filter(|it| !it.is_null()).cloned(),
             scan: fields.get("scan").and_then(|scan| self.scan(&format!("{place}.scan"), scan)),
         })
     }

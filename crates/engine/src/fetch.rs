@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector::{Record, Scan, Timestamp, Want};
+use connector::{Changes, Record, Scan, Timestamp, Want};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,6 +17,8 @@ pub(crate) struct Fetched {
     pub(crate) records: Vec<(Record, Fingerprint)>,
     /// Where the next page begins; `None` ends the scan.
     pub(crate) next: Option<Value>,
+    /// Where the next scan begins, if this page ends one of what is appended.
+    pub(crate) position: Option<Value>,
     /// Up to where the page takes what is in the inbox, if it comes from there.
     pub(crate) taken: Option<u64>,
     /// The system's own time at the first answer, or ours if it tells none.
@@ -76,24 +78,38 @@ pub(crate) async fn page(
             },
         }
     };
-    if page.next.is_some() && page.next == scan.cursor {
+    let appends = context.flow.trigger.trigger.changes() == Changes::Appended;
+    let ends = appends && page.records.is_empty();
+    if appends && page.next.is_none() {
+        let problem = "the trigger does not say where what is appended next begins".to_owned();
+        return Err(Error::Internal { place: place.clone(), problem });
+    }
+    if !ends && page.next.is_some() && page.next == scan.cursor {
         let problem = "the trigger gives the same place inside the scan again".to_owned();
         return Err(Error::Internal { place: place.clone(), problem });
     }
     let hashing = context.clone();
-    let records = page.records;
+    let (records, next) = (page.records, page.next);
+    let (next, position) = if ends { (None, next) } else { (next, None) };
+    let from = if appends { scan.cursor.map(|cursor| cursor.to_string()) } else { None };
     let hashed = context.workers.run(place, move || {
         let volatile = hashing.flow.trigger.trigger.volatile();
         let mut scratch = vec![];
         records
             .into_iter()
-            .map(|record| {
+            .enumerate()
+            .map(|(index, record)| {
                 let found =
                     Fingerprint::of(&*hashing.store, &partition, &record, volatile, &mut scratch);
+                // The same line twice is two records.
+                let found = match appends {
+                    true => found.placed(&*hashing.store, from.as_deref(), index),
+                    false => found,
+                };
                 (record, found)
             })
             .collect()
     });
     let records = hashed.await?;
-    Ok(Fetched { records, next: page.next, taken: None, date, unmapped })
+    Ok(Fetched { records, next, position, taken: None, date, unmapped })
 }

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use connector::{Api, Changes, Clock, Want};
+use connector::{Api, Clock, Want};
 use flow::{Flow, Step};
+use serde_json::Value;
 use store::{Fence, Store};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -153,6 +154,8 @@ pub(crate) struct InFlight {
     pub(crate) scan: ScanState,
     /// Up to where it takes what is in the inbox.
     pub(crate) taken: Option<u64>,
+    /// Where the next scan begins, if this page ends one of what is appended.
+    pub(crate) position: Option<Value>,
 }
 
 /// A page's messages that are still to be delivered.
@@ -422,7 +425,7 @@ impl Run {
                                 context.watch.at("engine.sweep.fetched");
                             }
                             if !fetched.records.is_empty()
-                                && context.flow.trigger.trigger.changes() != Changes::None
+                                && context.flow.trigger.trigger.changes().are_remembered()
                                 && let Err(error) = self.recall(&fetched, &pages).await
                             {
                                 break Err(error);
@@ -533,7 +536,16 @@ impl Run {
         ahead.cursor = fetched.next;
         let emitted = std::mem::take(&mut detected.emitted);
         let waiting = Waiting { emitted, unmapped: fetched.unmapped };
-        (InFlight { of, detected, scan: ahead.clone(), taken: fetched.taken }, waiting)
+        (
+            InFlight {
+                of,
+                detected,
+                scan: ahead.clone(),
+                taken: fetched.taken,
+                position: fetched.position,
+            },
+            waiting,
+        )
     }
 
     pub(crate) fn deliver(

@@ -140,6 +140,7 @@ impl Run {
         } else {
             part.scan = None;
             part.last_updated = page.scan.result(part.last_updated);
+            part.position = page.position.clone().or(part.position.take());
             part.named |= self.gone.as_ref().is_some_and(|gone| gone.fresh);
             part.newest =
                 part.newest.max(page.scan.newest).filter(|it| Some(*it) > part.last_updated);

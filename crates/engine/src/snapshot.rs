@@ -68,6 +68,9 @@ pub struct Partition {
     /// Whether the names of all its keys are kept, for deletes.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub named: bool,
+    /// Where the next scan begins, of what is appended behind what there is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub position: Option<Value>,
     /// The scan under way.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scan: Option<ScanState>,
@@ -187,8 +190,11 @@ impl Snapshot {
         let by_time = matches!(trigger.trigger.changes(), Changes::Timestamps | Changes::Both);
         let known = self.partitions.get(partition).filter(|_| by_time);
         let last_updated = known.and_then(|partition| partition.last_updated);
+        let position = self.partitions.get(partition).and_then(|it| it.position.clone());
+        let appended = trigger.trigger.changes() == Changes::Appended;
+        let cursor = position.filter(|_| appended);
         last_updated.map_or_else(
-            || ScanState::full(now),
+            || ScanState { cursor, ..ScanState::full(now) },
             |last_updated| ScanState::changed(last_updated.minus(trigger.overlap)),
         )
     }

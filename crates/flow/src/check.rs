@@ -295,6 +295,7 @@ impl<'a> Checker<'_, '_, 'a> {
         if changes != Changes::Both {
             let message = match changes {
                 Changes::Content | Changes::None => "this trigger reads everything at every poll",
+                Changes::Appended => "this trigger reads what is added, and no more",
                 _ => "this trigger's system dates every change",
             };
             let hint = "leave `sweep` out".to_owned();

@@ -29,7 +29,7 @@ pub(crate) fn trigger(
             let hint = "leave `emitDeletes` out".to_owned();
             source.error(code::DELETES_UNKNOWN, span, message, hint);
         }
-        Changes::None => {
+        Changes::None | Changes::Appended => {
             let message = "this trigger's records are not remembered, so none is missed";
             let hint = "leave `emitDeletes` out".to_owned();
             source.error(code::DELETES_UNKNOWN, span, message, hint);

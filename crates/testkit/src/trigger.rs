@@ -303,7 +303,7 @@ impl<'a> Play<'a> {
     /// Another moment makes another question.
     async fn since(&self, calls: &[Call], ledger: &mut Ledger) {
         let (Some(since), Some(first)) = (self.stage.story.since, calls.first()) else { return };
-        if self.descriptor.changes == Changes::Content || self.descriptor.changes == Changes::None {
+        if !matches!(self.descriptor.changes, Changes::Timestamps | Changes::Both) {
             return;
         }
         ledger.mutate("changes are asked for since an hour later");

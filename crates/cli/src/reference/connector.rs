@@ -1,6 +1,8 @@
 //! The page of one connector.
 
-use connector::{ActionDescriptor, Changes, Connector, Rejection, Setting, TriggerDescriptor};
+use connector::{
+    ActionDescriptor, Changes, Connector, Rejection, Setting, TriggerDescriptor, TriggerKind,
+};
 use serde_json::Value;
 
 use super::example;
@@ -115,7 +117,10 @@ fn connecting(connector: &Connector, schemas: &Schemas) -> [String; 4] {
 fn trigger(connector: &Connector, trigger: &TriggerDescriptor, schemas: &Schemas) -> Vec<String> {
     let name = format!("{}.{}", connector.name(), trigger.name);
     let fields = schemas.fields(&name);
-    let mut told = format!("Changes: {}.", changes(trigger.changes));
+    let mut told = match trigger.kind {
+        TriggerKind::Polling => format!("Changes: {}.", changes(trigger)),
+        _ => format!("Called: {}.", changes(trigger)),
+    };
     if !trigger.volatile.is_empty() {
         let paths = trigger.volatile.iter().map(|path| quoted(path.trim_start_matches('/')));
         let paths = listed(&paths.collect::<Vec<_>>());
@@ -144,8 +149,17 @@ fn trigger(connector: &Connector, trigger: &TriggerDescriptor, schemas: &Schemas
 }
 
 /// How a trigger tells changes, in words.
-pub(crate) const fn changes(changes: Changes) -> &'static str {
-    match changes {
+pub(crate) const fn changes(trigger: &TriggerDescriptor) -> &'static str {
+    match trigger.kind {
+        TriggerKind::Webhook => {
+            return "its system sends to `/hooks/FLOW`; what comes is kept before it is answered";
+        }
+        TriggerKind::Synchronous => {
+            return "its system sends to `/hooks/FLOW`, and waits for what the flow makes of it";
+        }
+        TriggerKind::Polling => {}
+    }
+    match trigger.changes {
         Changes::Timestamps => "every poll asks for what changed since the last one",
         Changes::Content => "every poll reads everything and compares it with what was sent",
         Changes::Both => {
@@ -153,6 +167,7 @@ pub(crate) const fn changes(changes: Changes) -> &'static str {
              everything and compares it with what was sent"
         }
         Changes::None => "none are told: every record of every poll is sent",
+        Changes::Appended => "every poll reads what was added since the last one",
     }
 }
 

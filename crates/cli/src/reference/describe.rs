@@ -1,6 +1,6 @@
 //! A connector as JSON, for machines.
 
-use connector::{ActionDescriptor, Changes, Connector, Rejection, TriggerDescriptor};
+use connector::{ActionDescriptor, Changes, Connector, Rejection, TriggerDescriptor, TriggerKind};
 use serde_json::{Value, json};
 
 use super::example;
@@ -49,11 +49,18 @@ pub(crate) fn trigger(trigger: &TriggerDescriptor) -> Value {
         Changes::Content => "content",
         Changes::Both => "both",
         Changes::None => "none",
+        Changes::Appended => "appended",
+    };
+    let kind = match trigger.kind {
+        TriggerKind::Polling => "polling",
+        TriggerKind::Webhook => "webhook",
+        TriggerKind::Synchronous => "synchronous",
     };
     let fields = (trigger.fields)().to_value();
     json!({
         "name": trigger.name,
         "about": fields.get("description"),
+        "kind": kind,
         "changes": changes,
         "volatile": trigger.volatile,
         "example": example::fields(&fields),

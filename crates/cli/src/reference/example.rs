@@ -1,6 +1,6 @@
 //! Examples in YAML that `towpath check` accepts: an account, a trigger, a step.
 
-use connector::{ActionDescriptor, Connector, Setting, TriggerDescriptor};
+use connector::{ActionDescriptor, Connector, Setting, TriggerDescriptor, TriggerKind};
 use serde_json::Value;
 
 use super::fields::Shape;
@@ -9,7 +9,8 @@ use super::fields::Shape;
 pub(crate) fn account(connector: &Connector) -> String {
     let mut lines = vec![format!("  {}:", connector.name())];
     lines.push(format!("    connector: {}", connector.name()));
-    for setting in connector.settings() {
+    // What may be left out is: which of it is needed, the page says.
+    for setting in connector.settings().iter().filter(|it| it.default != Some("")) {
         let value = match setting.default {
             Some(default) if !setting.secret => default.to_owned(),
             _ => format!("{{ env: {} }}", variable(connector, setting)),
@@ -34,8 +35,12 @@ fn variable(connector: &Connector, setting: &Setting) -> String {
 /// A flow file's `trigger:`.
 pub(crate) fn trigger(connector: &Connector, trigger: &TriggerDescriptor) -> String {
     let fields = (trigger.fields)().to_value();
+    let every = match trigger.kind {
+        TriggerKind::Polling => "  every: 5m\n",
+        TriggerKind::Webhook | TriggerKind::Synchronous => "",
+    };
     format!(
-        "trigger:\n  use: {0}.{1}\n  account: {0}\n  every: 5m\n{2}",
+        "trigger:\n  use: {0}.{1}\n  account: {0}\n{every}{2}",
         connector.name(),
         trigger.name,
         written(&fields, "  ")

@@ -121,7 +121,7 @@ impl Terminal {
         self.paragraph(0, &format!("{name}, a trigger"));
         self.paragraph(0, &fields.about());
         self.fields("Fields", &fields.fields(false));
-        let mut told = format!("{}.", changes(trigger.changes));
+        let mut told = format!("{}.", changes(trigger));
         if !trigger.volatile.is_empty() {
             let paths: Vec<_> =
                 trigger.volatile.iter().map(|it| it.trim_start_matches('/')).collect();

@@ -58,5 +58,5 @@ pub(crate) async fn page(context: Arc<Context>, cursor: Option<Value>) -> Result
         place: place.clone(),
         problem: format!("a place in the inbox cannot be written: {error}"),
     })?;
-    Ok(Fetched { records, next, taken, date, unmapped })
+    Ok(Fetched { records, next, position: None, taken, date, unmapped })
 }
