@@ -10,6 +10,7 @@ use crate::cargo::{cargo, metadata, output, root, succeed};
 const GENERATED: &[(&[&str], &str)] = &[
     (&["schema", "flow"], "docs/reference/flow.schema.json"),
     (&["schema", "config"], "docs/reference/towpath.schema.json"),
+    (&["schema", "api"], "docs/reference/openapi.json"),
 ];
 
 /// What prints the pages of the reference, `{ name, text }` a line, and where they are kept.

@@ -3,11 +3,13 @@
 mod accounts;
 mod completions;
 mod dead_letters;
+mod flow;
 mod map;
 mod new;
 mod secret;
 mod state;
 mod store;
+mod token;
 mod why;
 
 use std::num::NonZeroUsize;
@@ -15,16 +17,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ::flow::config::Listen;
 use clap_complete::Shell;
 use connector::Timestamp;
 
 pub(crate) use accounts::{Accounts, Add as AccountAdd, Change as AccountChange};
 pub(crate) use dead_letters::{DeadLetters, Standing, Which};
+pub(crate) use flow::Flow;
 pub(crate) use map::Map;
 pub(crate) use new::New;
 pub(crate) use secret::Secret;
 pub(crate) use state::{Rewind, State};
 pub(crate) use store::Store;
+pub(crate) use token::Token;
 pub(crate) use why::Why;
 
 use crate::{exit, times};
@@ -90,6 +95,14 @@ pub(crate) enum Command {
     /// go. A hang-up signal looks at all files at once; a change of towpath.yaml needs a restart.
     #[command(after_help = exit::HELP)]
     Serve(Serve),
+    /// Runs, pauses and resumes the flows of a service.
+    #[command(subcommand)]
+    Flow(Flow),
+    /// Makes, lists and revokes the tokens that a service's API takes.
+    #[command(subcommand, after_help = token::HELP)]
+    Token(Token),
+    /// Prints a link that signs a browser in to the running service.
+    Open,
     /// Serves stand-ins of CleverReach and CleverTap on loopback ports, until a signal.
     Sandbox(Sandbox),
     /// Shows and changes what flows remember.
@@ -260,6 +273,14 @@ pub(crate) struct Serve {
     /// How many runs may be under way at once; a run that is due waits for its turn.
     #[arg(long, default_value = "64", value_name = "N")]
     pub(crate) max_runs: NonZeroUsize,
+    /// The address of the API, or `off` [default: 127.0.0.1:7070, or a free port if that is taken]
+    ///
+    /// Any other than loopback needs a token first: `towpath token create`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<Listen>,
+    /// The address of webhooks and the OAuth callback alone, which everybody may reach.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) public_listen: Option<Listen>,
     /// How long fetched pages may take to be delivered after the first signal, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) grace: Duration,
@@ -292,6 +313,8 @@ pub(crate) enum Schema {
     Flow,
     /// towpath.yaml.
     Config,
+    /// The API of a service, as an OpenAPI 3.1 document.
+    Api,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -232,6 +232,26 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "flow list",
+        &[("towpath flow list", "when each runs next, and which are paused")],
+    ),
+    (
+        "flow pause",
+        &[("towpath flow pause newsletter --reason \"the shop moves\"", "until it is resumed")],
+    ),
+    ("flow resume", &[("towpath flow resume newsletter", "on its schedule again")]),
+    ("flow run", &[("towpath flow run newsletter", "now, by the running service")]),
+    (
+        "token create",
+        &[
+            ("towpath token create laptop --scope read --scope operate", "for whoever operates"),
+            ("towpath token create ci --scope read --expires 90d", "for three months"),
+        ],
+    ),
+    ("token list", &[("towpath token list", "which there are, and what they open")]),
+    ("token revoke", &[("towpath token revoke laptop", "it opens nothing any more")]),
+    ("open", &[("towpath open", "the link, to follow in a browser")]),
+    (
         "completions",
         &[(
             "towpath completions bash > ~/.local/share/bash-completion/completions/towpath",

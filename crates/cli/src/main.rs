@@ -10,6 +10,7 @@ mod engines;
 mod examples;
 mod exit;
 mod folder;
+mod held;
 mod hold;
 mod keeper;
 mod keys;
@@ -19,6 +20,7 @@ mod project;
 mod question;
 mod reference;
 mod registry;
+mod remote;
 mod scaffold;
 mod serve;
 mod signals;
@@ -73,6 +75,9 @@ async fn run(cli: Cli) -> Result {
         Command::Schedule(args) => commands::schedule::run(config, &args, json),
         Command::Run(args) => commands::run::run(config, &args, json).await,
         Command::Serve(args) => commands::serve::run(config, &args, json).await,
+        Command::Flow(command) => commands::flow::run(config, command, json).await,
+        Command::Token(command) => commands::token::run(config, command, json).await,
+        Command::Open => commands::open::run(config, json).await,
         Command::Sandbox(args) => commands::sandbox::run(args, json).await,
         Command::State(command) => commands::state::run(config, command, json).await,
         Command::Accounts(args) => commands::accounts::run(config, args, json).await,

@@ -2,6 +2,7 @@
 //! remembered, so that it can be taken back.
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{Cause, Commit, Head, SeenChange};
 
@@ -11,7 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::{Engine, Error, Result};
 
 /// What a change came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Changed {
     /// The change's number in the history; absent if there was nothing to change.

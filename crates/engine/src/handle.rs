@@ -5,7 +5,7 @@ mod state;
 
 use std::sync::Arc;
 
-use connector::Timestamp;
+use connector::{Changes, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Counts, RunLine, Store};
@@ -15,8 +15,11 @@ use crate::change::Changed;
 use crate::exported::{Exported, SeenLine};
 use crate::import::Taken;
 use crate::rewind::Rewound;
+use crate::service::{Host, Pause};
 use crate::why::why;
-use crate::{AccountState, Engine, Error, LetterFilter, Result, Timeline, accounts};
+use crate::{
+    AccountState, Engine, Error, LetterFilter, Outcome, Result, Silent, Stop, Timeline, accounts,
+};
 pub use letters::{DeadLetter, DeadLetterLine};
 pub use state::{Entry, StateChange, Waiting};
 
@@ -65,11 +68,40 @@ pub enum Request {
         filter: LetterFilter,
         /// How many at most; absent is all.
         limit: Option<usize>,
+        /// Only those that a list shows behind this one: when it was refused, and its id.
+        #[serde(default)]
+        after: Option<(Timestamp, String)>,
     },
     /// One dead letter.
     DeadLetter {
         /// Its id or the beginning of it.
         id: String,
+    },
+    /// Puts another message in the place of a dead letter's own.
+    Edit {
+        /// The dead letter's id.
+        id: String,
+        /// The message: `{ metadata, data }`, of the same record.
+        message: Value,
+    },
+    /// Drops dead letters for good.
+    Drop {
+        /// Which ones.
+        filter: LetterFilter,
+    },
+    /// Sends dead letters of one flow again, by the flow as it is now; refused while it runs.
+    Replay {
+        /// The flow's name.
+        flow: String,
+        /// Which ones.
+        filter: LetterFilter,
+        /// Whether those go too that newer messages overtook, or that were sent before.
+        force: bool,
+    },
+    /// What a flow reads, as its state is bound to it.
+    Source {
+        /// The flow's name.
+        flow: String,
     },
     /// What happened to one record.
     Why {
@@ -103,6 +135,9 @@ pub enum Answer {
         waiting: Waiting,
         /// Its last runs, newest first.
         runs: Vec<RunLine>,
+        /// Since when it runs only when somebody says so, if it is paused.
+        #[serde(default)]
+        paused: Option<Pause>,
     },
     /// The snapshots that are remembered.
     History {
@@ -164,6 +199,27 @@ pub enum Answer {
         /// With its payload.
         dead_letter: Option<DeadLetter>,
     },
+    /// A dead letter's message is another one now.
+    Edited,
+    /// Dead letters are gone.
+    Dropped {
+        /// How many.
+        dropped: u64,
+    },
+    /// Dead letters were sent again, or not.
+    Replayed {
+        /// What became of each, oldest first; those before a failure too.
+        outcomes: Vec<Outcome>,
+        /// Why it ended early, if it did: what is not among the outcomes is as it was.
+        error: Option<String>,
+    },
+    /// What a flow reads.
+    Source {
+        /// The fingerprint.
+        source: String,
+        /// Whether the trigger can be asked for what changed since a moment.
+        by_time: bool,
+    },
     /// What happened to one record, by flow; empty if nothing is known of it.
     Why {
         /// The flows that know something of it.
@@ -173,17 +229,41 @@ pub enum Answer {
 
 /// Answers operators. Cheap to clone.
 #[derive(Clone)]
-pub struct Handle(Arc<dyn Store>, Option<Arc<Engine>>);
+pub struct Handle {
+    store: Arc<dyn Store>,
+    engine: Option<Arc<Engine>>,
+    host: Option<Arc<dyn Host>>,
+}
 
 impl Handle {
     /// A handle on what a store keeps, which only reads it.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self(store, None)
+        Self { store, engine: None, host: None }
     }
 
     /// A handle on what an engine keeps, which changes it too, never while a flow runs.
     pub fn of(engine: Arc<Engine>) -> Self {
-        Self(engine.store().clone(), Some(engine))
+        Self { store: engine.store().clone(), engine: Some(engine), host: None }
+    }
+
+    /// The same where flows can be had too: it sends dead letters again.
+    #[must_use]
+    pub fn with_flows(self, host: Arc<dyn Host>) -> Self {
+        Self { host: Some(host), ..self }
+    }
+
+    fn engine(&self, flow: &str) -> Result<&Arc<Engine>> {
+        let problem = "state is changed by what runs flows, and this only reads it";
+        self.engine.as_ref().ok_or_else(|| Error::refused(flow, problem))
+    }
+
+    /// The flow of that name, compiled.
+    async fn flow(&self, name: &str) -> Result<Arc<flow::Flow>> {
+        let problem = "what sends needs the flow, and this only has what it remembers";
+        let host = self.host.clone().ok_or_else(|| Error::refused(name, problem))?;
+        let of = name.to_owned();
+        let found = tokio::task::spawn_blocking(move || host.flow(&of)).await;
+        found.unwrap_or_else(|error| Err(Error::refused(name, error.to_string())))
     }
 
     /// Answers one request.
@@ -192,31 +272,64 @@ impl Handle {
             let flow = flow.to_owned();
             move |error: store::Error| Error::store(&flow, &error)
         };
+        let store = &*self.store;
         match request {
-            Request::Flows => Ok(Answer::Flows { flows: self.0.flows().await.map_err(of("*"))? }),
-            Request::State { flow } => state::show(&*self.0, &flow).await,
-            Request::History { flow } => state::history(&*self.0, &flow).await,
-            Request::Export { flow, at, seen } => state::export(&*self.0, &flow, at, seen).await,
-            Request::Change { flow, change } => match &self.1 {
-                Some(engine) => state::change(engine, &flow, change).await,
-                None => {
-                    let problem = "state is changed by what runs flows, and this only reads it";
-                    Err(Error::refused(&flow, problem))
-                }
-            },
+            Request::Flows => Ok(Answer::Flows { flows: store.flows().await.map_err(of("*"))? }),
+            Request::State { flow } => state::show(store, &flow).await,
+            Request::History { flow } => state::history(store, &flow).await,
+            Request::Export { flow, at, seen } => state::export(store, &flow, at, seen).await,
+            Request::Change { flow, change } => {
+                state::change(self.engine(&flow)?, &flow, change).await
+            }
             Request::Accounts => {
-                let accounts = accounts::states(&*self.0).await.map_err(of("*"))?;
+                let accounts = accounts::states(store).await.map_err(of("*"))?;
                 Ok(Answer::Accounts { accounts })
             }
             Request::Resume { account } => {
-                let was = accounts::resume(&*self.0, &account).await.map_err(of("*"))?;
+                let was = accounts::resume(store, &account).await.map_err(of("*"))?;
                 Ok(Answer::Resumed { was })
             }
-            Request::DeadLetters { filter, limit } => letters::list(&*self.0, filter, limit).await,
-            Request::DeadLetter { id } => letters::show(&*self.0, &id).await,
+            Request::DeadLetters { filter, limit, after } => {
+                letters::list(store, filter, limit, after).await
+            }
+            Request::DeadLetter { id } => letters::show(store, &id).await,
+            Request::Edit { id, message } => {
+                self.engine("*")?.edit_letter(&id, &message).await?;
+                Ok(Answer::Edited)
+            }
+            Request::Drop { filter } => {
+                let dropped = self.engine("*")?.drop_letters(&filter).await?;
+                Ok(Answer::Dropped { dropped })
+            }
+            Request::Replay { flow, filter, force } => self.replay(&flow, &filter, force).await,
+            Request::Source { flow } => {
+                let checked = self.flow(&flow).await?;
+                let source = self.engine(&flow)?.source(&checked)?;
+                let changes = checked.trigger.trigger.changes();
+                let by_time = matches!(changes, Changes::Timestamps | Changes::Both);
+                Ok(Answer::Source { source, by_time })
+            }
             Request::Why { flow, record, limit } => {
-                let timelines = why(&*self.0, flow.as_deref(), &record, limit).await?;
+                let timelines = why(store, flow.as_deref(), &record, limit).await?;
                 Ok(Answer::Why { timelines })
+            }
+        }
+    }
+
+    async fn replay(&self, flow: &str, filter: &LetterFilter, force: bool) -> Result<Answer> {
+        let engine = self.engine(flow)?;
+        let checked = self.flow(flow).await?;
+        // Whoever asks can go: what was sent by then is committed, and the rest as it was.
+        let (_stopper, stop) = Stop::new(std::time::Duration::ZERO);
+        let mut outcomes = vec![];
+        let mut each = |outcome| outcomes.push(outcome);
+        let done =
+            engine.replay(&checked, filter, force, &stop, Arc::new(Silent), &mut each).await;
+        match done {
+            Err(error) if outcomes.is_empty() => Err(error),
+            done => {
+                let error = done.err().map(|error| error.to_string());
+                Ok(Answer::Replayed { outcomes, error })
             }
         }
     }

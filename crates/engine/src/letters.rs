@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -20,7 +21,7 @@ const MARKED_AT_ONCE: usize = 1_000;
 pub const TRIGGER: &str = "trigger";
 
 /// Which dead letters are meant: those that fit everything that is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LetterFilter {
     /// Ids, or beginnings of them; none is any.

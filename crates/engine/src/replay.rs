@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use flow::Flow;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{DeadLetter, DeadLetterSummary, LetterChange, LetterMark, LetterState, NewDeadLetter};
 
@@ -23,7 +24,7 @@ use crate::{Engine, Error, Result, Stop, Watch};
 const BATCH: usize = 500;
 
 /// What became of a dead letter that was to be sent again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "fate")]
 pub enum Fate {
     /// Its step took it, and so did those behind.
@@ -59,7 +60,7 @@ pub enum Fate {
 }
 
 /// A dead letter and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// The dead letter's id.

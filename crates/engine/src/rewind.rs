@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::SeenChange;
 
@@ -25,7 +26,7 @@ pub enum RewindTo {
 }
 
 /// What a rewind means.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rewound {
     /// `lastUpdated` before.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{DeadLetter, DeadLetterSummary, LetterState, Parked, Seen, Store, TrailBlock};
 
@@ -14,7 +15,7 @@ use crate::trail::{self, Kind, Trace};
 use crate::{Error, Result};
 
 /// What is known of one record of a flow.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeline {
     /// The flow's name.
@@ -53,7 +54,7 @@ impl Timeline {
 }
 
 /// One thing that happened to a message of the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Happened {
     /// When it was committed.
@@ -66,7 +67,7 @@ pub struct Happened {
 }
 
 /// What may happen to a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "what")]
 pub enum Happening {
     /// A step's system took it.
@@ -125,7 +126,7 @@ pub enum Happening {
 }
 
 /// As what a record is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Known {
     /// The partition; empty if there are none.
@@ -139,7 +140,7 @@ pub struct Known {
 }
 
 /// A dead letter of the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Letter {
     /// Its id.
@@ -159,7 +160,7 @@ pub struct Letter {
 }
 
 /// A message that waits for a remote system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Awaited {
     /// The step that handed it over.

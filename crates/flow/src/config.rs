@@ -1,6 +1,7 @@
 //! `towpath.yaml`: what differs between test and production.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,45 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// How long the store keeps what is over.
     pub retention: Retention,
+    /// Where a service is reached.
+    pub server: Server,
+}
+
+/// Where a service is reached, as written; what is left out is left to the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// The address of its API and pages.
+    pub listen: Option<Listen>,
+    /// The address of what is public alone: webhooks and the OAuth callback.
+    pub public_listen: Option<Listen>,
+    /// The http or https URL under which others reach it.
+    pub public_url: Option<String>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// None.
+    Off,
+    /// This one.
+    On(SocketAddr),
+}
+
+impl std::str::FromStr for Listen {
+    type Err = String;
+
+    /// Reads `off`, `127.0.0.1:7070`, `[::1]:7070` or `localhost:7070`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let numbers = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let address = numbers.as_deref().unwrap_or(text).parse();
+        address.map(Self::On).map_err(|_| {
+            format!("`{text}` is no address with a port, such as 127.0.0.1:7070, and not `off`")
+        })
+    }
 }
 
 impl Config {
@@ -114,6 +154,23 @@ pub(crate) struct ConfigFile {
     mapping: Option<MappingFile>,
     /// Where the state is kept.
     store: Option<StoreFile>,
+    /// Where `towpath serve` is reached.
+    server: Option<ServerFile>,
+}
+
+/// Where a service is reached.
+#[derive(JsonSchema)]
+#[schemars(rename = "Server", rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct ServerFile {
+    /// The address of its API and pages, or `off`; `127.0.0.1:7070` unless given. Any other than
+    /// loopback needs a token first (`towpath token create`).
+    listen: Option<String>,
+    /// The address of webhooks and the OAuth callback alone, which everybody may reach; `off` unless
+    /// given: then they are at the address of the API.
+    public_listen: Option<String>,
+    /// The http or https URL under which others reach it, such as the one of a proxy before it.
+    public_url: Option<String>,
 }
 
 /// Where the state is kept.
@@ -218,7 +275,33 @@ fn read(source: &mut Source<'_>, root: &Node, connectors: &[Connector]) -> Confi
     if let Some(kept) = root.get("store").and_then(|store| store.get("retention")) {
         config.retention = retention(source, kept);
     }
+    if let Some(written) = root.get("server") {
+        config.server = server(source, written);
+    }
     config
+}
+
+fn server(source: &mut Source<'_>, written: &Node) -> Server {
+    let mut listen = |key: &str| {
+        let node = written.get(key)?;
+        let text = node.text()?;
+        let read = text.parse().map_err(|problem: String| {
+            let message = format!("`{key}`: {problem}");
+            source.error(code::BAD_SETTING, node.span.clone(), message, None);
+        });
+        read.ok()
+    };
+    let (listen, public_listen) = (listen("listen"), listen("publicListen"));
+    let url = written.get("publicUrl").and_then(|node| Some((node, node.text()?)));
+    let public_url = url.and_then(|(node, url)| match base_url_form(url) {
+        Ok(()) => Some(url.to_owned()),
+        Err((code, problem)) => {
+            let message = format!("`publicUrl`: {problem}");
+            source.error(code, node.span.clone(), message, None);
+            None
+        }
+    });
+    Server { listen, public_listen, public_url }
 }
 
 fn entries<'a>(root: &'a Node, key: &str) -> &'a [Entry] {

@@ -55,32 +55,37 @@ impl Audit {
         text.push(b'\n');
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = append(path, &mut open, &text) {
-            // Tried again with the next line: the file may be writable by then.
-            *open = None;
+            // Opened anew for the next line: the file may be writable by then.
             tracing::error!(%error, file = %path.display(), "the audit log cannot be written");
         }
     }
 }
 
 fn append(path: &Path, open: &mut Option<Open>, text: &[u8]) -> std::io::Result<()> {
-    if open.as_ref().is_some_and(|open| open.size + text.len() as u64 > LARGEST) {
-        *open = None;
+    let mut into = match open.take() {
+        Some(into) => into,
+        None => Open::file(path)?,
+    };
+    if into.size + text.len() as u64 > LARGEST && into.size > 0 {
         std::fs::rename(path, with_one(path))?;
+        into = Open::file(path)?;
     }
-    if open.is_none() {
+    into.file.write_all(text)?;
+    into.size += text.len() as u64;
+    *open = Some(into);
+    Ok(())
+}
+
+impl Open {
+    fn file(path: &Path) -> std::io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
         let size = file.metadata()?.len();
-        *open = Some(Open { file, size });
+        Ok(Self { file, size })
     }
-    if let Some(open) = open {
-        open.file.write_all(text)?;
-        open.size += text.len() as u64;
-    }
-    Ok(())
 }
 
 fn with_one(path: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! What handlers read of requests; what cannot be read is a problem, never a bare text.
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
@@ -18,21 +18,38 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
+        match <axum::Json<T> as FromRequest<S>>::from_request(request, state).await {
             Ok(axum::Json(body)) => Ok(Self(body)),
             Err(rejection) => Err(of_json(&rejection)),
         }
     }
 }
 
+/// No body at all is none; one of another type is refused.
+impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        if request.headers().contains_key(http::header::CONTENT_TYPE) {
+            return <Self as FromRequest<S>>::from_request(request, state).await.map(Some);
+        }
+        // One byte would be a body.
+        match axum::body::to_bytes(request.into_body(), 0).await {
+            Ok(_) => Ok(None),
+            Err(_) => Err(not_json()),
+        }
+    }
+}
+
+fn not_json() -> Problem {
+    let detail = "the body must be JSON, with `Content-Type: application/json`";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "mediaType", detail)
+}
+
 fn of_json(rejection: &JsonRejection) -> Problem {
     let said = rejection.body_text();
     match rejection.status() {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "mediaType",
-            "the body must be JSON, with `Content-Type: application/json`",
-        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => not_json(),
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         StatusCode::UNPROCESSABLE_ENTITY => Problem::unprocessable("body", said),
         _ => Problem::bad(said),

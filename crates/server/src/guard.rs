@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::audit::Line;
 use crate::extract::too_large;
+use crate::idempotency::{self, Turn};
 use crate::identity::{Identity, Peer};
 use crate::page;
 use crate::problem::Problem;
@@ -31,6 +32,8 @@ struct Post {
     access: Access,
     streams: bool,
     page: bool,
+    /// How many bytes a body may have, where the route is done once under a key.
+    idempotent: Option<usize>,
 }
 
 /// Who asks, as a request's headers say.
@@ -45,7 +48,12 @@ pub(crate) fn guarded(route: &Route, server: &Server) -> MethodRouter<Server, In
         server: server.clone(),
         access: route.access,
         streams: route.streams,
-        page: route.document.is_none(),
+        page: route.document.is_none() && !route.path.starts_with("/api/"),
+        idempotent: route
+            .document
+            .as_ref()
+            .filter(|document| document.idempotent)
+            .map(|_| route.body_limit),
     };
     let handler = route.handler.clone().layer(DefaultBodyLimit::max(route.body_limit));
     handler.layer(from_fn_with_state(post, pass))
@@ -69,9 +77,10 @@ async fn pass(State(post): State<Post>, request: Request, next: Next) -> Respons
     let done = async {
         let (mut parts, body) = not_forged(known.session.as_ref(), parts, body).await?;
         known.identity.needs(scope)?;
+        let who = known.identity.name().to_owned();
         parts.extensions.insert(known.identity);
         parts.extensions.extend(known.session.map(extension).unwrap_or_default());
-        Ok::<_, Problem>(next.run(Request::from_parts(parts, body)).await)
+        once(&post, &who, Request::from_parts(parts, body), next).await
     };
     let response =
         deadline(&post, async { done.await.unwrap_or_else(IntoResponse::into_response) }).await;
@@ -83,6 +92,29 @@ async fn pass(State(post): State<Post>, request: Request, next: Next) -> Respons
         post.server.audit().write(&Line { at, who: &who, from, method, path, status, what: None });
     }
     response
+}
+
+/// Does a request, or answers it as the first time it came under its key.
+async fn once(post: &Post, who: &str, request: Request, next: Next) -> Result<Response, Problem> {
+    let key = match post.idempotent {
+        Some(limit) => idempotency::key(request.headers())?.map(|key| (key.to_owned(), limit)),
+        None => None,
+    };
+    let Some((key, limit)) = key else { return Ok(next.run(request).await) };
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, limit).await.map_err(|_| too_large())?;
+    let mut hasher = blake3::Hasher::new();
+    for part in [parts.method.as_str(), &parts.uri.to_string()] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    let hash = *hasher.update(&body).finalize().as_bytes();
+    match post.server.keys().take((who, &key), hash, post.server.clock().elapsed())? {
+        Turn::Done(response) => Ok(response),
+        Turn::First(first) => {
+            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+            Ok(first.keep(response).await)
+        }
+    }
 }
 
 fn extension(session: Session) -> http::Extensions {

@@ -7,22 +7,25 @@
 //!
 //! The door: `listen` (connections), `shell` (limits, headers, what breaks), `guard` (credentials,
 //! throttle, forgery), then the routes. `token` and `session` are the two kinds of credentials,
-//! `audit` is the log of who did what.
+//! `audit` is the log of who did what. `api` is what they come for.
 //!
 //! This crate opens no socket and no store by itself, and names no connector.
 
 pub mod accounts;
+mod api;
 mod audit;
 pub mod cookie;
 mod error;
 mod extract;
 mod guard;
 pub mod hooks;
+mod idempotency;
 mod identity;
 pub mod listen;
 pub mod page;
 mod probes;
 mod problem;
+mod project;
 mod random;
 mod routes;
 mod scope;
@@ -38,8 +41,10 @@ pub use error::{Error, Result};
 pub use extract::{Json, Path, Query};
 pub use identity::{Identity, Peer};
 pub use problem::Problem;
+pub use project::{Listed, Project};
+pub use random::local_token;
 pub use routes::{Access, Route, Routes, delete, get, patch, post, put};
 pub use scope::{Scope, Scopes};
-pub use server::{Options, Server, Settings};
+pub use server::{Events, Options, Server, Settings};
 pub use session::Session;
 pub use token::{NewToken, TokenLine, Tokens};

@@ -35,13 +35,12 @@ pub struct Route {
     pub(crate) access: Access,
     pub(crate) handler: MethodRouter<Server>,
     pub(crate) body_limit: usize,
-    /// Whether it answers for as long as it is listened to.
+    /// Whether it may take as long as it needs.
     pub(crate) streams: bool,
     pub(crate) document: Option<Document>,
 }
 
 /// What the API document says of a route.
-#[allow(dead_code, reason = "the document is written by what comes next")]
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub(crate) tag: &'static str,
@@ -169,13 +168,22 @@ impl Route {
         self
     }
 
+    /// Lets callers repeat a request under the same `Idempotency-Key`: it is done once.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        if let Some(document) = &mut self.document {
+            document.idempotent = true;
+        }
+        self
+    }
+
     /// Lets bodies have so many bytes.
     #[must_use]
     pub fn body_limit(self, bytes: usize) -> Self {
         Self { body_limit: bytes, ..self }
     }
 
-    /// Lets it answer for as long as it is listened to.
+    /// Lets it take as long as it needs, or as it is listened to.
     #[must_use]
     pub fn streams(self) -> Self {
         Self { streams: true, ..self }
@@ -210,6 +218,10 @@ impl Routes {
     /// The routes: method, path, and who may use it.
     pub fn iter(&self) -> impl Iterator<Item = (&Method, &'static str, Access)> {
         self.0.iter().map(|route| (&route.method, route.path, route.access))
+    }
+
+    pub(crate) fn all(&self) -> &[Route] {
+        &self.0
     }
 
     /// Only those that are served where nothing but public paths are.

@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::middleware::from_fn;
-use connector::{Clock, Secret};
+use connector::{Clock, Connector, Secret, Timestamp};
+use engine::{Engine, Handle, Watch, service};
 use http::{HeaderMap, HeaderValue};
+use serde_json::Value;
 use store::Store;
 use url::Url;
 
+use crate::api::{self, Ring};
 use crate::audit::Audit;
 use crate::cookie::{self, SameSite};
 use crate::error::{Error, Result};
+use crate::idempotency::Keys;
 use crate::identity::Identity;
+use crate::project::Project;
 use crate::routes::{Access, Routes};
 use crate::scope::Scopes;
 use crate::session::Sessions;
@@ -27,10 +32,18 @@ const LOCAL: &str = "local";
 
 /// What a server is made of.
 pub struct Options {
-    /// Where state is kept.
-    pub store: Arc<dyn Store>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
+    /// What runs the flows; its store and its clock are the server's too.
+    pub engine: Arc<Engine>,
+    /// What runs them on their schedules.
+    pub service: service::Handle,
+    /// The flows and accounts.
+    pub project: Arc<dyn Project>,
+    /// The connectors that there are.
+    pub connectors: Vec<Connector>,
+    /// Describes a connector to machines.
+    pub describe: fn(&Connector) -> Value,
+    /// What happens, as it is told to who listens.
+    pub events: Events,
     /// The log of who did what.
     pub audit: Audit,
     /// Where it is reached.
@@ -55,8 +68,49 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Server(Arc<Inner>);
 
+/// What happens, told by whoever runs flows and kept for who listens. Cheap to clone.
+#[derive(Clone)]
+pub struct Events(Arc<Ring>);
+
+impl Events {
+    /// Nothing has happened yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Ring::new(clock)))
+    }
+
+    /// What an engine and its service tell of runs.
+    pub fn watch(&self) -> Arc<dyn Watch> {
+        self.0.clone()
+    }
+
+    /// A run begins.
+    pub fn begins(&self, flow: &str, at: Timestamp) {
+        self.0.begins(flow, at);
+    }
+
+    /// A run has ended.
+    pub fn ran(&self, ran: &service::Ran<'_>) {
+        self.0.ran(ran);
+    }
+}
+
+/// What the API asks of.
+pub(crate) struct Office {
+    pub(crate) handle: Handle,
+    pub(crate) service: service::Handle,
+    pub(crate) project: Arc<dyn Project>,
+    pub(crate) connectors: Vec<Connector>,
+    pub(crate) describe: fn(&Connector) -> Value,
+}
+
 struct Inner {
-    options: Options,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    audit: Audit,
+    settings: Settings,
+    office: Office,
+    events: Arc<Ring>,
+    keys: Keys,
     tokens: Tokens,
     sessions: Sessions,
     throttle: Throttle,
@@ -67,25 +121,41 @@ struct Inner {
 impl Server {
     /// Puts a server together. An address that others can reach is refused as long as there is no
     /// token.
-    pub async fn new(mut options: Options) -> Result<Self> {
-        let tokens = Tokens::open(options.store.clone()).await?;
-        let address = options.settings.address;
-        if !address.ip().to_canonical().is_loopback() && !tokens.any(options.clock.now()) {
+    pub async fn new(options: Options) -> Result<Self> {
+        let Options { engine, service, project, connectors, describe, .. } = options;
+        let Options { events, audit, settings, routes, .. } = options;
+        let (store, clock) = (engine.store().clone(), engine.clock().clone());
+        let tokens = Tokens::open(store.clone()).await?;
+        let address = settings.address;
+        if !address.ip().to_canonical().is_loopback() && !tokens.any(clock.now()) {
             return Err(Error::Open { address });
         }
-        let routes = Self::routes_of_its_own().with(std::mem::take(&mut options.routes));
+        let host: Arc<dyn service::Host> = project.clone();
+        let handle = Handle::of(engine).with_flows(host);
+        let office = Office { handle, service, project, connectors, describe };
         Ok(Self(Arc::new(Inner {
-            options,
+            store,
+            clock,
+            audit,
+            settings,
+            office,
+            events: events.0,
+            keys: Keys::default(),
             tokens,
             sessions: Sessions::default(),
             throttle: Throttle::default(),
             ready: AtomicBool::new(false),
-            routes,
+            routes: Self::routes_of_its_own().with(routes),
         })))
     }
 
     fn routes_of_its_own() -> Routes {
-        probes::routes().with(signing::routes()).and(page::style())
+        probes::routes().with(signing::routes()).with(api::routes()).and(page::style())
+    }
+
+    /// The API document, OpenAPI 3.1, of what this crate serves.
+    pub fn document() -> Value {
+        api::document(&Self::routes_of_its_own())
     }
 
     /// The router of the service's own address: every route.
@@ -123,12 +193,12 @@ impl Server {
 
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.0.options.store
+        &self.0.store
     }
 
     /// The time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.0.options.clock
+        &self.0.clock
     }
 
     /// The tokens.
@@ -137,7 +207,19 @@ impl Server {
     }
 
     pub(crate) fn audit(&self) -> &Audit {
-        &self.0.options.audit
+        &self.0.audit
+    }
+
+    pub(crate) fn office(&self) -> &Office {
+        &self.0.office
+    }
+
+    pub(crate) fn events(&self) -> &Arc<Ring> {
+        &self.0.events
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {
@@ -150,7 +232,7 @@ impl Server {
 
     /// The URL that others reach it under, without a slash at its end.
     pub fn base_url(&self) -> String {
-        let settings = &self.0.options.settings;
+        let settings = &self.0.settings;
         match &settings.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{}", settings.address),
@@ -159,20 +241,20 @@ impl Server {
 
     /// Whether browsers reach it by https alone.
     pub fn is_secure(&self) -> bool {
-        let url = self.0.options.settings.public_url.as_ref();
+        let url = self.0.settings.public_url.as_ref();
         url.is_some_and(|url| url.scheme() == "https")
     }
 
     /// Who has a token.
     pub(crate) fn holder_of(&self, token: &str) -> Option<Identity> {
-        let is_local = self.0.options.settings.local.as_ref().is_some_and(|local| {
+        let is_local = self.0.settings.local.as_ref().is_some_and(|local| {
             // `blake3::Hash` compares in constant time.
             blake3::Hash::from_bytes(hash(local.expose())) == blake3::Hash::from_bytes(hash(token))
         });
         if is_local {
             return Some(Identity::new(LOCAL, Scopes::all()));
         }
-        let found = self.0.tokens.find(token, self.0.options.clock.now())?;
+        let found = self.0.tokens.find(token, self.0.clock.now())?;
         Some(Identity::new(found.name, found.scopes))
     }
 

@@ -74,7 +74,6 @@ impl Sessions {
     }
 
     /// Ends all sessions and codes that came of a token.
-    #[cfg(test)]
     pub(crate) fn end_of(&self, name: &str) {
         lock(&self.sessions).retain(|_, session| session.identity.name() != name);
         lock(&self.codes).retain(|_, (identity, _)| identity.name() != name);

@@ -165,7 +165,7 @@ async fn what_breaks_or_is_too_large_is_a_problem() {
     assert_eq!(body(answered).await["code"], "internal");
     for (text, media, status, code) in [
         ("{}".to_owned(), "text/plain", 415, "mediaType"),
-        ("{".to_owned(), "application/json", 400, "badRequest"),
+        ("\"".to_owned(), "application/json", 400, "badRequest"),
         ("[]".to_owned(), "application/json", 422, "body"),
         (format!("\"{}\"", "x".repeat(1024 * 1024)), "application/json", 413, "tooLarge"),
     ] {

@@ -1,5 +1,6 @@
 //! Messages that are kept by themselves: dead letters, and what waits for remote systems.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
@@ -140,7 +141,7 @@ pub enum LetterMark {
 
 /// Where a dead letter stands.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub enum LetterState {

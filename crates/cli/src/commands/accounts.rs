@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use comfy_table::{Table, presets};
 use connector::Timestamp;
-use engine::{AccountState, Answer, Handle, Request, Rest};
+use engine::{AccountState, Answer, Request, Rest};
 use serde_json::json;
 use server::accounts::{Line, Login};
 use store::upkeep;
@@ -110,11 +110,12 @@ async fn logins(project: &Project) -> Result<BTreeMap<String, Login>> {
     Ok(needed.map(|line| (line.account, line.login)).collect())
 }
 
-/// Asks the store, or the process that has it open; `None` where there is no store.
+/// Asks the store, or the process that has it open, also one that has no API; `None` where there
+/// is no store.
 async fn asked(project: &Project, request: Request) -> Result<Option<Answer>> {
-    let Failed { error, exit } = match project.existing_store().await {
+    let Failed { error, exit } = match project.held().await {
         Ok(None) => return Ok(None),
-        Ok(Some(store)) => return ask(&Handle::new(store), request).await.map(Some),
+        Ok(Some(held)) => return ask(&held, request).await.map(Some),
         Err(failed) => failed,
     };
     if !matches!(error.downcast_ref(), Some(store::Error::Locked { .. })) {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use connector::{Changes, Timestamp};
-use engine::{Answer, Backfill, Backfilled, Engine, Handle, Request, StateChange};
+use engine::{Answer, Backfill, Backfilled, Engine, Request, StateChange};
 use flow::Flow;
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 
 use crate::commands::state::ask;
 use crate::exit::{Exit, Failed, Result};
+use crate::held::Held;
 use crate::progress::{print, print_json, say};
 
 /// Begins a backfill, which the runs that follow do.
@@ -27,7 +28,7 @@ pub(crate) async fn begin(
     }
     let source = engine.source(flow).map_err(Failed::config)?;
     let change = StateChange::Backfill { source, from, until };
-    ask(&Handle::of(engine), Request::Change { flow: flow.name.clone(), change }).await?;
+    ask(&Held::of(engine), Request::Change { flow: flow.name.clone(), change }).await?;
     if json {
         print_json(&json!({
             "event": "backfill", "flow": flow.name, "from": from, "until": until,
@@ -52,7 +53,7 @@ fn is_by_time(flow: &Flow) -> bool {
 pub(crate) async fn stop(engine: Arc<Engine>, flow: &str, json: bool) -> Result {
     let change = StateChange::StopBackfill;
     let answer =
-        ask(&Handle::of(engine), Request::Change { flow: flow.to_owned(), change }).await?;
+        ask(&Held::of(engine), Request::Change { flow: flow.to_owned(), change }).await?;
     let Answer::Stopped { backfill } = answer else { return Ok(Exit::Done) };
     if json {
         print_json(&json!({ "flow": flow, "stopped": backfill }));

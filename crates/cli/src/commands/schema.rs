@@ -1,4 +1,4 @@
-//! `towpath schema`: the JSON Schemas that editors read.
+//! `towpath schema`: what editors and other programs read of the formats of towpath.
 
 use std::path::Path;
 
@@ -31,6 +31,7 @@ fn schema(of: Schema) -> Value {
     match of {
         Schema::Flow => flow::schema::flow(&connectors),
         Schema::Config => flow::schema::config(&connectors),
+        Schema::Api => server::Server::document(),
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use connector::{Clock, SystemClock};
-use engine::service::{Options, Service};
-use engine::{Event, Silent, Stop, Stopper, Watch};
+use engine::service::{self, Options, Service};
+use engine::{Event, Stop, Stopper, Watch};
 use flow::Flow;
 use serde_json::json;
+use server::Events;
 use tokio::task::JoinHandle;
 
 use crate::args::{Durability, Serve};
@@ -16,7 +17,7 @@ use crate::commands::check::counted;
 use crate::exit::{Exit, Failed, Result};
 use crate::progress::say;
 use crate::project::{Project, Workshop, without_login};
-use crate::serve::{Begin, Lines, Looks, Office, Reload, Shelf};
+use crate::serve::{Begin, Door, Lines, Looks, Office, Reload, Shelf};
 use crate::signals;
 
 pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Result {
@@ -35,12 +36,19 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     if first.flows() == 0 {
         return Err(nothing_to_run(&path, left_out));
     }
+    // What cannot be listened on is said before anything is opened.
+    let door = Door::open(args, &project).await?;
     let none = std::iter::empty::<&Flow>();
     let workshop = Workshop::open(&project, none, Durability::Full).await?;
     let engine = workshop.engine.clone();
-    engine.tell_of_accounts(Arc::new(Accounts { lines: lines.clone(), clock: clock.clone() }));
+    let events = Events::new(clock.clone());
+    engine.tell_of_accounts(Arc::new(Accounts {
+        lines: lines.clone(),
+        clock: clock.clone(),
+        events: events.watch(),
+    }));
     say_who_needs_a_login(&project, &workshop, &lines).await?;
-    let shelf = Arc::new(Shelf::new(project, workshop, lines.clone()));
+    let shelf = Arc::new(Shelf::new(project.clone(), workshop, lines.clone(), events.clone()));
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
     let flows = first.flows();
     let planned = office.first(first).await;
@@ -55,9 +63,12 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let signalled = signals::stop_on_signal(args.grace);
     let (stopper, stop) = Stop::new(args.grace);
     let now = engine.clock().now();
-    let options =
-        Options { engine, host: shelf, watch: Arc::new(Silent), most_runs: args.max_runs };
+    let paused = service::pauses(&**engine.store()).await.map_err(Failed::run)?;
+    let (host, watch) = (shelf.clone(), events.watch());
+    let options = Options { engine, host, watch, most_runs: args.max_runs };
     let (service, handle) = Service::new(options, planned);
+    let service = service.with_paused(paused.iter().map(|pause| pause.flow.as_str().into()));
+    let face = door.serve(&project, (shelf, handle.clone()), events, stop.clone()).await?;
     if let Some(error) = unwatched {
         say(&format!("cannot watch {}: {error}; looking every 10 s instead", path.display()));
     }
@@ -72,9 +83,19 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
             next: service.next(),
         },
     );
+    lines.listening(now, face.address, face.public);
+    for pause in &paused {
+        let words = format!("{} is paused since {} by {}", pause.flow, pause.since, pause.by);
+        lines.change(now, "paused", &json!({ "flow": pause.flow, "since": pause.since }), &words);
+    }
     let mut reloading = tokio::spawn(reload.run(looks, office, handle));
-    let followed = follow(signalled, &mut reloading, stopper);
+    let followed = async {
+        let followed = follow(signalled, &mut reloading, stopper).await;
+        face.is_ending();
+        followed
+    };
     let (followed, ()) = tokio::join!(followed, service.run(stop));
+    face.end().await;
     if followed.is_ok() {
         reloading.abort();
         // What it was telling concerns nobody any more.
@@ -109,10 +130,12 @@ async fn say_who_needs_a_login(
 struct Accounts {
     lines: Arc<Lines>,
     clock: Arc<SystemClock>,
+    events: Arc<dyn Watch>,
 }
 
 impl Watch for Accounts {
     fn on(&self, event: &Event<'_>) {
+        self.events.on(event);
         if let Event::Account { account, change } = event {
             self.lines.account(self.clock.now(), account, change);
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::anyhow;
-use engine::{Answer, Handle, Happening, Intent, IntentAnswer, Request, Timeline};
+use engine::{Answer, Happening, Intent, IntentAnswer, Request, Timeline};
 use flow::{Flow, InDoubt};
 use serde_json::json;
 use store::LetterState;
@@ -18,14 +18,14 @@ use crate::project::Project;
 pub(crate) async fn run(config: Option<&Path>, args: Why, json: bool) -> Result {
     let project = Project::read(config)?;
     let flow = args.flow.map(|flow| project.flow_name(&flow)).transpose()?;
-    let Some(store) = project.existing_store().await? else {
+    let Some(held) = project.held().await? else {
         if !json {
             print("nothing has run here yet, so nothing happened to any record");
         }
         return Ok(Exit::Done);
     };
     let request = Request::Why { flow, record: args.record.clone(), limit: args.limit };
-    let Answer::Why { timelines } = ask(&Handle::new(store), request).await? else {
+    let Answer::Why { timelines } = ask(&held, request).await? else {
         return Ok(Exit::Done);
     };
     if json {

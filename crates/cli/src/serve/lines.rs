@@ -1,6 +1,7 @@
 //! What a service says: one line a run, and one for whatever changes.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use connector::Timestamp;
@@ -62,6 +63,26 @@ impl Lines {
             line.push_str(&format!("; next {flow} at {}", whole(*at)));
         }
         self.line(now, &line);
+    }
+
+    /// Where the API is, and where what is public alone.
+    pub(crate) fn listening(
+        &self,
+        now: Timestamp,
+        own: Option<SocketAddr>,
+        public: Option<SocketAddr>,
+    ) {
+        let Some(own) = own else { return };
+        if self.json {
+            let public = public.map(|public| public.to_string());
+            print_json(&json!({
+                "event": "listening", "at": now, "address": own.to_string(), "public": public,
+            }));
+            return;
+        }
+        let public = public.map(|public| format!(", webhooks alone at http://{public}"));
+        let public = public.unwrap_or_default();
+        say(&format!("listening at http://{own}{public} (`towpath open` signs a browser in)"));
     }
 
     pub(crate) fn ran(&self, now: Timestamp, ran: &Ran<'_>) {

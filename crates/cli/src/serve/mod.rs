@@ -5,11 +5,13 @@
 
 mod catalogue;
 mod check;
+mod face;
 mod lines;
 mod reload;
 mod shelf;
 mod watch;
 
+pub(crate) use face::Door;
 pub(crate) use lines::{Begin, Lines};
 pub(crate) use reload::{Office, Reload};
 pub(crate) use shelf::Shelf;

@@ -227,7 +227,8 @@ impl Office {
         for change in changes {
             match change {
                 Change::Runs { path, text, good, known, .. } => {
-                    self.shelf.put(good.flow.clone(), path, text);
+                    let schedule = good.schedule.clone();
+                    self.shelf.put(good.flow.clone(), path, text, schedule);
                     match good.schedule {
                         Some(schedule) => {
                             let last = if known { None } else { self.last(&good.flow).await };

@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use connector::Timestamp;
 use engine::service::{Host, Ran};
 use engine::{Engine, Error, Place};
-use flow::Flow;
+use flow::{Flow, Schedule};
+use server::{Events, Listed};
 
 use super::lines::Lines;
 use crate::keeper::Keeper;
@@ -25,6 +27,7 @@ pub(crate) struct Shelf {
     known: Mutex<(Arc<Project>, Arc<Vault>)>,
     engine: Arc<Engine>,
     lines: Arc<Lines>,
+    events: Events,
     /// Looks after the store as long as the service runs.
     _keeper: Option<Keeper>,
     versions: Mutex<HashMap<Arc<str>, Version>>,
@@ -37,6 +40,7 @@ pub(crate) struct Shelf {
 struct Version {
     path: PathBuf,
     text: Arc<str>,
+    schedule: Option<Schedule>,
 }
 
 #[derive(Default)]
@@ -58,12 +62,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shelf {
-    pub(crate) fn new(project: Arc<Project>, workshop: Workshop, lines: Arc<Lines>) -> Self {
+    pub(crate) fn new(
+        project: Arc<Project>,
+        workshop: Workshop,
+        lines: Arc<Lines>,
+        events: Events,
+    ) -> Self {
         let Workshop { engine, vault, keeper, .. } = workshop;
         Self {
             known: Mutex::new((project, Arc::new(vault))),
             engine,
             lines,
+            events,
             _keeper: keeper,
             versions: Mutex::default(),
             compiled: Mutex::default(),
@@ -72,8 +82,19 @@ impl Shelf {
     }
 
     /// Puts a version of a flow in the place of the one before.
-    pub(crate) fn put(&self, flow: Arc<str>, path: PathBuf, text: Arc<str>) {
-        lock(&self.versions).insert(flow, Version { path, text });
+    pub(crate) fn put(
+        &self,
+        flow: Arc<str>,
+        path: PathBuf,
+        text: Arc<str>,
+        schedule: Option<Schedule>,
+    ) {
+        lock(&self.versions).insert(flow, Version { path, text, schedule });
+    }
+
+    /// What runs the flows.
+    pub(crate) const fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     pub(crate) fn remove(&self, flow: &str) {
@@ -90,7 +111,7 @@ impl Shelf {
     fn compile(&self, name: &str) -> Result<Arc<Flow>, Error> {
         let place = || Place { flow: name.to_owned(), step: None, account: String::new() };
         let version = lock(&self.versions).get(name).cloned();
-        let Some(Version { path, text }) = version else {
+        let Some(Version { path, text, .. }) = version else {
             let reason = "its file is gone".to_owned();
             return Err(Error::Config { place: place(), reason });
         };
@@ -144,8 +165,38 @@ impl Host for Shelf {
         lock(&self.versions).contains_key(name)
     }
 
+    fn begins(&self, flow: &str, at: Timestamp) {
+        self.events.begins(flow, at);
+    }
+
     fn ran(&self, ran: &Ran<'_>) {
+        self.events.ran(ran);
         self.lines.ran(self.engine.clock().now(), ran);
+    }
+}
+
+impl server::Project for Shelf {
+    fn flows(&self) -> Vec<Listed> {
+        lock(&self.versions).iter().map(|(flow, version)| listed(flow, version)).collect()
+    }
+
+    fn flow_named(&self, name: &str) -> Option<Listed> {
+        let versions = lock(&self.versions);
+        versions.get_key_value(name).map(|(flow, version)| listed(flow, version))
+    }
+
+    fn accounts(&self) -> Vec<(String, String)> {
+        let project = lock(&self.known).0.clone();
+        let written = project.config().into_iter().flat_map(|config| &config.accounts);
+        written.map(|(name, account)| (name.clone(), account.connector.clone())).collect()
+    }
+}
+
+fn listed(flow: &Arc<str>, version: &Version) -> Listed {
+    Listed {
+        flow: flow.clone(),
+        file: version.path.display().to_string(),
+        schedule: version.schedule.as_ref().map(ToString::to_string),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::Store;
@@ -39,7 +40,7 @@ pub(super) struct KeptBreaker {
 }
 
 /// An account that is not used as usual.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountState {
     /// Its name in towpath.yaml.
@@ -51,7 +52,7 @@ pub struct AccountState {
 }
 
 /// Since when something rests, and until when.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rest {
     /// When it began.
@@ -63,7 +64,7 @@ pub struct Rest {
 }
 
 /// A circuit breaker that is open.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Open {
     /// The limit class.

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{DeadLetterSummary, LetterState, Store};
@@ -12,7 +13,7 @@ use super::Answer;
 use crate::{Error, LetterFilter, Result};
 
 /// A dead letter in a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterLine {
     /// 16 hexadecimal characters.
@@ -34,7 +35,7 @@ pub struct DeadLetterLine {
 }
 
 /// A dead letter with everything that was kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
     /// What a list shows of it.
@@ -94,12 +95,21 @@ pub(super) async fn list(
     store: &dyn Store,
     filter: LetterFilter,
     limit: Option<usize>,
+    after: Option<(Timestamp, String)>,
 ) -> Result<Answer> {
+    let is_behind = |letter: &DeadLetterSummary| {
+        after.as_ref().is_none_or(|(at, id)| {
+            at.millis().cmp(&letter.at).then_with(|| letter.id.cmp(id)).is_gt()
+        })
+    };
     let (state, limit) = (filter.state, limit.unwrap_or(usize::MAX));
     let (mut listed, mut more, mut others) = (BinaryHeap::new(), 0, 0);
     let mut each = |letter: DeadLetterSummary| {
         if state.is_some_and(|state| letter.state != state) {
             others += 1;
+            return;
+        }
+        if !is_behind(&letter) {
             return;
         }
         listed.push(Newest(letter));

@@ -1,6 +1,7 @@
 //! What operators ask about a flow's state, and what they change of it.
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{DeadLetterSummary, LetterState, Store};
@@ -9,7 +10,7 @@ use super::Answer;
 use crate::change::Hands;
 use crate::exported::{self, Imported};
 use crate::rewind::RewindTo;
-use crate::{Engine, Error, Result, Unfinished};
+use crate::{Engine, Error, Result, Unfinished, service};
 
 /// A change of a flow's state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub enum StateChange {
 }
 
 /// How much of a flow's work waits for something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// Messages that a remote system has not finished.
@@ -78,7 +79,7 @@ pub struct Waiting {
 }
 
 /// A snapshot of the history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// Its number: that of the commit that made it.
     pub entry: u64,
@@ -109,7 +110,8 @@ pub(super) async fn show(store: &dyn Store, flow: &str) -> Result<Answer> {
     let counts = head.as_ref().map(|head| head.counts).unwrap_or_default();
     let commit = head.as_ref().map_or(0, |head| head.sequence);
     let snapshot = head.map(|head| value(flow, &head.snapshot)).transpose()?;
-    Ok(Answer::State { snapshot, commit, counts, waiting, runs })
+    let paused = service::paused(store, flow).await?;
+    Ok(Answer::State { snapshot, commit, counts, waiting, runs, paused })
 }
 
 fn value(flow: &str, snapshot: &[u8]) -> Result<Value> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use connector::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Store;
 
@@ -11,7 +12,7 @@ use crate::{Error, Result};
 
 /// A message of a record that was given to a system which must not get it twice, while no commit
 /// has settled that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
     /// The step.
@@ -26,7 +27,7 @@ pub struct Intent {
 }
 
 /// What is known of a message in the journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "answer")]
 pub enum IntentAnswer {
     /// No answer is written down: it is in doubt, unless a run is waiting for it right now.

@@ -18,6 +18,9 @@ pub trait Host: Send + Sync + 'static {
     /// Whether there is a flow of that name; cheap, and asked for whoever calls.
     fn has(&self, name: &str) -> bool;
 
+    /// Hears of a run that begins, or of a look at what systems finish later; must not block.
+    fn begins(&self, _flow: &str, _at: Timestamp) {}
+
     /// Hears of a run that has ended; must not block. Of one that looked for what came, and found
     /// nothing, it does not hear.
     fn ran(&self, ran: &Ran<'_>);

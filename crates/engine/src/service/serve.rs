@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use connector::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::host::{Host, Ran};
-use super::timetable::{Due, Planned, Timetable};
+use super::timetable::{Due, Planned, Standing, Timetable};
 use crate::{Engine, Error, Place, Report, Stop, Watch};
 
 /// How long a wait goes on before it looks at the clock again, which may have been set.
@@ -47,6 +48,10 @@ enum Change {
     Put(Vec<Planned>),
     Remove(Arc<str>),
     Wake(Arc<str>),
+    Pause(Arc<str>),
+    Resume(Arc<str>),
+    Run(Arc<str>, oneshot::Sender<bool>),
+    Look(Vec<Arc<str>>, oneshot::Sender<Vec<Standing>>),
 }
 
 impl Handle {
@@ -65,6 +70,33 @@ impl Handle {
     /// its wait is not over.
     pub fn wake(&self, flow: Arc<str>) {
         self.send(Change::Wake(flow));
+    }
+
+    /// Lets a flow run only when somebody says so; a run under way goes on to its end.
+    ///
+    /// Forgotten with the process: [`pause`](super::pause) keeps it.
+    pub fn pause(&self, flow: Arc<str>) {
+        self.send(Change::Pause(flow));
+    }
+
+    /// Lets a flow run on its schedule again.
+    pub fn resume(&self, flow: Arc<str>) {
+        self.send(Change::Resume(flow));
+    }
+
+    /// Runs a flow as soon as there is room, be it paused or without a schedule; says whether it
+    /// will, which it will not where a run of it is under way or the service is stopping.
+    pub async fn run_now(&self, flow: Arc<str>) -> bool {
+        let (sender, answer) = oneshot::channel();
+        self.send(Change::Run(flow, sender));
+        answer.await.unwrap_or(false)
+    }
+
+    /// Where flows stand, in the order of the names; nothing once the service has ended.
+    pub async fn standing(&self, flows: Vec<Arc<str>>) -> Vec<Standing> {
+        let (sender, answer) = oneshot::channel();
+        self.send(Change::Look(flows, sender));
+        answer.await.unwrap_or_default()
     }
 
     fn send(&self, change: Change) {
@@ -89,6 +121,13 @@ impl Service {
         (Self { options, table, changes }, Handle(sender))
     }
 
+    /// Lets these flows run only when somebody says so.
+    #[must_use]
+    pub fn with_paused(mut self, flows: impl IntoIterator<Item = Arc<str>>) -> Self {
+        flows.into_iter().for_each(|flow| self.table.pause(flow));
+        self
+    }
+
     /// The flow that runs next, and when.
     pub fn next(&self) -> Option<(Timestamp, &str)> {
         self.table.next()
@@ -106,6 +145,7 @@ impl Service {
             self.table.look(now);
             while !stop.is_set() && runs.len() < self.options.most_runs.get() {
                 let Some(due) = self.table.take(now) else { break };
+                self.options.host.begins(&due.flow, now);
                 let started = runs.spawn(run(&self.options, due.clone(), stop.clone()));
                 under_way.insert(started.id(), due);
             }
@@ -124,12 +164,26 @@ impl Service {
                     }
                 }
                 change = self.changes.recv(), if open => match change {
-                    Some(Change::Put(planned)) => self.table.put(planned, clock.now()),
-                    Some(Change::Remove(flow)) => self.table.remove(&flow),
-                    Some(Change::Wake(flow)) => self.table.wake(&flow, clock.now()),
+                    Some(change) => self.change(change, clock.now(), stop.is_set()),
                     None => open = false,
                 },
                 () = clock.sleep(wait), if room && !stop.is_set() => {}
+            }
+        }
+    }
+
+    fn change(&mut self, change: Change, now: Timestamp, stopping: bool) {
+        match change {
+            Change::Put(planned) => self.table.put(planned, now),
+            Change::Remove(flow) => self.table.remove(&flow),
+            Change::Wake(flow) => self.table.wake(&flow, now),
+            Change::Pause(flow) => self.table.pause(flow),
+            Change::Resume(flow) => self.table.resume(&flow, now),
+            // Who asked and has gone since learns it from the run itself.
+            Change::Run(flow, answer) => drop(answer.send(!stopping && self.table.ask(flow))),
+            Change::Look(flows, answer) => {
+                let standing = flows.iter().map(|flow| self.table.standing(flow)).collect();
+                drop(answer.send(standing));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Which flow runs next: pure arithmetic over the beats of all of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,9 +50,15 @@ pub(crate) struct Due {
 #[derive(Default)]
 pub(crate) struct Timetable {
     flows: HashMap<Arc<str>, Entry>,
-    /// Invariant: holds exactly the flows that wait, at the moments of their beats, or earlier
-    /// where something is asked after before that.
+    /// Invariant: holds exactly the flows that wait and are not paused, at the moments of their
+    /// beats, or earlier where something is asked after before that.
     waiting: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Flows that run only when somebody says so, be they in the table or not.
+    paused: HashSet<Arc<str>>,
+    /// Flows that somebody wants to run now, in the order of asking.
+    asked: VecDeque<Arc<str>>,
+    /// Flows that run because somebody said so, and have no schedule, with the moments of that.
+    guests: HashMap<Arc<str>, Timestamp>,
     /// The latest moment that the clock has shown.
     latest: Timestamp,
 }
@@ -67,6 +73,8 @@ struct Entry {
     /// When the first of what systems finish later is asked after.
     check: Option<Timestamp>,
     called: Option<Called>,
+    /// When its last run or check began.
+    began: Timestamp,
     state: State,
 }
 
@@ -94,6 +102,17 @@ enum Change {
     Removed,
 }
 
+/// Where a flow stands in a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When it runs next; `None` if it has no schedule, is paused, or runs.
+    pub next: Option<Timestamp>,
+    /// When the run under way began, if one is.
+    pub running: Option<Timestamp>,
+    /// Whether it runs only when somebody says so.
+    pub paused: bool,
+}
+
 impl Timetable {
     /// Takes flows up, or takes note that they have changed. A run under way goes on.
     pub(crate) fn put(&mut self, planned: Vec<Planned>, now: Timestamp) {
@@ -101,11 +120,16 @@ impl Timetable {
         for Planned { flow, schedule, called, last, check } in planned {
             let Some(entry) = self.flows.get_mut(&flow) else {
                 let beat = Beat::resumed(&flow, schedule, now, last, width);
-                let (failed, asked, state) = (false, None, State::Waiting);
+                // It may run already, because somebody said so before it had a schedule.
+                let state = match self.guests.contains_key(&flow) {
+                    true => State::Running { checks: false, change: None },
+                    false => State::Waiting,
+                };
+                let (failed, asked) = (false, None);
                 let called = called.then(|| Called { since: Some(beat.at()), failed: false });
-                let entry = Entry { beat, last, failed, asked, check, called, state };
-                self.waiting.insert((entry.at(), flow.clone()));
-                self.flows.insert(flow, entry);
+                let entry = Entry { beat, last, failed, asked, check, called, began: now, state };
+                self.flows.insert(flow.clone(), entry);
+                self.wait(flow);
                 continue;
             };
             match &mut entry.state {
@@ -114,7 +138,7 @@ impl Timetable {
                     let was = (entry.at(), flow);
                     self.waiting.remove(&was);
                     entry.replace(&was.1, (schedule, called), now, width);
-                    self.waiting.insert((entry.at(), was.1));
+                    self.wait(was.1);
                 }
             }
         }
@@ -130,8 +154,94 @@ impl Timetable {
         called.since = Some(called.since.map_or(now, |since| since.min(now)));
         if let State::Waiting = entry.state {
             self.waiting.remove(&(was, name.clone()));
-            self.waiting.insert((entry.at(), name));
+            self.wait(name);
         }
+    }
+
+    /// Lets a flow wait for its next run, unless it is paused or runs.
+    fn wait(&mut self, flow: Arc<str>) {
+        if let Some(entry) = self.flows.get(&flow)
+            && matches!(entry.state, State::Waiting)
+            && !self.paused.contains(&flow)
+        {
+            self.waiting.insert((entry.at(), flow));
+        }
+    }
+
+    /// Lets a flow run only when somebody says so. A run under way goes on to its end.
+    pub(crate) fn pause(&mut self, flow: Arc<str>) {
+        if let Some(entry) = self.flows.get(&flow) {
+            self.waiting.remove(&(entry.at(), flow.clone()));
+        }
+        self.paused.insert(flow);
+    }
+
+    /// Lets a flow run on its schedule again; what it missed meanwhile is one run.
+    pub(crate) fn resume(&mut self, flow: &str, now: Timestamp) {
+        let Some(flow) = self.paused.take(flow) else { return };
+        if let Some(entry) = self.flows.get_mut(&flow)
+            && let State::Waiting = entry.state
+            && entry.called.is_none()
+        {
+            let schedule = entry.beat.schedule().clone();
+            entry.beat = Beat::resumed(&flow, schedule, now, entry.last, ROOM);
+            if let Some(asked) = entry.asked {
+                entry.beat.hold_until(asked);
+            }
+        }
+        self.wait(flow);
+    }
+
+    /// Lets a flow run as soon as there is room, whatever its schedule; says whether it may, which
+    /// it may not while it runs. One that is not in the table runs once.
+    pub(crate) fn ask(&mut self, flow: Arc<str>) -> bool {
+        let state = self.flows.get(&flow).map(|entry| &entry.state);
+        if self.guests.contains_key(&flow) || matches!(state, Some(State::Running { .. })) {
+            return false;
+        }
+        if !self.asked.contains(&flow) {
+            self.asked.push_back(flow);
+        }
+        true
+    }
+
+    /// Where a flow stands.
+    pub(crate) fn standing(&self, flow: &str) -> Standing {
+        let paused = self.paused.contains(flow);
+        let guest = self.guests.get(flow).copied();
+        let Some(entry) = self.flows.get(flow) else {
+            return Standing { next: None, running: guest, paused };
+        };
+        match entry.state {
+            State::Running { .. } => {
+                Standing { next: None, running: guest.or(Some(entry.began)), paused }
+            }
+            State::Waiting => {
+                let next = Some(entry.at()).filter(|at| !paused && *at != NEVER);
+                Standing { next, running: None, paused }
+            }
+        }
+    }
+
+    /// The run that somebody asked for first, if any: its flow is under way from now on.
+    fn take_asked(&mut self, now: Timestamp) -> Option<Due> {
+        while let Some(flow) = self.asked.pop_front() {
+            let Some(entry) = self.flows.get_mut(&flow) else {
+                self.guests.insert(flow.clone(), now);
+                return Some(Due { flow, at: now, checks: false });
+            };
+            if let State::Waiting = entry.state {
+                self.waiting.remove(&(entry.at(), flow.clone()));
+                entry.last = Some(now);
+                entry.began = now;
+                if let Some(called) = &mut entry.called {
+                    called.since = None;
+                }
+                entry.state = State::Running { checks: false, change: None };
+                return Some(Due { flow, at: now, checks: false });
+            }
+        }
+        None
     }
 
     /// Lets a flow go. A run under way goes on to its end.
@@ -154,6 +264,9 @@ impl Timetable {
 
     /// Takes the run that is due first; the flow is under way from now on.
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<Due> {
+        if let Some(asked) = self.take_asked(now) {
+            return Some(asked);
+        }
         self.waiting.first().filter(|(at, _)| *at <= now)?;
         let (at, flow) = self.waiting.pop_first()?;
         let mut checks = false;
@@ -165,6 +278,7 @@ impl Timetable {
                     called.since = None;
                 }
             }
+            entry.began = now;
             entry.state = State::Running { checks, change: None };
         }
         Some(Due { flow, at, checks })
@@ -178,6 +292,7 @@ impl Timetable {
         now: Timestamp,
         report: &Report,
     ) -> Option<Timestamp> {
+        self.guests.remove(flow);
         let (name, _) = self.flows.get_key_value(flow)?;
         let name = name.clone();
         let entry = self.flows.get_mut(flow)?;
@@ -215,8 +330,10 @@ impl Timetable {
             }
             None => {}
         }
-        self.waiting.insert((entry.at(), name));
-        Some(entry.due()).filter(|due| *due != NEVER)
+        let next = Some(entry.due()).filter(|due| *due != NEVER);
+        let paused = self.paused.contains(&name);
+        self.wait(name);
+        next.filter(|_| !paused)
     }
 
     /// Looks at the clock: where it was set back, no wait is longer for it.
@@ -235,7 +352,9 @@ impl Timetable {
                     called.since = called.since.map(|since| since.minus(back));
                 }
                 entry.beat.look(now);
-                self.waiting.insert((entry.at(), flow.clone()));
+                if !self.paused.contains(flow) {
+                    self.waiting.insert((entry.at(), flow.clone()));
+                }
             }
         }
     }
@@ -510,6 +629,54 @@ mod tests {
         assert!(table.ended(&due.flow, now, &Report::default()).is_some());
         table.remove(&b);
         assert_eq!(table.next(), None);
+    }
+
+    #[test]
+    fn a_paused_flow_runs_only_when_somebody_says_so() {
+        let mut table = Timetable::default();
+        let flow: Arc<str> = "a".into();
+        let after = |seconds| start().plus(Duration::from_secs(seconds));
+        table.pause(flow.clone());
+        table.put(vec![planned("a", every(60)), planned("b", cron("0 * * * *"))], start());
+        assert_eq!(table.standing("a"), Standing { paused: true, ..Standing::default() });
+        assert_eq!(table.take(after(60)), None);
+        assert!(table.ask(flow.clone()) && table.ask(flow.clone()), "asked twice is asked once");
+        let due = table.take(after(60)).unwrap();
+        assert_eq!((&*due.flow, due.checks), ("a", false));
+        assert_eq!(table.standing("a").running, Some(after(60)));
+        assert!(!table.ask(flow.clone()), "it runs already");
+        assert_eq!(table.take(after(60)), None);
+        // A change, a look at the clock and the end of a run do not let it go on.
+        table.put(vec![planned("a", every(120))], after(61));
+        assert_eq!(table.ended("a", after(62), &Report::default()), None);
+        table.look(after(62));
+        table.look(start());
+        table.put(vec![planned("a", every(60))], start());
+        assert_eq!(table.standing("a").next, None);
+        table.resume("a", after(600));
+        let next = table.standing("a").next.unwrap();
+        assert!(next.since(after(600)) <= ROOM, "what it missed is one run: {next}");
+        // Pausing what runs lets it end.
+        let due = table.take(after(601)).unwrap();
+        table.pause(due.flow.clone());
+        assert_eq!(table.ended("a", after(602), &Report::default()), None);
+        assert_eq!(table.next().unwrap().1, "b");
+    }
+
+    #[test]
+    fn what_has_no_schedule_runs_when_somebody_says_so() {
+        let mut table = Timetable::default();
+        assert!(table.ask("guest".into()));
+        let due = table.take(start()).unwrap();
+        assert_eq!((&*due.flow, due.at), ("guest", start()));
+        assert!(!table.ask("guest".into()));
+        // It gets a schedule meanwhile, and does not run twice at once.
+        table.put(vec![planned("guest", every(60))], start());
+        assert_eq!(table.take(start().plus(DAY)), None);
+        assert!(table.ended("guest", start().plus(DAY), &Report::default()).is_some());
+        assert_eq!(table.standing("guest").running, None);
+        assert!(table.ask("guest".into()));
+        assert!(table.take(start().plus(DAY)).is_some());
     }
 
     #[test]

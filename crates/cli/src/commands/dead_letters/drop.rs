@@ -1,29 +1,26 @@
 //! `towpath dead-letters drop`.
 
-use std::sync::Arc;
-
 use anyhow::anyhow;
-use engine::{Answer, Handle, LetterFilter, Request};
+use engine::{Answer, LetterFilter, Request};
 use serde_json::json;
-use store::Store;
 
 use crate::commands::check::counted;
 use crate::commands::state::ask;
 use crate::exit::{Exit, Failed, Result};
+use crate::held::Held;
 use crate::progress::{print, print_json};
 use crate::project::{Project, Workshop};
 use crate::question;
 
 pub(super) async fn run(
     project: &Project,
-    store: Arc<dyn Store>,
+    held: Held,
     filter: LetterFilter,
     yes: bool,
     json: bool,
 ) -> Result {
-    let handle = Handle::new(store.clone());
-    let request = Request::DeadLetters { filter: filter.clone(), limit: Some(0) };
-    let Answer::DeadLetters { more, .. } = ask(&handle, request).await? else {
+    let request = Request::DeadLetters { filter: filter.clone(), limit: Some(0), after: None };
+    let Answer::DeadLetters { more, .. } = ask(&held, request).await? else {
         return Ok(Exit::Done);
     };
     if more > 0 && !yes {
@@ -40,8 +37,16 @@ pub(super) async fn run(
             }
         }
     }
-    let workshop = Workshop::on(project, [], store).await?;
-    let dropped = workshop.engine.drop_letters(&filter).await.map_err(Failed::run)?;
+    let dropped = match held {
+        Held::Here(_, store) => {
+            let workshop = Workshop::on(project, [], store).await?;
+            workshop.engine.drop_letters(&filter).await.map_err(Failed::run)?
+        }
+        Held::There(_) => match ask(&held, Request::Drop { filter }).await? {
+            Answer::Dropped { dropped } => dropped,
+            _ => 0,
+        },
+    };
     if json {
         print_json(&json!({ "dropped": dropped }));
     } else {

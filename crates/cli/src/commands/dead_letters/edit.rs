@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use engine::DeadLetter;
+use engine::{DeadLetter, Request};
 use serde_json::{Value, json};
-use store::Store;
 
+use crate::commands::state::ask;
 use crate::difference::difference;
 use crate::exit::{Exit, Failed, Result};
+use crate::held::Held;
 use crate::progress::{print, print_json, say};
 use crate::project::{Project, Workshop};
 
@@ -21,7 +21,7 @@ const LONGEST: u64 = 64 * 1024 * 1024;
 
 pub(super) async fn run(
     project: &Project,
-    store: Arc<dyn Store>,
+    held: Held,
     letter: DeadLetter,
     file: Option<&Path>,
     json: bool,
@@ -44,8 +44,16 @@ pub(super) async fn run(
     if !json {
         differences.iter().for_each(|line| print(line));
     }
-    let workshop = Workshop::on(project, [], store).await?;
-    workshop.engine.edit_letter(id, &after).await.map_err(Failed::run)?;
+    match held {
+        Held::Here(_, store) => {
+            let workshop = Workshop::on(project, [], store).await?;
+            workshop.engine.edit_letter(id, &after).await.map_err(Failed::run)?;
+        }
+        Held::There(_) => {
+            let request = Request::Edit { id: id.clone(), message: after };
+            ask(&held, request).await?;
+        }
+    }
     if json {
         print_json(&json!({ "id": id, "differences": differences }));
     } else {

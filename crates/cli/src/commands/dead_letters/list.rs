@@ -1,27 +1,28 @@
 //! `towpath dead-letters list`.
 
 use comfy_table::{Table, presets};
-use engine::{Answer, Handle, LetterFilter, Request};
+use engine::{Answer, LetterFilter, Request};
 use indicatif::HumanCount;
 use serde_json::json;
 
 use super::{state_of, step_of};
 use crate::commands::state::ask;
 use crate::exit::{Exit, Result};
+use crate::held::Held;
 use crate::progress::{print, print_json, say};
 
 /// So many are listed for a person who asks for no other number.
 const LISTED: usize = 50;
 
 pub(super) async fn run(
-    handle: &Handle,
+    held: &Held,
     filter: LetterFilter,
     limit: Option<usize>,
     json: bool,
 ) -> Result {
     let limit = limit.or((!json).then_some(LISTED));
     let state = filter.state;
-    let answer = ask(handle, Request::DeadLetters { filter, limit }).await?;
+    let answer = ask(held, Request::DeadLetters { filter, limit, after: None }).await?;
     let Answer::DeadLetters { dead_letters, more, others } = answer else { return Ok(Exit::Done) };
     if json {
         dead_letters.iter().for_each(|letter| print_json(&json!(letter)));

@@ -9,44 +9,44 @@ mod show;
 use std::path::Path;
 
 use anyhow::anyhow;
-use engine::{Answer, DeadLetter, Handle, LetterFilter, Request};
+use engine::{Answer, DeadLetter, LetterFilter, Request};
 use store::LetterState;
 
 use crate::args::{DeadLetters, Standing, Which};
 use crate::commands::state::ask;
 use crate::exit::{Exit, Failed, Result};
+use crate::held::Held;
 use crate::progress::print;
 use crate::project::Project;
 
 pub(crate) async fn run(config: Option<&Path>, command: DeadLetters, json: bool) -> Result {
     let project = Project::read(config)?;
     // Where nothing ran there is nothing to look at, and nothing is made for it.
-    let Some(store) = project.existing_store().await? else {
+    let Some(held) = project.held().await? else {
         if !json {
             print("nothing has run here yet, so there are no dead letters");
         }
         return Ok(Exit::Done);
     };
-    let handle = Handle::new(store.clone());
     match command {
         DeadLetters::List { of, which, limit } => {
             let which = Which { flow: of.or(which.flow), ..which };
-            list::run(&handle, filter(&project, vec![], which)?, limit, json).await
+            list::run(&held, filter(&project, vec![], which)?, limit, json).await
         }
-        DeadLetters::Show { id } => show::run(&project, &handle, &id, json).await,
+        DeadLetters::Show { id } => show::run(&project, &held, &id, json).await,
         DeadLetters::Edit { id, file } => {
-            let letter = letter(&handle, &id).await?;
-            edit::run(&project, store, letter, file.as_deref(), json).await
+            let letter = letter(&held, &id).await?;
+            edit::run(&project, held, letter, file.as_deref(), json).await
         }
         DeadLetters::Replay { ids, which, all, force } => {
             say_which("replay", &ids, &which, all)?;
             let filter = filter(&project, ids, which)?;
-            replay::run(&project, store, filter, force, json).await
+            replay::run(&project, held, filter, force, json).await
         }
         DeadLetters::Drop { ids, which, all, yes } => {
             say_which("drop", &ids, &which, all)?;
             let filter = filter(&project, ids, which)?;
-            drop::run(&project, store, filter, yes, json).await
+            drop::run(&project, held, filter, yes, json).await
         }
     }
 }
@@ -85,8 +85,8 @@ fn say_which(verb: &str, ids: &[String], which: &Which, all: bool) -> Result<()>
 }
 
 /// The dead letter that an id means.
-async fn letter(handle: &Handle, id: &str) -> Result<DeadLetter> {
-    match ask(handle, Request::DeadLetter { id: id.to_owned() }).await? {
+async fn letter(held: &Held, id: &str) -> Result<DeadLetter> {
+    match ask(held, Request::DeadLetter { id: id.to_owned() }).await? {
         Answer::DeadLetter { dead_letter: Some(letter) } => Ok(letter),
         _ => Err(Failed::config(engine::Error::NoSuchLetter { id: id.to_owned() })),
     }

@@ -5,15 +5,16 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Answer, Fate, Handle, LetterFilter, Outcome, Request};
+use anyhow::anyhow;
+use engine::{Answer, Fate, LetterFilter, Outcome, Request};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use store::Store;
 
 use super::step_of;
 use crate::commands::check::counted;
 use crate::commands::state::ask;
 use crate::exit::{Exit, Failed, Result};
+use crate::held::Held;
 use crate::progress::{Progress, print, print_json, say};
 use crate::project::{Project, Workshop};
 use crate::signals;
@@ -23,13 +24,13 @@ const GRACE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(
     project: &Project,
-    store: Arc<dyn Store>,
+    held: Held,
     filter: LetterFilter,
     force: bool,
     json: bool,
 ) -> Result {
-    let request = Request::DeadLetters { filter: filter.clone(), limit: None };
-    let answer = ask(&Handle::new(store.clone()), request).await?;
+    let request = Request::DeadLetters { filter: filter.clone(), limit: None, after: None };
+    let answer = ask(&held, request).await?;
     let Answer::DeadLetters { dead_letters, .. } = answer else { return Ok(Exit::Done) };
     let mut by_flow: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for letter in dead_letters {
@@ -41,6 +42,10 @@ pub(super) async fn run(
         }
         return Ok(Exit::Done);
     }
+    let store = match held {
+        Held::Here(_, store) => store,
+        Held::There(_) => return there(&held, by_flow, &filter, force, json).await,
+    };
     let flows: Vec<Arc<flow::Flow>> =
         by_flow.keys().map(|name| project.flow(name).map(Arc::new)).collect::<Result<_>>()?;
     let workshop = Workshop::on(project, flows.iter().map(|flow| &**flow), store).await?;
@@ -61,6 +66,37 @@ pub(super) async fn run(
         }
     }
     told.finish(stop.is_set());
+    Ok(Exit::Done)
+}
+
+/// Has the service send them, by its versions of the flows.
+async fn there(
+    held: &Held,
+    by_flow: BTreeMap<String, BTreeSet<String>>,
+    filter: &LetterFilter,
+    force: bool,
+    json: bool,
+) -> Result {
+    let letters = by_flow.values().map(|ids| ids.len() as u64).sum();
+    let mut told = Told::new(letters, json);
+    for (flow, ids) in by_flow {
+        let ids = if filter.ids.is_empty() { vec![] } else { ids.into_iter().collect() };
+        let filter = LetterFilter { ids, flow: Some(flow.clone()), ..filter.clone() };
+        let asked = ask(held, Request::Replay { flow, filter, force }).await;
+        let error = match asked {
+            Ok(Answer::Replayed { outcomes, error }) => {
+                outcomes.iter().for_each(|outcome| told.tell(outcome));
+                error.map(|error| Failed::config(anyhow!(error)))
+            }
+            Ok(_) => None,
+            Err(failed) => Some(failed),
+        };
+        if let Some(failed) = error {
+            told.finish(false);
+            return Err(failed);
+        }
+    }
+    told.finish(false);
     Ok(Exit::Done)
 }
 

@@ -1,17 +1,18 @@
 //! `towpath dead-letters show`: one with everything that was kept, and what to do next.
 
-use engine::{DeadLetter, Handle};
+use engine::DeadLetter;
 use serde_json::json;
 use store::LetterState;
 
 use super::{letter, state_of, step_of};
 use crate::exit::{Exit, Result};
+use crate::held::Held;
 use crate::progress::{print, print_json};
 use crate::project::Project;
 use crate::reference;
 
-pub(super) async fn run(project: &Project, handle: &Handle, id: &str, json: bool) -> Result {
-    let letter = letter(handle, id).await?;
+pub(super) async fn run(project: &Project, held: &Held, id: &str, json: bool) -> Result {
+    let letter = letter(held, id).await?;
     if json {
         print_json(&json!(letter));
         return Ok(Exit::Done);

@@ -6,12 +6,14 @@ mod show;
 
 use std::path::Path;
 
-use engine::{Answer, Changed, Handle, Request, StateChange};
+use anyhow::anyhow;
+use engine::{Answer, Changed, Request, StateChange};
 use flow::Flow;
 use serde_json::json;
 
 use crate::args::{Durability, State};
 use crate::exit::{Exit, Failed, Result};
+use crate::held::Held;
 use crate::progress::{print, print_json};
 use crate::project::{Project, Workshop};
 
@@ -43,7 +45,7 @@ pub(crate) async fn run(config: Option<&Path>, command: State, json: bool) -> Re
 
 /// The state of a flow that can be changed.
 struct Of {
-    handle: Handle,
+    held: Held,
     flow: Flow,
     /// The fingerprint of what it reads now.
     source: String,
@@ -53,10 +55,19 @@ struct Of {
 impl Of {
     async fn flow(project: &Project, name: &str) -> Result<Self> {
         let flow = project.flow(name)?;
+        let undo = project.command(&format!("state rewind {name} --to-entry"));
+        if let Some(client) = project.service().await {
+            let held = Held::There(client);
+            // By the version of the flow that the service runs.
+            let request = Request::Source { flow: flow.name.clone() };
+            let Answer::Source { source, .. } = ask(&held, request).await? else {
+                return Err(Failed::config(anyhow!("{name}: the service did not say its source")));
+            };
+            return Ok(Self { held, flow, source, undo });
+        }
         let workshop = Workshop::open(project, [&flow], Durability::Full).await?;
         let source = workshop.engine.source(&flow).map_err(Failed::config)?;
-        let undo = project.command(&format!("state rewind {name} --to-entry"));
-        Ok(Self { handle: Handle::of(workshop.engine), flow, source, undo })
+        Ok(Self { held: Held::of(workshop.engine), flow, source, undo })
     }
 
     /// Whether the trigger can be asked for what changed since a moment.
@@ -66,7 +77,7 @@ impl Of {
     }
 
     async fn ask(&self, change: StateChange) -> Result<Answer> {
-        ask(&self.handle, Request::Change { flow: self.flow.name.clone(), change }).await
+        ask(&self.held, Request::Change { flow: self.flow.name.clone(), change }).await
     }
 
     async fn change(&self, change: StateChange) -> Result<Changed> {
@@ -99,6 +110,6 @@ impl Of {
     }
 }
 
-pub(crate) async fn ask(handle: &Handle, request: Request) -> Result<Answer> {
-    handle.ask(request).await.map_err(Failed::run)
+pub(crate) async fn ask(held: &Held, request: Request) -> Result<Answer> {
+    held.ask(request).await
 }

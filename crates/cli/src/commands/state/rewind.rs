@@ -30,7 +30,7 @@ pub(super) async fn rewind(project: &Project, args: &Rewind, json: bool) -> Resu
     };
     let flow = state.flow.name.clone();
     let (_, meant) = asked(&state, to, true).await?;
-    let runs = match ask(&state.handle, Request::State { flow: flow.clone() }).await? {
+    let runs = match ask(&state.held, Request::State { flow: flow.clone() }).await? {
         Answer::State { runs, .. } => runs,
         _ => vec![],
     };

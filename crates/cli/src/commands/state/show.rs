@@ -2,13 +2,14 @@
 
 use comfy_table::{Table, presets};
 use connector::{Clock, SystemClock, Timestamp};
-use engine::{Answer, Backfill, Entry, Handle, Partition, Request, Snapshot, Waiting};
+use engine::{Answer, Backfill, Entry, Partition, Request, Snapshot, Waiting};
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 use store::RunLine;
 
 use super::ask;
 use crate::exit::{Exit, Failed, Result};
+use crate::held::Held;
 use crate::progress::{print, print_json};
 use crate::project::Project;
 use crate::times::ago;
@@ -34,17 +35,22 @@ pub(super) async fn show(project: &Project, flow: Option<&str>, json: bool) -> R
     };
     let flow = project.flow_name(name)?;
     let answer = ask(&handle, Request::State { flow: flow.clone() }).await?;
-    let Answer::State { snapshot, commit, counts, waiting, runs } = answer else {
+    let Answer::State { snapshot, commit, counts, waiting, runs, paused } = answer else {
         return Ok(Exit::Done);
     };
     if json {
         print_json(&json!({
             "flow": flow, "commit": commit, "snapshot": snapshot, "counts": counts,
-            "waiting": waiting, "runs": runs,
+            "waiting": waiting, "runs": runs, "paused": paused,
         }));
         return Ok(Exit::Done);
     }
     let now = SystemClock.now();
+    if let Some(pause) = paused {
+        let why = pause.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let since = when(Some(pause.since), now, "");
+        print(&format!("{flow} is paused since {since} by {}{why}", pause.by));
+    }
     match snapshot {
         None => print(&format!("{flow} has not committed anything yet")),
         // One that this version cannot read is shown as it is.
@@ -206,16 +212,16 @@ fn row(entry: &Entry, newest: bool, now: Timestamp) -> [String; 6] {
 }
 
 /// A handle on the store, if there is one: who only looks makes none.
-async fn existing(project: &Project, json: bool) -> Result<Option<Handle>> {
-    let store = project.existing_store().await?;
-    if store.is_none() && !json {
+async fn existing(project: &Project, json: bool) -> Result<Option<Held>> {
+    let held = project.held().await?;
+    if held.is_none() && !json {
         print("nothing has run here yet, so nothing is remembered");
     }
-    Ok(store.map(Handle::new))
+    Ok(held)
 }
 
 /// A handle on the store for a command that needs one.
-pub(super) async fn required(project: &Project) -> Result<Handle> {
+pub(super) async fn required(project: &Project) -> Result<Held> {
     let nothing = || Failed::config(anyhow::anyhow!("nothing has run here yet"));
-    Ok(Handle::new(project.existing_store().await?.ok_or_else(nothing)?))
+    project.held().await?.ok_or_else(nothing)
 }

@@ -1,0 +1,50 @@
+//! Whoever has the store: this process, or a service that is asked over HTTP.
+
+use std::sync::Arc;
+
+use engine::{Answer, Engine, Handle, Request};
+use store::Store;
+
+use crate::exit::{Failed, Result};
+use crate::project::Project;
+use crate::remote::Client;
+
+/// What a flow's state and letters are asked of.
+pub(crate) enum Held {
+    /// The store is open here.
+    Here(Handle, Arc<dyn Store>),
+    /// A service has it open.
+    There(Client),
+}
+
+impl Held {
+    /// What an engine of this process keeps.
+    pub(crate) fn of(engine: Arc<Engine>) -> Self {
+        let store = engine.store().clone();
+        Self::Here(Handle::of(engine), store)
+    }
+
+    /// Asks one thing.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answer> {
+        match self {
+            Self::Here(handle, _) => handle.ask(request).await.map_err(Failed::run),
+            Self::There(client) => client.ask(&request).await,
+        }
+    }
+}
+
+impl Project {
+    /// The service that runs this project's flows, if one does.
+    pub(crate) async fn service(&self) -> Option<Client> {
+        Client::find(&self.store_path()).await
+    }
+
+    /// Whoever has the store; `None` where there is no store: who only looks makes none.
+    pub(crate) async fn held(&self) -> Result<Option<Held>> {
+        if let Some(client) = self.service().await {
+            return Ok(Some(Held::There(client)));
+        }
+        let store = self.existing_store().await?;
+        Ok(store.map(|store| Held::Here(Handle::new(store.clone()), store)))
+    }
+}

@@ -1,0 +1,32 @@
+//! What the server asks of whoever has the flows and accounts.
+
+use std::sync::Arc;
+
+use engine::service::Host;
+
+/// The flows and accounts that a service runs.
+///
+/// Calls come from the reactor's threads, so they must not block, but for [`Host::flow`].
+pub trait Project: Host {
+    /// The flows, in any order; those without a schedule too.
+    fn flows(&self) -> Vec<Listed>;
+
+    /// One of them.
+    fn flow_named(&self, name: &str) -> Option<Listed> {
+        self.flows().into_iter().find(|listed| *listed.flow == *name)
+    }
+
+    /// The accounts by name, each with its connector.
+    fn accounts(&self) -> Vec<(String, String)>;
+}
+
+/// A flow that a service has.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub flow: Arc<str>,
+    /// Its file, as it is called in the service's lines.
+    pub file: String,
+    /// Its schedule in words; `None` runs only when somebody says so.
+    pub schedule: Option<String>,
+}
