@@ -16,8 +16,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
 use ::flow::config::Listen;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use connector::Timestamp;
 

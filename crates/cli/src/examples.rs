@@ -231,10 +231,7 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
             ("towpath store rekey --new-key-file /safe/new.key", "with one that you keep"),
         ],
     ),
-    (
-        "flow list",
-        &[("towpath flow list", "when each runs next, and which are paused")],
-    ),
+    ("flow list", &[("towpath flow list", "when each runs next, and which are paused")]),
     (
         "flow pause",
         &[("towpath flow pause newsletter --reason \"the shop moves\"", "until it is resumed")],

@@ -323,8 +323,7 @@ impl Handle {
         let (_stopper, stop) = Stop::new(std::time::Duration::ZERO);
         let mut outcomes = vec![];
         let mut each = |outcome| outcomes.push(outcome);
-        let done =
-            engine.replay(&checked, filter, force, &stop, Arc::new(Silent), &mut each).await;
+        let done = engine.replay(&checked, filter, force, &stop, Arc::new(Silent), &mut each).await;
         match done {
             Err(error) if outcomes.is_empty() => Err(error),
             done => {

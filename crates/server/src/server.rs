@@ -32,7 +32,7 @@ const LOCAL: &str = "local";
 
 /// What a server is made of.
 pub struct Options {
-    /// What runs the flows; its store and its clock are the server's too.
+    /// What runs the flows; its store is the server's too.
     pub engine: Arc<Engine>,
     /// What runs them on their schedules.
     pub service: service::Handle,
@@ -44,6 +44,8 @@ pub struct Options {
     pub describe: fn(&Connector) -> Value,
     /// What happens, as it is told to who listens.
     pub events: Events,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// The log of who did what.
     pub audit: Audit,
     /// Where it is reached.
@@ -123,8 +125,8 @@ impl Server {
     /// token.
     pub async fn new(options: Options) -> Result<Self> {
         let Options { engine, service, project, connectors, describe, .. } = options;
-        let Options { events, audit, settings, routes, .. } = options;
-        let (store, clock) = (engine.store().clone(), engine.clock().clone());
+        let Options { events, clock, audit, settings, routes, .. } = options;
+        let store = engine.store().clone();
         let tokens = Tokens::open(store.clone()).await?;
         let address = settings.address;
         if !address.ip().to_canonical().is_loopback() && !tokens.any(clock.now()) {

@@ -52,8 +52,7 @@ fn is_by_time(flow: &Flow) -> bool {
 /// Ends the backfill under way.
 pub(crate) async fn stop(engine: Arc<Engine>, flow: &str, json: bool) -> Result {
     let change = StateChange::StopBackfill;
-    let answer =
-        ask(&Held::of(engine), Request::Change { flow: flow.to_owned(), change }).await?;
+    let answer = ask(&Held::of(engine), Request::Change { flow: flow.to_owned(), change }).await?;
     let Answer::Stopped { backfill } = answer else { return Ok(Exit::Done) };
     if json {
         print_json(&json!({ "flow": flow, "stopped": backfill }));

@@ -91,6 +91,7 @@ impl Door {
         let door = engine::Door::new(shelf.engine().clone(), shelf.clone(), service.clone());
         let options = Options {
             engine: shelf.engine().clone(),
+            clock: shelf.engine().clock().clone(),
             service,
             project: shelf,
             connectors: registry::connectors(),
@@ -113,11 +114,17 @@ impl Door {
             address
         });
         let note = Note::leave(&store, address, &token);
-        let note = note.with_context(|| format!("beside {}", store.display())).map_err(|error| {
-            Failed { exit: Exit::Store, error }
-        })?;
+        let note = note
+            .with_context(|| format!("beside {}", store.display()))
+            .map_err(|error| Failed { exit: Exit::Store, error })?;
         server.set_ready(true);
-        Ok(Face { server: Some(server), serving, _note: Some(note), address: Some(address), public })
+        Ok(Face {
+            server: Some(server),
+            serving,
+            _note: Some(note),
+            address: Some(address),
+            public,
+        })
     }
 }
 

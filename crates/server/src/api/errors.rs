@@ -10,13 +10,20 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let said = error.to_string();
         match error {
-            Error::AlreadyRunning { .. } => Self::conflict("flowRunning", said)
-                .hint("try again when its run has ended; pausing it keeps it from beginning another"),
+            Error::AlreadyRunning { .. } => Self::conflict("flowRunning", said).hint(
+                "try again when its run has ended; pausing it keeps it from beginning another",
+            ),
             Error::NoSuchLetter { .. } => Self::not_found(said),
             Error::SourceChanged { .. } => Self::conflict("sourceChanged", said),
-            Error::Unavailable { .. } | Error::HeldBack { .. } => Self::conflict("unavailable", said),
-            Error::Unauthorized { .. } | Error::Paused { .. } => Self::conflict("accountPaused", said),
-            Error::Config { .. } | Error::Stopped { .. } | Error::TooManyRejects { .. }
+            Error::Unavailable { .. } | Error::HeldBack { .. } => {
+                Self::conflict("unavailable", said)
+            }
+            Error::Unauthorized { .. } | Error::Paused { .. } => {
+                Self::conflict("accountPaused", said)
+            }
+            Error::Config { .. }
+            | Error::Stopped { .. }
+            | Error::TooManyRejects { .. }
             | Error::TooManyDeletes { .. } => Self::conflict("needsChange", said),
             Error::Letter { .. } | Error::Refused { .. } => Self::unprocessable("refused", said),
             Error::Store { .. } | Error::Snapshot { .. } | Error::NewerSnapshot { .. } => {

@@ -287,7 +287,9 @@ mod tests {
         assert!(matches!(ring.behind(10, None), Next::One(11, _)));
         assert!(matches!(ring.behind(KEPT as u64 + 10, None), Next::Nothing));
         ring.begins("b", Timestamp::default());
-        assert!(matches!(ring.behind(11, Some("b")), Next::One(number, _) if number == KEPT as u64 + 11));
+        assert!(
+            matches!(ring.behind(11, Some("b")), Next::One(number, _) if number == KEPT as u64 + 11)
+        );
     }
 
     #[test]

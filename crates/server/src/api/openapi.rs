@@ -169,7 +169,8 @@ fn answers(
     for (status, words, media, describe) in &document.answers {
         let mut answer = json!({ "description": words });
         if !media.is_empty() {
-            let schema = describe.map_or_else(|| json!({ "type": "string" }), |it| it(schemas).to_value());
+            let schema =
+                describe.map_or_else(|| json!({ "type": "string" }), |it| it(schemas).to_value());
             answer["content"] = json!({ *media: { "schema": schema } });
         }
         answers.insert(status.to_string(), answer);

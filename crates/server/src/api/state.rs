@@ -30,7 +30,11 @@ pub(super) fn routes() -> Routes {
         )
         .and(
             get("/api/v1/flows/{flow}/history", read, history)
-                .says("state", "listHistory", "Lists the snapshots that are remembered of a flow, newest first.")
+                .says(
+                    "state",
+                    "listHistory",
+                    "Lists the snapshots that are remembered of a flow, newest first.",
+                )
                 .query::<Paging>()
                 .answers::<Page<Entry>>(200, "A page of snapshots.")
                 .problems(missing),

@@ -23,7 +23,10 @@ pub(super) fn routes() -> Routes {
                  waiting.",
             )
             .query::<Asked>()
-            .answers::<Timelines>(200, "What is known of it, flow by flow; nothing is an empty list."),
+            .answers::<Timelines>(
+                200,
+                "What is known of it, flow by flow; nothing is an empty list.",
+            ),
     )
 }
 

@@ -1,24 +1,36 @@
-//! A server in process, with a store in memory and some routes of its own.
+//! A service in process, with a store in memory, a manual clock and some routes of its own.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod world;
+
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use connector::{ManualClock, Secret, Timestamp};
+use connector::{Clock, ManualClock, Secret, SystemClock, Timestamp};
+use engine::service::{self, Planned, Service};
+use engine::{Stop, Stopper};
 use http::Request;
+use serde_json::{Value, json};
 use store::{MasterKey, MemoryStore, Store};
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use towpath_server::{
-    Access, Audit, Json, NewToken, Options, Routes, Scope, Server, Session, Settings, Tokens, get,
-    post,
+    Access, Audit, Events, Json, NewToken, Options, Routes, Scope, Server, Session, Settings,
+    Tokens, get, post,
 };
+
+use world::World;
 
 pub(crate) struct House {
     pub(crate) server: Server,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) token: Option<Secret>,
     folder: tempfile::TempDir,
+    _stopper: Stopper,
+    _service: JoinHandle<()>,
 }
 
 impl House {
@@ -32,8 +44,21 @@ impl House {
     }
 
     pub(crate) async fn open(address: &str, scopes: &[Scope]) -> towpath_server::Result<Self> {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(MasterKey::generate()));
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_790_000_000)));
+        // The service's own waits would move a clock that is turned by hand.
+        let flows: &[&str] = &["alpha", "beta", "gamma"];
+        Self::of(address, scopes, (flows, "every: 366d"), Arc::new(SystemClock), clock).await
+    }
+
+    /// A service with these flows, all on one schedule.
+    pub(crate) async fn of(
+        address: &str,
+        scopes: &[Scope],
+        (flows, schedule): (&[&str], &str),
+        engines: Arc<dyn Clock>,
+        clock: Arc<ManualClock>,
+    ) -> towpath_server::Result<Self> {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(MasterKey::generate()));
         let mut token = None;
         if !scopes.is_empty() {
             let scopes = scopes.iter().copied().collect();
@@ -42,8 +67,30 @@ impl House {
             token = Some(tokens.create(new, Timestamp::default()).await?);
         }
         let folder = tempfile::tempdir().unwrap();
+        let events = Events::new(clock.clone());
+        let world = Arc::new(World::new(flows, schedule, events.clone()));
+        let engine = world::engine(store.clone(), engines.clone());
+        let planned = world.flows.values().filter_map(|flow| {
+            let schedule = flow.trigger.schedule.clone()?;
+            let last = Some(engines.now());
+            Some(Planned { flow: flow.name.as_str().into(), schedule, last, check: None })
+        });
+        let options = service::Options {
+            engine: engine.clone(),
+            host: world.clone(),
+            watch: events.watch(),
+            most_runs: NonZeroUsize::new(64).unwrap(),
+        };
+        let (service, handle) = Service::new(options, planned.collect());
+        let (stopper, stop) = Stop::new(Duration::ZERO);
+        let running = tokio::spawn(service.run(stop));
         let server = Server::new(Options {
-            store,
+            engine,
+            service: handle,
+            project: world,
+            connectors: vec![world::memory()],
+            describe: |connector| json!({ "name": connector.name() }),
+            events,
             clock: clock.clone(),
             audit: Audit::file(&folder.path().join("audit.log")),
             settings: Settings { address: address.parse().unwrap(), public_url: None, local: None },
@@ -51,7 +98,7 @@ impl House {
         })
         .await?;
         server.set_ready(true);
-        Ok(Self { server, clock, token, folder })
+        Ok(Self { server, clock, token, folder, _stopper: stopper, _service: running })
     }
 
     pub(crate) fn with_token(&self, mut request: Request<Body>) -> Request<Body> {
@@ -63,6 +110,47 @@ impl House {
 
     pub(crate) async fn ask(&self, request: Request<Body>) -> Response {
         self.server.router().oneshot(request).await.unwrap()
+    }
+
+    /// Asks with the token, and gives status and body.
+    pub(crate) async fn call(&self, method: &str, path: &str, send: Option<Value>) -> (u16, Value) {
+        self.call_with(method, path, send, &[]).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        send: Option<Value>,
+        headers: &[(&'static str, &str)],
+    ) -> (u16, Value) {
+        let mut asked = self.with_token(request(method, path));
+        if let Some(send) = send {
+            asked.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            *asked.body_mut() = Body::from(send.to_string());
+        }
+        for (name, value) in headers {
+            asked.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let answered = self.ask(asked).await;
+        let status = answered.status().as_u16();
+        let bytes = axum::body::to_bytes(answered.into_body(), usize::MAX).await.unwrap();
+        let value = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
+        (status, value.unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()))
+    }
+
+    /// Runs a flow and waits until its run is over.
+    pub(crate) async fn run(&self, flow: &str) {
+        let runs = async || {
+            let (_, runs) = self.call("GET", &format!("/api/v1/flows/{flow}/runs"), None).await;
+            runs["items"].as_array().unwrap().len()
+        };
+        let before = runs().await;
+        let path = format!("/api/v1/flows/{flow}/run");
+        assert_eq!(self.call("POST", &path, None).await.0, 202);
+        while runs().await == before {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) async fn ask_outside(&self, request: Request<Body>) -> Response {
@@ -89,7 +177,7 @@ pub(crate) fn request(method: &str, path: &str) -> Request<Body> {
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
 }
 
-pub(crate) async fn body(response: Response) -> serde_json::Value {
+pub(crate) async fn body(response: Response) -> Value {
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     serde_json::from_slice(&bytes)
         .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&bytes)))
