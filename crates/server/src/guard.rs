@@ -82,8 +82,8 @@ async fn pass(State(post): State<Post>, request: Request, next: Next) -> Respons
         parts.extensions.extend(known.session.map(extension).unwrap_or_default());
         once(&post, &who, Request::from_parts(parts, body), next).await
     };
-    let response =
-        deadline(&post, async { done.await.unwrap_or_else(IntoResponse::into_response) }).await;
+    let done = async { done.await.unwrap_or_else(IntoResponse::into_response) };
+    let response = deadline(&post, Box::pin(done)).await;
     if !method.is_safe() {
         let status = response.status().as_u16();
         let at = post.server.clock().now();

@@ -8,12 +8,18 @@ use serde::Serialize;
 
 /// An error as it is answered: `application/problem+json`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Details>);
+
+/// Problem details as RFC 9457 has them, with a code and a hint.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+struct Details {
     /// Always `about:blank`: the status says what kind of problem it is, and `code` says it finer.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
-    title: String,
+    title: &'static str,
     /// The HTTP status.
     #[schemars(range(min = 400, max = 599))]
     status: u16,
@@ -33,15 +39,15 @@ pub struct Problem {
 impl Problem {
     /// A problem with a status, a word for machines and a sentence for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             kind: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             code,
             detail: detail.into(),
             hint: None,
             after: None,
-        }
+        }))
     }
 
     /// 400: the request cannot be read.
@@ -83,24 +89,26 @@ impl Problem {
 
     /// Says what to do about it.
     #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
     }
 
     /// Says how many seconds to wait.
     #[must_use]
-    pub fn after(self, seconds: u64) -> Self {
-        Self { after: Some(seconds), ..self }
+    pub fn after(mut self, seconds: u64) -> Self {
+        self.0.after = Some(seconds);
+        self
     }
 
     /// The status that it is answered with.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// What is wrong, for people.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 }
 
@@ -110,10 +118,10 @@ impl IntoResponse for Problem {
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+        if self.0.status == StatusCode::UNAUTHORIZED.as_u16() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"towpath\""));
         }
-        if let Some(after) = self.after {
+        if let Some(after) = self.0.after {
             headers.insert(RETRY_AFTER, HeaderValue::from(after));
         }
         response

@@ -73,7 +73,8 @@ impl House {
         let planned = world.flows.values().filter_map(|flow| {
             let schedule = flow.trigger.schedule.clone()?;
             let last = Some(engines.now());
-            Some(Planned { flow: flow.name.as_str().into(), schedule, last, check: None })
+            let flow = flow.name.as_str().into();
+            Some(Planned { flow, schedule, called: false, last, check: None })
         });
         let options = service::Options {
             engine: engine.clone(),

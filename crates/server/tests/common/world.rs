@@ -119,6 +119,10 @@ impl Host for World {
         Ok(self.flows[name].clone())
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.flows.contains_key(name)
+    }
+
     fn begins(&self, flow: &str, at: Timestamp) {
         self.events.begins(flow, at);
     }
