@@ -3,7 +3,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -230,6 +230,88 @@ fn what_cannot_run_is_named_and_the_rest_runs() {
     let error = locked["errors"][0].as_str().unwrap();
     assert!(error.contains("account \"locked\"") && error.contains("no-such-file"), "{error}");
     served.stop();
+}
+
+/// What a command prints beside a running service, which has to succeed.
+#[track_caller]
+fn beside(project: &Project, args: &[&str]) -> String {
+    let out = project.towpath(args).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{args:?}: {said}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn commands_work_beside_a_running_service() {
+    let project = Project::new();
+    project.write("flows/a.yaml", &flow("a", "every: 366d"));
+    let bad =
+        flow("bad", "every: 366d").replace("\"identity\": metadata", "\"identiti\": metadata");
+    project.write("flows/bad.yaml", &bad);
+    project.write("flows/by-hand.yaml", &flow("by-hand", "every: 1h").replace("  every: 1h\n", ""));
+    let mut served = project.serve(&["--json", "--listen", "127.0.0.1:0"]);
+    let listening = served.until(|event| event["event"] == "listening");
+    let address = listening["address"].as_str().unwrap().to_owned();
+    served.event("ran", "a");
+    served.event("ran", "bad");
+
+    assert!(!beside(&project, &["state", "show"]).contains("by-hand"));
+    assert!(beside(&project, &["state", "show", "a"]).contains("5 delivered"));
+    beside(&project, &["flow", "run", "by-hand"]);
+    assert_eq!(served.event("ran", "by-hand")["counts"]["records"], 5);
+    beside(&project, &["flow", "pause", "a", "--reason", "the shop moves"]);
+    let listed = beside(&project, &["flow", "list"]);
+    assert!(listed.contains("paused") && listed.contains("by-hand"), "{listed}");
+    assert!(beside(&project, &["state", "show", "a"]).contains("the shop moves"));
+    beside(&project, &["flow", "run", "a"]);
+    let ran = served.event("ran", "a");
+    assert_eq!((&ran["counts"]["delivered"], &ran["next"]), (&0.into(), &Value::Null));
+
+    let letters = beside(&project, &["dead-letters", "list", "--json"]);
+    assert_eq!(letters.lines().count(), 5, "{letters}");
+    let id = serde_json::from_str::<Value>(letters.lines().next().unwrap()).unwrap()["id"].clone();
+    let id = id.as_str().unwrap();
+    assert!(beside(&project, &["dead-letters", "replay", id]).contains("refused again"));
+    assert!(beside(&project, &["dead-letters", "drop", id]).contains("dropped 1"));
+    assert!(beside(&project, &["why", "1"]).contains("delivered by"));
+    assert!(beside(&project, &["state", "reset", "a"]).contains("state rewind a --to-entry"));
+    assert!(beside(&project, &["state", "history", "a"]).contains("reset"));
+    let rewound = beside(&project, &["state", "rewind", "a", "--by", "1h", "--yes"]);
+    assert!(rewound.contains("take it back"), "{rewound}");
+    assert!(beside(&project, &["accounts"]).contains("in use"));
+
+    // A token opens what it is for, and nothing once it is revoked.
+    let token = beside(&project, &["token", "create", "laptop", "--scope", "read"]);
+    let ask = |path: &str| {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
+             Connection: close\r\n\r\n",
+            token.trim()
+        );
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("/ready").starts_with("HTTP/1.1 200"));
+    assert!(ask("/api/v1/flows").contains("by-hand"));
+    assert!(ask("/api/v1/tokens").starts_with("HTTP/1.1 403"));
+    assert!(beside(&project, &["token", "list"]).contains("laptop"));
+    beside(&project, &["token", "revoke", "laptop"]);
+    assert!(ask("/api/v1/flows").starts_with("HTTP/1.1 401"));
+    assert!(beside(&project, &["open"]).starts_with(&format!("http://{address}/login?code=")));
+    served.stop();
+
+    // A pause outlives the service, and its end needs none.
+    assert!(!project.path(".towpath/store.service.json").exists());
+    let mut served = project.serve(&["--json", "--listen", "off"]);
+    assert_eq!(served.event("paused", "a")["flow"], "a");
+    served.stop();
+    assert!(beside(&project, &["flow", "resume", "a"]).contains("on its schedule again"));
+    let out = project.command(&["--listen", "0.0.0.0:0"]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(4) && said.contains("towpath token create"), "{said}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ async fn every_route_without_a_credential_is_refused_or_public() {
     let house = House::new().await;
     let mut refused = 0;
     for (method, path, access) in house.server.routes().iter() {
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         let answered = house.ask(request(method.as_str(), &path)).await;
         let status = answered.status();
         match access {
@@ -43,7 +43,7 @@ async fn the_public_router_has_nothing_but_public_paths() {
     let house = House::new().await;
     for (method, path, access) in house.server.routes().iter() {
         if access != Access::Outside {
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             let asked = house.with_token(request(method.as_str(), &path));
             let status = house.ask_outside(asked).await.status();
             assert_eq!(status, StatusCode::NOT_FOUND, "{method} {path}");
