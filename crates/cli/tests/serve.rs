@@ -272,7 +272,8 @@ fn commands_work_beside_a_running_service() {
     let id = serde_json::from_str::<Value>(letters.lines().next().unwrap()).unwrap()["id"].clone();
     let id = id.as_str().unwrap();
     assert!(beside(&project, &["why", id]).contains("refused by profiles"));
-    assert!(beside(&project, &["dead-letters", "replay", id]).contains("refused again"));
+    let replayed = beside(&project, &["dead-letters", "replay", id]);
+    assert!(replayed.contains("refused again"), "{replayed}");
     assert!(beside(&project, &["dead-letters", "drop", id]).contains("dropped 1"));
     assert!(beside(&project, &["state", "reset", "a"]).contains("state rewind a --to-entry"));
     assert!(beside(&project, &["state", "history", "a"]).contains("reset"));

@@ -32,16 +32,19 @@ pub enum Fate {
     /// A condition keeps it from going on now.
     Filtered {
         /// The step whose condition it is.
+        #[serde(rename = "at")]
         step: String,
     },
     /// A system finishes it later.
     Parked {
         /// The step.
+        #[serde(rename = "at")]
         step: String,
     },
     /// It was refused again; at a later step than its own it is a dead letter of that one now.
     Refused {
         /// The step; `None` is the trigger's mapping.
+        #[serde(rename = "at")]
         step: Option<String>,
         /// The stable code of the refusal.
         code: String,
@@ -53,6 +56,7 @@ pub enum Fate {
     /// The flow has no such step any more: it was not sent.
     NoStep {
         /// The step that is gone.
+        #[serde(rename = "at")]
         step: String,
     },
     /// It is not there any more.
