@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -56,21 +57,28 @@ struct Hooks {
 pub fn routes(door: Door) -> Routes {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let hooks = Hooks { door, throttle: Arc::default(), room };
-    let path = "/hooks/{flow}";
-    let (open, all) =
-        (Access::Outside, [hooks.clone(), hooks.clone(), hooks.clone(), hooks.clone(), hooks]);
-    let [a, b, c, d, e] = all.map(|hooks| {
-        move |server: State<Server>, flow: Path<String>, peer: Peer, request: Request| {
-            let hooks = hooks.clone();
-            async move { hooks.take(&server, &flow.0, peer, request).await }
-        }
-    });
+    table().map(|route| Route { handler: route.handler.layer(Extension(hooks.clone())), ..route })
+}
+
+/// The same as the API document has them.
+pub(crate) fn table() -> Routes {
+    let (path, open) = ("/hooks/{flow}", Access::Outside);
     Routes::default()
-        .and(told(post(path, open, a), "receivePost"))
-        .and(told(put(path, open, b), "receivePut"))
-        .and(told(patch(path, open, c), "receivePatch"))
-        .and(told(get(path, open, d), "receiveGet"))
-        .and(told(delete(path, open, e), "receiveDelete"))
+        .and(told(post(path, open, take), "receivePost"))
+        .and(told(put(path, open, take), "receivePut"))
+        .and(told(patch(path, open, take), "receivePatch"))
+        .and(told(get(path, open, take), "receiveGet"))
+        .and(told(delete(path, open, take), "receiveDelete"))
+}
+
+async fn take(
+    State(server): State<Server>,
+    Extension(hooks): Extension<Hooks>,
+    Path(flow): Path<String>,
+    peer: Peer,
+    request: Request,
+) -> Response {
+    hooks.take(&server, &flow, peer, request).await
 }
 
 fn told(route: Route, operation: &'static str) -> Route {

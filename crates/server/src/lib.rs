@@ -45,6 +45,6 @@ pub use project::{Listed, Project};
 pub use random::local_token;
 pub use routes::{Access, Route, Routes, delete, get, patch, post, put};
 pub use scope::{Scope, Scopes};
-pub use server::{Events, Options, Server, Settings};
+pub use server::{Events, Options, Running, Server, Settings};
 pub use session::Session;
 pub use token::{NewToken, TokenLine, Tokens};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::service::Host;
+use engine::service::{Host, Ran};
+use engine::{Error, Place};
+use flow::Flow;
 
 /// The flows and accounts that a service runs.
 ///
@@ -29,4 +31,30 @@ pub struct Listed {
     pub file: String,
     /// Its schedule in words; `None` runs only when somebody says so.
     pub schedule: Option<String>,
+}
+
+/// No flows and no accounts.
+pub(crate) struct NoProject;
+
+impl Host for NoProject {
+    fn flow(&self, name: &str) -> engine::Result<Arc<Flow>> {
+        let place = Place { flow: name.to_owned(), step: None, account: String::new() };
+        Err(Error::Config { place, reason: "no service runs here".to_owned() })
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
+
+    fn ran(&self, _: &Ran<'_>) {}
+}
+
+impl Project for NoProject {
+    fn flows(&self) -> Vec<Listed> {
+        vec![]
+    }
+
+    fn accounts(&self) -> Vec<(String, String)> {
+        vec![]
+    }
 }

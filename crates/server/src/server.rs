@@ -19,19 +19,35 @@ use crate::cookie::{self, SameSite};
 use crate::error::{Error, Result};
 use crate::idempotency::Keys;
 use crate::identity::Identity;
-use crate::project::Project;
+use crate::project::{NoProject, Project};
 use crate::routes::{Access, Routes};
 use crate::scope::Scopes;
 use crate::session::Sessions;
 use crate::throttle::Throttle;
 use crate::token::{Tokens, hash};
-use crate::{guard, page, probes, shell, signing};
+use crate::{accounts, guard, hooks, page, probes, shell, signing};
 
 /// The name of whoever runs the service and its commands on the same machine.
 const LOCAL: &str = "local";
 
 /// What a server is made of.
 pub struct Options {
+    /// Where state is kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The log of who did what.
+    pub audit: Audit,
+    /// Where it is reached.
+    pub settings: Settings,
+    /// Routes besides those of this crate.
+    pub routes: Routes,
+    /// The service that the API is about; without one there is no API.
+    pub running: Option<Running>,
+}
+
+/// A service that runs flows.
+pub struct Running {
     /// What runs the flows; its store is the server's too.
     pub engine: Arc<Engine>,
     /// What runs them on their schedules.
@@ -44,14 +60,6 @@ pub struct Options {
     pub describe: fn(&Connector) -> Value,
     /// What happens, as it is told to who listens.
     pub events: Events,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The log of who did what.
-    pub audit: Audit,
-    /// Where it is reached.
-    pub settings: Settings,
-    /// Routes besides those of this crate.
-    pub routes: Routes,
 }
 
 /// Where a server is reached.
@@ -105,6 +113,26 @@ pub(crate) struct Office {
     pub(crate) describe: fn(&Connector) -> Value,
 }
 
+impl Office {
+    fn of(running: Running) -> (Self, Events) {
+        let Running { engine, service, project, connectors, describe, events } = running;
+        let host: Arc<dyn service::Host> = project.clone();
+        let handle = Handle::of(engine).with_flows(host);
+        (Self { handle, service, project, connectors, describe }, events)
+    }
+
+    /// What is asked of where nothing runs: there are no routes that would.
+    fn empty(store: Arc<dyn Store>) -> Self {
+        Self {
+            handle: Handle::new(store),
+            service: service::Handle::ended(),
+            project: Arc::new(NoProject),
+            connectors: vec![],
+            describe: |_| Value::Null,
+        }
+    }
+}
+
 struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -124,17 +152,18 @@ impl Server {
     /// Puts a server together. An address that others can reach is refused as long as there is no
     /// token.
     pub async fn new(options: Options) -> Result<Self> {
-        let Options { engine, service, project, connectors, describe, .. } = options;
-        let Options { events, clock, audit, settings, routes, .. } = options;
-        let store = engine.store().clone();
+        let Options { store, clock, audit, settings, routes, running } = options;
         let tokens = Tokens::open(store.clone()).await?;
         let address = settings.address;
         if !address.ip().to_canonical().is_loopback() && !tokens.any(clock.now()) {
             return Err(Error::Open { address });
         }
-        let host: Arc<dyn service::Host> = project.clone();
-        let handle = Handle::of(engine).with_flows(host);
-        let office = Office { handle, service, project, connectors, describe };
+        let own = probes::routes().with(signing::routes()).and(page::style());
+        let own = if running.is_some() { own.with(api::routes()) } else { own };
+        let (office, events) = match running {
+            Some(running) => Office::of(running),
+            None => (Office::empty(store.clone()), Events::new(clock.clone())),
+        };
         Ok(Self(Arc::new(Inner {
             store,
             clock,
@@ -147,17 +176,14 @@ impl Server {
             sessions: Sessions::default(),
             throttle: Throttle::default(),
             ready: AtomicBool::new(false),
-            routes: Self::routes_of_its_own().with(routes),
+            routes: own.with(routes),
         })))
     }
 
-    fn routes_of_its_own() -> Routes {
-        probes::routes().with(signing::routes()).with(api::routes()).and(page::style())
-    }
-
-    /// The API document, OpenAPI 3.1, of what this crate serves.
+    /// The API document, OpenAPI 3.1, of a service with everything that this crate serves.
     pub fn document() -> Value {
-        api::document(&Self::routes_of_its_own())
+        let routes = probes::routes().with(signing::routes()).with(api::routes());
+        api::document(&routes.with(accounts::table()).with(hooks::table()))
     }
 
     /// The router of the service's own address: every route.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use connector::{Clock, SystemClock, Tested, Tokens};
+use flow::config::Listen;
 use serde_json::{Value, json};
 use server::accounts::{Logins, New};
 use store::{MasterKey, MemoryStore, Store, upkeep};
@@ -20,8 +21,14 @@ use crate::project::Project;
 const BASE_URL: &str = "http://127.0.0.1:7070";
 
 /// The URL that people are sent back to.
-pub(crate) fn base_url(_project: &Project) -> Result<Url> {
-    Url::parse(BASE_URL).map_err(Failed::config)
+pub(crate) fn base_url(project: &Project) -> Result<Url> {
+    let server = project.config().map(|config| &config.server);
+    let written = server.and_then(|server| match (&server.public_url, server.listen) {
+        (Some(url), _) => Some(url.clone()),
+        (None, Some(Listen::On(address))) => Some(format!("http://{address}")),
+        _ => None,
+    });
+    Url::parse(written.as_deref().unwrap_or(BASE_URL)).map_err(Failed::config)
 }
 
 /// The accounts of a project that no service holds.

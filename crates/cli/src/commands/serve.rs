@@ -47,6 +47,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
         clock: clock.clone(),
         events: events.watch(),
     }));
+    let logins = workshop.logins.clone();
     say_who_needs_a_login(&project, &workshop, &lines).await?;
     let shelf = Arc::new(Shelf::new(project.clone(), workshop, lines.clone(), events.clone()));
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
@@ -68,7 +69,8 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let options = Options { engine, host, watch, most_runs: args.max_runs };
     let (service, handle) = Service::new(options, planned);
     let service = service.with_paused(paused.iter().map(|pause| pause.flow.as_str().into()));
-    let face = door.serve(&project, (shelf, handle.clone()), events, stop.clone()).await?;
+    let face =
+        door.serve(&project, (shelf, handle.clone()), (events, logins), stop.clone()).await?;
     if let Some(error) = unwatched {
         say(&format!("cannot watch {}: {error}; looking every 10 s instead", path.display()));
     }

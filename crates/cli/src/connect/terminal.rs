@@ -45,8 +45,14 @@ pub(crate) async fn listened(
     let mut ended = logins.ended();
     let settings = Settings { address, public_url: Some(base_url.clone()), local: None };
     let routes = callback_routes(logins);
-    let options =
-        Options { store, clock: clock.clone(), audit: Audit::default(), settings, routes };
+    let options = Options {
+        store,
+        clock: clock.clone(),
+        audit: Audit::default(),
+        settings,
+        routes,
+        running: None,
+    };
     let server = Server::new(options).await?;
     say(&format!(
         "the redirect address of the app has to be\n  {}\nopen this in a browser of this machine:\n  {url}",

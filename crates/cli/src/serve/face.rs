@@ -8,8 +8,9 @@ use anyhow::{Context, anyhow};
 use connector::Secret;
 use engine::Stop;
 use flow::config::Listen;
+use server::accounts::{self, Logins};
 use server::listen::{Bounds, serve};
-use server::{Audit, Events, Options, Server, Settings, hooks};
+use server::{Audit, Events, Options, Running, Server, Settings, hooks};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -74,7 +75,7 @@ impl Door {
         self,
         project: &Project,
         (shelf, service): (Arc<Shelf>, engine::service::Handle),
-        events: Events,
+        (events, logins): (Events, Option<Logins>),
         stop: Stop,
     ) -> Result<Face> {
         let Some((listener, address)) = self.own else {
@@ -89,21 +90,30 @@ impl Door {
         let token = server::local_token().map_err(failed)?;
         let store = project.store_path();
         let door = engine::Door::new(shelf.engine().clone(), shelf.clone(), service.clone());
+        let routes = hooks::routes(door);
+        let routes = match &logins {
+            Some(logins) => routes.with(accounts::routes(logins)),
+            None => routes,
+        };
+        let engine = shelf.engine().clone();
         let options = Options {
-            engine: shelf.engine().clone(),
-            clock: shelf.engine().clock().clone(),
-            service,
-            project: shelf,
-            connectors: registry::connectors(),
-            describe: reference::describe,
-            events,
+            store: engine.store().clone(),
+            clock: engine.clock().clone(),
             audit: Audit::file(&audit_file(&store)),
             settings: Settings {
                 address,
                 public_url: self.public_url,
                 local: Some(Secret::new(token.expose())),
             },
-            routes: hooks::routes(door),
+            routes,
+            running: Some(Running {
+                engine,
+                service,
+                project: shelf,
+                connectors: registry::connectors(),
+                describe: reference::describe,
+                events,
+            }),
         };
         let server = Server::new(options).await.map_err(Failed::config)?;
         let mut serving = JoinSet::new();

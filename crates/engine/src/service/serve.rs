@@ -55,6 +55,11 @@ enum Change {
 }
 
 impl Handle {
+    /// A handle on a service that has ended: nothing runs, and nothing is paused.
+    pub fn ended() -> Self {
+        Self(unbounded_channel().0)
+    }
+
     /// Takes flows up, or tells that they have changed: the next run of each is of its new
     /// version, and its place on a schedule that is still the same stays.
     pub fn put(&self, planned: Vec<Planned>) {

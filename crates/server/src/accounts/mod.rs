@@ -23,6 +23,11 @@ pub fn routes(logins: &Logins) -> Routes {
     with(pages::routes().with(api::routes()).with(callback::routes()), logins)
 }
 
+/// The API of accounts as the API document has it.
+pub(crate) fn table() -> Routes {
+    api::routes()
+}
+
 /// The callback alone, for a command that waits for one login without a service.
 pub fn callback_routes(logins: &Logins) -> Routes {
     with(callback::routes(), logins)

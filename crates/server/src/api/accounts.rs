@@ -21,7 +21,11 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .and(
             get("/api/v1/accounts/{name}", read, one)
-                .says("accounts", "getAccount", "Shows how an account stands: whether it is paused, and what its breakers do.")
+                .says(
+                    "accounts",
+                    "getAccount",
+                    "Shows how an account stands: whether it is paused, and what its breakers do.",
+                )
                 .answers::<AccountView>(200, "The account.")
                 .problems(missing),
         )

@@ -18,8 +18,8 @@ use store::{MasterKey, MemoryStore, Store};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use towpath_server::{
-    Access, Audit, Events, Json, NewToken, Options, Routes, Scope, Server, Session, Settings,
-    Tokens, get, post,
+    Access, Audit, Events, Json, NewToken, Options, Routes, Running, Scope, Server, Session,
+    Settings, Tokens, get, post,
 };
 
 use world::World;
@@ -86,16 +86,19 @@ impl House {
         let (stopper, stop) = Stop::new(Duration::ZERO);
         let running = tokio::spawn(service.run(stop));
         let server = Server::new(Options {
-            engine,
-            service: handle,
-            project: world,
-            connectors: vec![world::memory()],
-            describe: |connector| json!({ "name": connector.name() }),
-            events,
+            store,
             clock: clock.clone(),
             audit: Audit::file(&folder.path().join("audit.log")),
             settings: Settings { address: address.parse().unwrap(), public_url: None, local: None },
             routes: routes(),
+            running: Some(Running {
+                engine,
+                service: handle,
+                project: world,
+                connectors: vec![world::memory()],
+                describe: |connector| json!({ "name": connector.name() }),
+                events,
+            }),
         })
         .await?;
         server.set_ready(true);
