@@ -14,6 +14,7 @@ mod crash;
 mod new_connector;
 mod record;
 mod schema;
+mod schemathesis;
 mod simulate;
 mod test;
 
@@ -31,7 +32,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Runs all tests. Needs the Rust toolchain and nothing else.
+    /// Runs all tests. Needs the Rust toolchain; where there is Python, schemathesis runs too.
     Test(test::Args),
     /// Checks format, lints, arrows between crates, generated files, bans and file sizes.
     Check,
@@ -43,6 +44,8 @@ enum Verb {
     Crash(crash::Args),
     /// Runs the engine in made-up worlds, one a seed, in which everything goes wrong.
     Simulate(simulate::Args),
+    /// Asks the API of a real service whatever comes to schemathesis' mind.
+    Schemathesis(schemathesis::Args),
     /// Records a connector's stories against its sandbox or a real account.
     Record(record::Args),
     /// Writes a new connector, its acceptance test and its line in the registry.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Crash(args) => crash::run(&args),
         Verb::Simulate(args) => simulate::run(&args),
+        Verb::Schemathesis(args) => schemathesis::run(&args),
         Verb::Record(args) => record::run(&args),
         Verb::NewConnector(args) => new_connector::run(&args),
     };

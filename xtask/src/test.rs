@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, has, metadata, succeed};
 use crate::check::files::rust_files;
+use crate::schemathesis;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -17,13 +18,20 @@ pub(crate) struct Args {
 /// Runs unit and integration tests, then doc-tests. With arguments for the runner, only what
 /// these choose.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    println!("xtask: needs the Rust toolchain and nothing else; nothing will be installed");
+    println!("xtask: needs the Rust toolchain; what else a test needs is said");
+    let schemathesis = if args.runner.is_empty() { schemathesis::tool()? } else { None };
+    let env = schemathesis.as_ref().map(|tool| ("TOWPATH_SCHEMATHESIS", tool));
+    if env.is_none() && args.runner.is_empty() {
+        println!("xtask: SKIPPED: schemathesis, which needs Python 3 with venv and pip");
+    }
     if !has("nextest") {
         println!("xtask: cargo-nextest is not installed: `cargo test` runs the same tests");
-        return succeed(cargo(["test", "--workspace", "--no-fail-fast"]).args(&args.runner));
+        let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
+        return succeed(tests.args(&args.runner).envs(env));
     }
     println!("xtask: cargo-nextest is installed: it runs the tests, all crates at once");
-    succeed(cargo(["nextest", "run", "--workspace", "--no-fail-fast"]).args(&args.runner))?;
+    let mut tests = cargo(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    succeed(tests.args(&args.runner).envs(env))?;
     if !args.runner.is_empty() {
         return Ok(());
     }

@@ -15,8 +15,9 @@ use crate::scope::Scopes;
 
 /// What every token begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "towpath_";
-/// What the names of tokens begin with in the vault; the token's own name follows.
-const KEPT: &str = "token/";
+/// What the names of tokens begin with in the vault; the token's own name follows. Those of the
+/// systems that accounts log in to begin otherwise.
+const KEPT: &str = "api token/";
 
 /// The tokens of a store, in memory as long as a service runs.
 pub struct Tokens {
@@ -184,7 +185,8 @@ mod tests {
             let refused = tokens.create(new(name, None), at(0)).await;
             assert!(matches!(refused, Err(Error::TokenName { .. })), "{name}");
         }
-        // As the next process reads them.
+        // As the next process reads them, beside what the engine keeps of systems' tokens.
+        store.vault_put("token/of-a-system", b"not ours").await.unwrap();
         let tokens = Tokens::open(store.clone()).await.unwrap();
         assert_eq!(tokens.find(ends.expose(), at(59)).unwrap().name, "ends");
         assert_eq!(tokens.find(ends.expose(), at(60)), None);

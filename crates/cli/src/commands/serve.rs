@@ -74,6 +74,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     if let Some(error) = unwatched {
         say(&format!("cannot watch {}: {error}; looking every 10 s instead", path.display()));
     }
+    lines.listening(now, face.address, face.public);
     lines.begin(
         now,
         &Begin {
@@ -85,7 +86,6 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
             next: service.next(),
         },
     );
-    lines.listening(now, face.address, face.public);
     for pause in &paused {
         let words = format!("{} is paused since {} by {}", pause.flow, pause.since, pause.by);
         lines.change(now, "paused", &json!({ "flow": pause.flow, "since": pause.since }), &words);
