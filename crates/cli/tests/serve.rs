@@ -191,7 +191,8 @@ fn flows_run_and_follow_their_files() {
     assert_eq!(served.event("ran", "one")["counts"]["delivered"], 0);
 
     project.write("towpath.yaml", &std::fs::read_to_string(project.path("towpath.yaml")).unwrap());
-    project.write("towpath.yaml", "accounts: {}\n");
+    let config = std::fs::read_to_string(project.path("towpath.yaml")).unwrap();
+    project.write("towpath.yaml", &format!("{config}vars: {{ country: DE }}\n"));
     served.until(|event| event["event"] == "restartNeeded");
     served.signal("-HUP");
     served.until(|event| event["event"] == "looked");
@@ -274,11 +275,11 @@ fn commands_work_beside_a_running_service() {
     assert!(beside(&project, &["why", id]).contains("refused by profiles"));
     let replayed = beside(&project, &["dead-letters", "replay", id]);
     assert!(replayed.contains("refused again"), "{replayed}");
-    assert!(beside(&project, &["dead-letters", "drop", id]).contains("dropped 1"));
-    assert!(beside(&project, &["state", "reset", "a"]).contains("state rewind a --to-entry"));
-    assert!(beside(&project, &["state", "history", "a"]).contains("reset"));
+    assert!(beside(&project, &["dead-letters", "drop", id, "--yes"]).contains("dropped 1"));
     let rewound = beside(&project, &["state", "rewind", "a", "--by", "1h", "--yes"]);
     assert!(rewound.contains("take it back"), "{rewound}");
+    assert!(beside(&project, &["state", "reset", "a"]).contains("state rewind a --to-entry"));
+    assert!(beside(&project, &["state", "history", "a"]).contains("reset"));
     assert!(beside(&project, &["accounts"]).contains("in use"));
 
     // A token opens what it is for, and nothing once it is revoked.
