@@ -47,7 +47,9 @@ fn slow_schemathesis() {
     let config = format!(
         "accounts:\n  newsletter:\n    connector: cleverreach\n    baseUrl: {}\n    clientId: {}\n    \
          clientSecret: {{ env: CR }}\n  engagement:\n    connector: clevertap\n    baseUrl: {}\n    \
-         projectId: {}\n    passcode: {{ env: CT }}\n",
+         projectId: {}\n    passcode: {{ env: CT }}\n  spare:\n    \
+         connector: clevertap\n    baseUrl: http://127.0.0.1:9\n    projectId: AAA-AAA-AAAA\n    \
+         passcode: {{ env: CT }}\n",
         sandbox.cleverreach_url(),
         credentials.client_id,
         sandbox.clevertap_url(),
@@ -93,7 +95,7 @@ fn slow_schemathesis() {
     // First with names of its own, then with names of what is there.
     write("none.toml", "");
     let known = format!(
-        "[parameters]\n\"path.flow\" = \"good\"\n\"path.name\" = \"newsletter\"\n\
+        "[parameters]\n\"path.flow\" = \"good\"\n\"path.name\" = \"spare\"\n\
          \"path.connector\" = \"cleverreach\"\n\"path.id\" = {}\n",
         letter["id"]
     );

@@ -20,6 +20,7 @@ pub(super) fn render(connectors: &[Connector]) -> String {
         row("flow-file", "The flow file", "every key of a flow, and what expressions see"),
         row("towpath-yaml", "towpath.yaml", "accounts, values, limits, the store"),
         row("commands", "Commands", "every command with its options, and the exit codes"),
+        row("api", "The API", "every route of a running service, and the scope that it needs"),
         row("dead-letters", "Dead letters", "codes of refusals that every flow may meet"),
     ];
     rows.extend(WRITTEN.iter().map(|(name, title, about)| row(name, title, about)));

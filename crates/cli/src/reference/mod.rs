@@ -1,5 +1,6 @@
 //! The reference: what connectors, files and commands are, as pages, for the terminal, as JSON.
 
+mod api;
 mod commands;
 mod connector;
 mod dead_letters;
@@ -38,6 +39,7 @@ pub(crate) fn pages(connectors: &[Connector]) -> Vec<Page> {
     let page = |name: &str, text| Page { name: format!("{name}.md"), text };
     let mut pages = vec![
         page("README", index::render(connectors)),
+        page("api", api::render()),
         page("commands", commands::render()),
         page("dead-letters", dead_letters::render()),
         page("flow-file", files::flow(connectors, &schemas)),
