@@ -8,7 +8,8 @@ use flow::Flow;
 
 /// The flows and accounts that a service runs.
 ///
-/// Calls come from the reactor's threads, so they must not block, but for [`Host::flow`].
+/// Calls come from the reactor's threads, so they must not block, but for [`Host::flow`] and
+/// [`shown`](Self::shown).
 pub trait Project: Host {
     /// The flows, in any order; those without a schedule too.
     fn flows(&self) -> Vec<Listed>;
@@ -16,6 +17,12 @@ pub trait Project: Host {
     /// One of them.
     fn flow_named(&self, name: &str) -> Option<Listed> {
         self.flows().into_iter().find(|listed| *listed.flow == *name)
+    }
+
+    /// A flow to be shown: unlike [`Host::flow`] it need not be able to run, so its accounts may
+    /// miss something. Called off the reactor's threads.
+    fn shown(&self, name: &str) -> engine::Result<Arc<Flow>> {
+        self.flow(name)
     }
 
     /// The accounts by name, each with its connector.

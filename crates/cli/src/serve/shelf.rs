@@ -185,6 +185,10 @@ impl server::Project for Shelf {
         versions.get_key_value(name).map(|(flow, version)| listed(flow, version))
     }
 
+    fn shown(&self, name: &str) -> Result<Arc<Flow>, Error> {
+        self.compile(name)
+    }
+
     fn accounts(&self) -> Vec<(String, String)> {
         let project = lock(&self.known).0.clone();
         let written = project.config().into_iter().flat_map(|config| &config.accounts);

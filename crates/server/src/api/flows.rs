@@ -245,7 +245,7 @@ async fn one(
     let line = line(listed, standing.first().copied().unwrap_or_default());
     let project = office.project.clone();
     let of = name.clone();
-    let flow = tokio::task::spawn_blocking(move || project.flow(&of)).await;
+    let flow = tokio::task::spawn_blocking(move || project.shown(&of)).await;
     let flow = flow.map_err(|_| Problem::internal())??;
     let steps = flow.steps.iter().map(|step| {
         let after = step.after.iter().filter_map(|at| flow.steps.get(*at));
