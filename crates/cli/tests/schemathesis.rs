@@ -48,10 +48,12 @@ fn slow_schemathesis() {
         "accounts:\n  newsletter:\n    connector: cleverreach\n    baseUrl: {}\n    clientId: {}\n    \
          clientSecret: {{ env: CR }}\n  engagement:\n    connector: clevertap\n    baseUrl: {}\n    \
          projectId: {}\n    passcode: {{ env: CT }}\n  spare:\n    \
-         connector: clevertap\n    baseUrl: http://127.0.0.1:9\n    projectId: AAA-AAA-AAAA\n    \
+         connector: clevertap\n    baseUrl: {}\n    projectId: {}\n    \
          passcode: {{ env: CT }}\n",
         sandbox.cleverreach_url(),
         credentials.client_id,
+        sandbox.clevertap_url(),
+        credentials.project_id,
         sandbox.clevertap_url(),
         credentials.project_id,
     );

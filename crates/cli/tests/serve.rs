@@ -282,6 +282,14 @@ fn commands_work_beside_a_running_service() {
     assert!(beside(&project, &["state", "history", "a"]).contains("reset"));
     assert!(beside(&project, &["accounts"]).contains("in use"));
 
+    assert!(beside(&project, &["secret", "list"]).contains("no secrets"));
+    let mut set = project.towpath(&["secret", "set", "extra"]);
+    let mut set = set.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    set.stdin.take().unwrap().write_all(b"not-a-real-secret\n").unwrap();
+    assert!(set.wait().unwrap().success());
+    assert!(beside(&project, &["secret", "list"]).contains("extra"));
+    assert!(beside(&project, &["secret", "rm", "extra"]).contains("removed"));
+
     // A token opens what it is for, and nothing once it is revoked.
     let token = beside(&project, &["token", "create", "laptop", "--scope", "read"]);
     let ask = |path: &str| {

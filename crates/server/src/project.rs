@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use connector::{Secret, Timestamp};
 use engine::service::{Host, Ran};
 use engine::{Error, Place};
 use flow::Flow;
@@ -10,6 +12,7 @@ use flow::Flow;
 ///
 /// Calls come from the reactor's threads, so they must not block, but for [`Host::flow`] and
 /// [`shown`](Self::shown).
+#[async_trait]
 pub trait Project: Host {
     /// The flows, in any order; those without a schedule too.
     fn flows(&self) -> Vec<Listed>;
@@ -27,6 +30,16 @@ pub trait Project: Host {
 
     /// The accounts by name, each with its connector.
     fn accounts(&self) -> Vec<(String, String)>;
+
+    /// The names of the secrets that are kept, and when each was set; an error is for people.
+    async fn secrets(&self) -> Result<Vec<(String, Timestamp)>, String>;
+
+    /// Keeps a secret, and says whether it took the place of another one. Accounts use it from
+    /// their next runs on.
+    async fn set_secret(&self, name: &str, value: &Secret) -> Result<bool, String>;
+
+    /// Removes a secret, and says whether there was one.
+    async fn remove_secret(&self, name: &str) -> Result<bool, String>;
 }
 
 /// A flow that a service has.
@@ -56,6 +69,7 @@ impl Host for NoProject {
     fn ran(&self, _: &Ran<'_>) {}
 }
 
+#[async_trait]
 impl Project for NoProject {
     fn flows(&self) -> Vec<Listed> {
         vec![]
@@ -63,5 +77,17 @@ impl Project for NoProject {
 
     fn accounts(&self) -> Vec<(String, String)> {
         vec![]
+    }
+
+    async fn secrets(&self) -> Result<Vec<(String, Timestamp)>, String> {
+        Ok(vec![])
+    }
+
+    async fn set_secret(&self, _: &str, _: &Secret) -> Result<bool, String> {
+        Err("no service runs here".to_owned())
+    }
+
+    async fn remove_secret(&self, _: &str) -> Result<bool, String> {
+        Ok(false)
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 use comfy_table::{Table, presets};
 use connector::{Clock, SystemClock, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{Durability, Secret};
 use crate::commands::check::counted;
@@ -43,18 +43,29 @@ fn given_away(name: &str) -> anyhow::Error {
 async fn set(project: &Project, name: &str, json: bool) -> Result {
     // A store that cannot be used is said before anything is asked; a new one is made for a value
     // that is one.
-    let known = project.existing_store().await?;
-    if known.is_none() && project.config().is_none() {
+    let service = project.service().await;
+    let known = match &service {
+        Some(_) => None,
+        None => project.existing_store().await?,
+    };
+    if service.is_none() && known.is_none() && project.config().is_none() {
         let file = file(project);
         let error = anyhow!("there is no {file} here, and secrets are kept beside it");
         return Err(Failed::config(error));
     }
     let (secret, asked) = tokio::task::block_in_place(|| value(name)).map_err(Failed::config)?;
-    let store = match known {
-        Some(store) => store,
-        None => project.store(Durability::Full).await?,
+    let replaced = match (service, known) {
+        (Some(service), _) => {
+            let body = json!({ "value": secret.expose() });
+            let kept = service.call("PUT", &format!("/api/v1/secrets/{name}"), Some(&body)).await?;
+            kept.get("replaced") == Some(&true.into())
+        }
+        (None, Some(store)) => vault::put(&*store, name, &secret, SystemClock.now()).await?,
+        (None, None) => {
+            let store = project.store(Durability::Full).await?;
+            vault::put(&*store, name, &secret, SystemClock.now()).await?
+        }
     };
-    let replaced = vault::put(&*store, name, &secret, SystemClock.now()).await?;
     if json {
         print_json(&json!({ "secret": name, "replaced": replaced }));
         return Ok(Exit::Done);
@@ -111,11 +122,25 @@ fn checked(bytes: Vec<u8>) -> anyhow::Result<connector::Secret> {
     Ok(connector::Secret::new(text))
 }
 
-async fn list(project: &Project, json: bool) -> Result {
-    let kept = match project.existing_store().await? {
-        Some(store) => vault::list(&*store).await?,
-        None => BTreeMap::new(),
+/// The secrets that are kept, here or by a service.
+async fn kept(project: &Project) -> Result<BTreeMap<String, Timestamp>> {
+    let Some(service) = project.service().await else {
+        return match project.existing_store().await? {
+            Some(store) => vault::list(&*store).await,
+            None => Ok(BTreeMap::new()),
+        };
     };
+    let listed = service.call("GET", "/api/v1/secrets", None).await?;
+    let lines = listed.get("secrets").and_then(Value::as_array).into_iter().flatten();
+    let line = |line: &Value| {
+        let set = serde_json::from_value(line.get("set")?.clone()).ok()?;
+        Some((line.get("name")?.as_str()?.to_owned(), set))
+    };
+    Ok(lines.filter_map(line).collect())
+}
+
+async fn list(project: &Project, json: bool) -> Result {
+    let kept = kept(project).await?;
     let used = project.secrets_used();
     let names: BTreeSet<&str> =
         kept.keys().map(String::as_str).chain(used.keys().copied()).collect();
@@ -147,9 +172,17 @@ async fn list(project: &Project, json: bool) -> Result {
 }
 
 async fn rm(project: &Project, name: &str, json: bool) -> Result {
-    let removed = match project.existing_store().await? {
-        Some(store) => vault::remove(&*store, name).await?,
-        None => false,
+    let removed = match project.service().await {
+        Some(service) => {
+            kept(project).await?.contains_key(name) && {
+                service.call("DELETE", &format!("/api/v1/secrets/{name}"), None).await?;
+                true
+            }
+        }
+        None => match project.existing_store().await? {
+            Some(store) => vault::remove(&*store, name).await?,
+            None => false,
+        },
     };
     if !removed {
         let list = project.command("secret list");

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use connector::Timestamp;
+use async_trait::async_trait;
+use connector::{Secret, Timestamp};
 use engine::service::{Host, Ran};
 use engine::{Engine, Error, Place};
 use flow::{Flow, Schedule};
@@ -13,7 +14,7 @@ use server::{Events, Listed};
 use super::lines::Lines;
 use crate::keeper::Keeper;
 use crate::project::{Project, Workshop};
-use crate::vault::Vault;
+use crate::vault::{self, Vault};
 
 /// So many compiled flows are kept: one that runs seldom is compiled again when it is due.
 const COMPILED: usize = 256;
@@ -108,6 +109,15 @@ impl Shelf {
         lock(&self.accounts).clear();
     }
 
+    /// Looks up the secrets of accounts again, when flows use them next.
+    async fn look_again(&self) -> Result<(), String> {
+        let project = lock(&self.known).0.clone();
+        let names = project.secrets_used().into_keys();
+        let vault = Vault::open(&**self.engine.store(), names).await;
+        self.renew(project.clone(), vault.map_err(|failed| failed.error.to_string())?);
+        Ok(())
+    }
+
     fn compile(&self, name: &str) -> Result<Arc<Flow>, Error> {
         let place = || Place { flow: name.to_owned(), step: None, account: String::new() };
         let version = lock(&self.versions).get(name).cloned();
@@ -175,6 +185,7 @@ impl Host for Shelf {
     }
 }
 
+#[async_trait]
 impl server::Project for Shelf {
     fn flows(&self) -> Vec<Listed> {
         lock(&self.versions).iter().map(|(flow, version)| listed(flow, version)).collect()
@@ -193,6 +204,26 @@ impl server::Project for Shelf {
         let project = lock(&self.known).0.clone();
         let written = project.config().into_iter().flat_map(|config| &config.accounts);
         written.map(|(name, account)| (name.clone(), account.connector.clone())).collect()
+    }
+
+    async fn secrets(&self) -> Result<Vec<(String, Timestamp)>, String> {
+        let listed = vault::list(&**self.engine.store()).await;
+        listed.map(|it| it.into_iter().collect()).map_err(|failed| failed.error.to_string())
+    }
+
+    async fn set_secret(&self, name: &str, value: &Secret) -> Result<bool, String> {
+        let (store, now) = (self.engine.store(), self.engine.clock().now());
+        let kept = vault::put(&**store, name, value, now).await;
+        let replaced = kept.map_err(|failed| failed.error.to_string())?;
+        self.look_again().await?;
+        Ok(replaced)
+    }
+
+    async fn remove_secret(&self, name: &str) -> Result<bool, String> {
+        let removed = vault::remove(&**self.engine.store(), name).await;
+        let removed = removed.map_err(|failed| failed.error.to_string())?;
+        self.look_again().await?;
+        Ok(removed)
     }
 }
 

@@ -9,6 +9,7 @@ mod handle;
 mod letters;
 mod openapi;
 mod paging;
+mod secrets;
 mod state;
 mod tokens;
 mod why;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> Routes {
         .with(why::routes())
         .with(events::routes())
         .with(tokens::routes())
+        .with(secrets::routes())
         .with(handle::routes())
         .with(openapi::routes())
 }

@@ -132,6 +132,7 @@ impl Host for World {
     }
 }
 
+#[async_trait]
 impl Project for World {
     fn flows(&self) -> Vec<Listed> {
         let listed = |(name, flow): (&Arc<str>, &Arc<Flow>)| Listed {
@@ -144,5 +145,21 @@ impl Project for World {
 
     fn accounts(&self) -> Vec<(String, String)> {
         vec![("m".to_owned(), "memory".to_owned())]
+    }
+
+    async fn secrets(&self) -> std::result::Result<Vec<(String, Timestamp)>, String> {
+        Ok(vec![("key".to_owned(), Timestamp::default())])
+    }
+
+    async fn set_secret(
+        &self,
+        _: &str,
+        _: &connector::Secret,
+    ) -> std::result::Result<bool, String> {
+        Ok(false)
+    }
+
+    async fn remove_secret(&self, name: &str) -> std::result::Result<bool, String> {
+        Ok(name == "key")
     }
 }
