@@ -115,7 +115,12 @@ impl World {
 
 /// Every connector there is.
 pub fn connectors() -> Vec<Connector> {
-    vec![cleverreach::connector(), clevertap::connector()]
+    vec![
+        cleverreach::connector(),
+        clevertap::connector(),
+        file::connector(),
+        http_connector::connector(),
+    ]
 }
 
 /// How many messages a flow's last commit counts as delivered.

@@ -63,6 +63,8 @@ fn every_example_is_tested_here_and_passes_its_own_tests() {
         "newsletter-events.yaml",
         "newsletter-to-clevertap.yaml",
         "newsletter-to-customers.yaml",
+        "order-log-to-api.yaml",
+        "orders-by-webhook.yaml",
         "raw-receivers-to-clevertap.yaml",
         "welcome-customers.yaml",
     ];
@@ -81,6 +83,12 @@ fn default_mappings_fit_what_connectors_declare() {
         let mut fields = if takes_group { json!({ "groupName": "Newsletter" }) } else { json!({}) };
         if schema.pointer("/properties/event").is_some() {
             fields["event"] = "Newsletter changed".into();
+        }
+        if schema.pointer("/properties/authentication").is_some() {
+            fields["authentication"] = "none".into();
+        }
+        if schema.pointer("/properties/path").is_some() {
+            fields["path"] = "orders.ndjson".into();
         }
         if let Some(mapping) = mapping {
             fields["customMapping"] = mapping.into();

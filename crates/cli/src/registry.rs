@@ -4,5 +4,10 @@ use connector::Connector;
 
 /// Every connector of this binary.
 pub(crate) fn connectors() -> Vec<Connector> {
-    vec![cleverreach::connector(), clevertap::connector()]
+    vec![
+        cleverreach::connector(),
+        clevertap::connector(),
+        file::connector(),
+        http_connector::connector(),
+    ]
 }
