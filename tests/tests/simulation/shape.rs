@@ -125,7 +125,7 @@ impl Shape {
         let trigger = match self.changes {
             Changes::Timestamps => "timestamps",
             Changes::Content => "contents",
-            Changes::Both | Changes::None => "both",
+            Changes::Both | Changes::None | Changes::Appended => "both",
         };
         let sweep = if self.changes == Changes::Both { "  sweep: 1h\n" } else { "" };
         let when = if self.filters { "    when: data.value % 5 != 0\n" } else { "" };
