@@ -10,6 +10,7 @@ mod measured;
 mod report;
 mod sandbox;
 mod seen;
+mod webhooks;
 
 use anyhow::Result;
 
@@ -29,6 +30,8 @@ enum What {
     Seen(seen::Args),
     /// A service with 10,000 flows: its start, what it takes while none is due, how late runs are.
     IdleFlows(idle_flows::Args),
+    /// How many webhooks are accepted in a second, each on the disk before it is answered.
+    Webhooks(webhooks::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -37,5 +40,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Journal(args) => journal::run(args),
         What::Seen(args) => seen::run(args),
         What::IdleFlows(args) => idle_flows::run(args),
+        What::Webhooks(args) => webhooks::run(args),
     }
 }

@@ -6,6 +6,7 @@ mod account;
 mod dead_letters;
 mod deletes;
 mod folder;
+mod hooks;
 mod killed;
 mod map;
 mod new;
