@@ -54,16 +54,42 @@ fn connectors() -> Vec<Connector> {
 }
 
 fn flow(name: &str) -> Arc<Flow> {
+    if name == ASKED {
+        return flow_of(name, ASKED_FLOW);
+    }
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../flows");
     let text = std::fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
+    flow_of(name, &text)
+}
+
+fn flow_of(name: &str, text: &str) -> Arc<Flow> {
     let connectors = connectors();
     let context = flow::Context { connectors: &connectors, config: None };
-    let (flow, findings) = flow::check(name, &text, &context);
+    let (flow, findings) = flow::check(name, text, &context);
     assert!(findings.is_empty(), "{findings:#?}");
     Arc::new(flow.unwrap())
 }
 
 const HOOK: &str = "orders-by-webhook";
+
+/// A flow whose callers wait.
+const ASKED: &str = "asked";
+const ASKED_FLOW: &str = "
+flow: asked
+trigger:
+  use: http.received
+  account: shop-hooks
+  fields: { authentication: none, answerWithin: 2000, fallback: { known: false } }
+steps:
+  - id: order
+    use: http.request
+    account: order-api
+    when: data.id
+    fields:
+      method: PUT
+      path: /orders/{id}
+      customMapping: '{ \"path\": { \"id\": data.id }, \"body\": data }'
+";
 
 impl Shop {
     fn new() -> Self {
@@ -97,7 +123,7 @@ impl Shop {
     /// A process: its engine, its door and the service that runs when something came.
     fn process(&self, store: Arc<dyn Store>) -> (Arc<Engine>, Door, Service, Arc<Flows>) {
         let engine = self.engine(store);
-        let names = [HOOK, "order-log-to-api"];
+        let names = [HOOK, "order-log-to-api", ASKED];
         let flows = names.map(|name| (name.to_owned(), flow(name))).into();
         let host = Arc::new(Flows { flows, ran: Notify::new() });
         let options = Options {
@@ -315,4 +341,69 @@ async fn a_log_of_orders_comes_to_an_api() {
     amounts.sort();
     assert_eq!(amounts, ["a 1.5", "a 1.5", "b/c 2.5", "d 4"]);
     serving.abort();
+}
+
+#[tokio::test]
+async fn who_waits_is_answered_with_what_the_flow_makes_of_it() {
+    let router = Router::new().route(
+        "/v1/orders/{id}",
+        put(async |Path(id): Path<String>| {
+            if id == "slow" {
+                std::future::pending::<()>().await;
+            }
+            axum::Json(json!({ "known": id }))
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = format!("http://{}/v1", listener.local_addr().unwrap());
+    let serving = tokio::spawn(axum::serve(listener, router).into_future());
+    let shop = Shop { api, ..Shop::new() };
+    let (_engine, door, ..) = shop.process(shop.store.clone());
+    let ask = async |body: Value| {
+        let headers = [("content-type".parse().unwrap(), "application/json".parse().unwrap())];
+        let headers = headers.into_iter().collect();
+        let (body, at) = (body.to_string().into_bytes().into(), shop.clock.now());
+        let request = Received { method: Method::POST, query: vec![], headers, body, at };
+        door.entrance(ASKED).await?.receive(request).await
+    };
+    let fallback = Called::Value(json!({ "known": false }));
+    let answer = |id: &str| Called::Value(json!({ "status": 200, "body": { "known": id } }));
+    assert_eq!(ask(json!({ "id": "a" })).await.unwrap(), answer("a"));
+    assert_eq!(ask(json!({})).await.unwrap(), fallback, "it comes to no step");
+    // Others are answered while one takes too long.
+    let slow = ask(json!({ "id": "slow" }));
+    tokio::pin!(slow);
+    let quick = async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        ask(json!({ "id": "b" })).await.unwrap()
+    };
+    tokio::select! {
+        _ = &mut slow => panic!("it was answered before its time was over"),
+        quick = quick => assert_eq!(quick, answer("b")),
+    }
+    shop.clock.advance(Duration::from_millis(2000));
+    assert_eq!(slow.await.unwrap(), fallback);
+    // Nothing is kept but a line a minute.
+    assert!(shop.store.head(ASKED).await.unwrap().is_none());
+    assert_eq!(shop.store.inbox_state(ASKED).await.unwrap().last, 0);
+    let lines = shop.store.runs(ASKED).await.unwrap();
+    assert_eq!(lines.len(), 1);
+    assert_eq!((lines[0].counts.records, lines[0].counts.delivered), (4, 2), "{lines:?}");
+    serving.abort();
+}
+
+#[test]
+fn what_may_not_be_repeated_answers_nobody() {
+    let connectors = connectors();
+    let context = flow::Context { connectors: &connectors, config: None };
+    let text = ASKED_FLOW.replace("method: PUT", "method: POST");
+    let (flow, findings) = flow::check("asked.yaml", &text, &context);
+    assert!(flow.is_none());
+    assert_eq!(findings.iter().map(|it| it.code).collect::<Vec<_>>(), ["TP0187"]);
+    // Nor does what is called have a schedule.
+    let text = ASKED_FLOW.replace("  account: shop-hooks", "  account: shop-hooks\n  every: 5m");
+    let (_, findings) = flow::check("asked.yaml", &text, &context);
+    assert_eq!(findings.iter().map(|it| it.code).collect::<Vec<_>>(), ["TP0183"]);
 }

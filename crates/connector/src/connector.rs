@@ -83,10 +83,8 @@ pub struct TriggerDescriptor {
 pub enum TriggerKind {
     /// It asks its system on a schedule.
     Polling,
-    /// Its system sends them, and what came waits in the inbox.
+    /// Its system sends them.
     Webhook,
-    /// Its system sends them, and waits for what the flow makes of each.
-    Synchronous,
 }
 
 /// An action as its connector offers it.
@@ -229,11 +227,10 @@ impl Connector {
     /// Adds a trigger that its system calls, with its default mapping.
     #[must_use]
     pub fn webhook<T: WebhookTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
-        let kind = if T::SYNCHRONOUS { TriggerKind::Synchronous } else { TriggerKind::Webhook };
         self.triggers.push(TriggerDescriptor {
             name,
             mapping,
-            kind,
+            kind: TriggerKind::Webhook,
             changes: Changes::None,
             volatile: &[],
             fields: || schema_for!(T),

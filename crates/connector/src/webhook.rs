@@ -96,7 +96,7 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// How a synchronous trigger answers.
+/// How a sender that waits is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answers {
     /// How long the flow may take.
@@ -111,10 +111,6 @@ pub struct Answers {
 /// only reads requests: the runtime checks their proof, method and size, keeps what came durably
 /// before it answers, and delivers it with the same promise as a polled record.
 pub trait WebhookTrigger: DeserializeOwned + JsonSchema + Send + Sync + 'static {
-    /// Whether the sender waits for what the flow makes of the request:
-    /// [`answers`](Self::answers) says how.
-    const SYNCHRONOUS: bool = false;
-
     /// Says what is wrong with the fields beyond their types.
     fn validate(&self) -> Result<(), String> {
         Ok(())
@@ -152,7 +148,8 @@ pub trait WebhookTrigger: DeserializeOwned + JsonSchema + Send + Sync + 'static 
     /// gets one of its own.
     fn receive(&self, request: &Received) -> Result<Vec<Record>, Refusal>;
 
-    /// How a [synchronous](Self::SYNCHRONOUS) trigger answers; its requests have one record.
+    /// How a sender that waits for what the flow makes of its request is answered; `None` where
+    /// nobody waits. Such a request has one record, and is not kept.
     fn answers(&self) -> Option<Answers> {
         None
     }
@@ -204,6 +201,6 @@ impl<T: WebhookTrigger> ErasedWebhook for Erased<T> {
     }
 
     fn answers(&self) -> Option<Answers> {
-        self.0.answers().filter(|_| T::SYNCHRONOUS)
+        self.0.answers()
     }
 }

@@ -289,7 +289,7 @@ impl Page {
             self.settled.refuse(&place, traveller, &results, problem, self.now_ms);
         }
         for (at, traveller) in travellers.iter().enumerate() {
-            if way.went_on(at) {
+            if way.went_on(at) || self.context.keeps_results {
                 self.settled.results.insert(traveller.id.clone(), way.results_of(at).collect());
             }
         }

@@ -328,7 +328,17 @@ impl Engine {
                 &flow.name,
                 flow.steps.len(),
             )),
+            keeps_results: false,
         })
+    }
+
+    /// What a run of a flow shares, where nothing is kept and somebody waits for its results.
+    pub(crate) async fn answering(&self, flow: &Arc<Flow>) -> Result<Context> {
+        let context = self.context(flow, Arc::new(crate::Silent))?;
+        for step in &context.steps {
+            self.accounts.admit(&step.place).await?;
+        }
+        Ok(Context { keeps_results: true, ..context })
     }
 
     /// The account of a flow's trigger.

@@ -42,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) calls: Arc<Calls>,
     pub(crate) exhausted: Arc<Exhausted>,
+    /// Whether somebody waits for what the steps give.
+    pub(crate) keeps_results: bool,
 }
 
 /// A step with its access to its system.
@@ -100,6 +102,7 @@ impl Context {
             journal: self.journal.clone(),
             calls: self.calls.clone(),
             exhausted: self.exhausted.clone(),
+            keeps_results: self.keeps_results,
         }
     }
 }

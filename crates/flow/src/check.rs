@@ -173,6 +173,9 @@ impl<'a> Checker<'_, '_, 'a> {
         graph::check_results(self.source, files, &steps, &graph);
         across::check(self.source, file, trigger, &steps, self.context.connectors);
         deletes::steps(self.source, file, &steps, &graph);
+        if trigger.is_some_and(|trigger| trigger.answers().is_some()) {
+            self.refuse_what_is_not_repeated(files, &steps);
+        }
         let mut ordered = vec![];
         for at in &graph.order {
             let mut step = steps.get_mut(*at)?.take()?;
@@ -180,6 +183,24 @@ impl<'a> Checker<'_, '_, 'a> {
             ordered.push(step);
         }
         Some(ordered)
+    }
+
+    /// Refuses steps that must be written down before they are sent: of a request whose sender waits
+    /// nothing is written down.
+    fn refuse_what_is_not_repeated(&mut self, files: &[StepFile], steps: &[Option<Step>]) {
+        for (file, step) in files.iter().zip(steps) {
+            let Some(step) = step.as_ref().filter(|step| !step.action.idempotent()) else {
+                continue;
+            };
+            let message = format!(
+                "`{}.{}` may not be repeated, and of a request whose sender waits nothing is kept \
+                 that would tell whether it was sent",
+                step.connector, step.name
+            );
+            let hint = "take an action that may be repeated, or let nobody wait".to_owned();
+            let span = at(file.uses.as_ref(), &file.span);
+            self.source.error(code::NOT_REPEATABLE, span, message, hint);
+        }
     }
 
     fn id<'f>(&mut self, id: &'f Spanned<String>, known: &mut HashSet<&'f str>) {

@@ -127,5 +127,6 @@ codes! {
     SWEEP "TP0184" "The trigger has nothing to sweep"
     DELETES_UNKNOWN "TP0185" "The trigger cannot tell what is gone"
     DELETES_UNUSED "TP0186" "Deletes come to no step"
+    NOT_REPEATABLE "TP0187" "A step of a flow that answers may not be repeated"
     SAME_NAME "TP0190" "Two files have a flow of the same name"
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector::{ErasedAction, ErasedTrigger};
+use connector::{Answers, ErasedAction, ErasedTrigger};
 use mapping::{Engine, Mapping};
 use serde_json::Value;
 
@@ -280,6 +280,11 @@ impl Trigger {
     /// Whether its system calls it: what it finds is in the inbox, and it is never polled.
     pub fn is_called(&self) -> bool {
         self.trigger.webhook().is_some()
+    }
+
+    /// How whoever calls it is answered, if that waits for what the flow makes of its request.
+    pub fn answers(&self) -> Option<Answers> {
+        self.trigger.webhook()?.answers()
     }
 
     /// Lets every run read everything and delete all that is gone, however much it is.

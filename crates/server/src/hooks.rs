@@ -86,7 +86,11 @@ fn told(route: Route, operation: &'static str) -> Route {
         .body_limit(LARGEST)
         .says("hooks", operation, "Takes what another system sends to a flow.")
         .answers::<Kept>(202, "It is kept, and will be delivered.")
-        .answers_as(200, "The trigger answers by itself, as its system asks for.", "*/*")
+        .answers_as(
+            200,
+            "The trigger answers by itself, or the sender waited for what the flow made of it.",
+            "*/*",
+        )
         .problems(&[
             (400, "It cannot be read."),
             (401, "It brings no proof."),
@@ -177,6 +181,7 @@ async fn read(body: Body, most: usize) -> Result<bytes::Bytes, Problem> {
 fn answer(called: Called) -> Response {
     let kept = match called {
         Called::Kept { id, repeated, records } => Kept { id: Some(id), records, repeated },
+        Called::Value(value) => return (StatusCode::OK, Json(value)).into_response(),
         Called::Nothing => Kept { id: None, records: 0, repeated: false },
         Called::Reply(reply) => {
             let mut response = (reply.status, reply.body).into_response();

@@ -154,9 +154,6 @@ pub(crate) const fn changes(trigger: &TriggerDescriptor) -> &'static str {
         TriggerKind::Webhook => {
             return "its system sends to `/hooks/FLOW`; what comes is kept before it is answered";
         }
-        TriggerKind::Synchronous => {
-            return "its system sends to `/hooks/FLOW`, and waits for what the flow makes of it";
-        }
         TriggerKind::Polling => {}
     }
     match trigger.changes {

@@ -54,7 +54,6 @@ pub(crate) fn trigger(trigger: &TriggerDescriptor) -> Value {
     let kind = match trigger.kind {
         TriggerKind::Polling => "polling",
         TriggerKind::Webhook => "webhook",
-        TriggerKind::Synchronous => "synchronous",
     };
     let fields = (trigger.fields)().to_value();
     json!({

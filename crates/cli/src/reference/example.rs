@@ -37,7 +37,7 @@ pub(crate) fn trigger(connector: &Connector, trigger: &TriggerDescriptor) -> Str
     let fields = (trigger.fields)().to_value();
     let every = match trigger.kind {
         TriggerKind::Polling => "  every: 5m\n",
-        TriggerKind::Webhook | TriggerKind::Synchronous => "",
+        TriggerKind::Webhook => "",
     };
     format!(
         "trigger:\n  use: {0}.{1}\n  account: {0}\n{every}{2}",

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -44,6 +45,8 @@ fn project() -> Folder {
 struct Served {
     child: Child,
     address: String,
+    /// Hears that it holds at its point.
+    holds: Receiver<()>,
 }
 
 impl Served {
@@ -51,7 +54,16 @@ impl Served {
         let mut command: Command = folder.command(env!("CARGO_BIN_EXE_towpath"));
         command.args(["serve", "--json", "--listen", "127.0.0.1:0"]);
         command.env("TOWPATH_HOLD_AT", hold.unwrap_or("none"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (say, holds) = channel();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in said.map_while(Result::ok) {
+                if line.starts_with("towpath: holds at ") {
+                    drop(say.send(()));
+                }
+            }
+        });
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.by_ref().map(Result::unwrap).find_map(|line| {
             let event: Value = serde_json::from_str(&line).unwrap();
@@ -59,7 +71,7 @@ impl Served {
             listening.then(|| event["address"].as_str().unwrap().to_owned())
         });
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.unwrap() }
+        Self { child, address: address.unwrap(), holds }
     }
 
     fn kill(&mut self) {
@@ -198,6 +210,7 @@ fn a_sender_without_an_answer_sends_again_and_it_is_there_once() {
                 answered.insert(id.to_owned());
             }
         }
+        served.holds.recv_timeout(Duration::from_secs(20)).expect(point);
         drop(served);
         let served = Served::start(&folder, None);
         let mut stream = connect(&served.address);

@@ -127,9 +127,9 @@ impl Append {
             return Ok(places);
         }
         let place = folder::place(folder, &self.path)?;
-        let ledger = Ledger::open(&place)?;
+        let mut ledger = Ledger::open(&place)?;
         let known = ledger.known();
-        let mut fresh = vec![];
+        let mut fresh: Vec<&str> = vec![];
         let mut bytes = String::new();
         for (id, line) in ids.iter().zip(&lines) {
             if !known.contains(id.as_str()) && !fresh.contains(&id.as_str()) {
@@ -144,6 +144,10 @@ impl Append {
         let (mut file, length) = self.whole(&place, ledger.length)?;
         if ledger.length.is_none() && !ends_line(&mut file, length).map_err(lost)? {
             bytes.insert(0, '\n');
+        }
+        if ledger.length != Some(length) {
+            // Otherwise a batch that a crash cuts off would pass for what was there before.
+            ledger.note(length, &[])?;
         }
         if length == 0 && self.format == Format::Csv {
             let header = csv::write(self.columns.iter().map(String::as_str), self.separator.char());

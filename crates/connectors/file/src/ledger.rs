@@ -78,7 +78,7 @@ impl Ledger {
     }
 
     /// Says that the file is so long with these messages; durable when it returns.
-    pub(crate) fn note(mut self, length: u64, ids: &[&str]) -> Result<()> {
+    pub(crate) fn note(&mut self, length: u64, ids: &[&str]) -> Result<()> {
         let line = line(length, ids);
         let name = self.place.name.clone();
         let lost = |error| failed(&name, "it cannot be written", &error);
@@ -91,8 +91,13 @@ impl Ledger {
             it.file.write_all(line.as_bytes())?;
             it.file.sync_all()
         };
-        write(&mut self).map_err(lost)?;
-        if self.end == 0 { sync_folder(&self.place).map_err(lost) } else { Ok(()) }
+        write(self).map_err(lost)?;
+        if self.end == 0 {
+            sync_folder(&self.place).map_err(lost)?;
+        }
+        self.end += line.len() as u64;
+        self.length = Some(length);
+        Ok(())
     }
 
     /// Writes a new ledger with the newest ids, and puts it in the place of this one.

@@ -183,6 +183,14 @@ async fn a_batch_is_appended_once_and_whole() {
     assert_eq!(desk.read("out.ndjson"), format!("{both}3\n4\n5\n"));
     desk.append(fields.clone(), &[("m4", json!(4)), ("m5", json!(5))]).await.unwrap();
     assert_eq!(desk.read("out.ndjson"), format!("{both}3\n4\n5\n"));
+    // A crash between the first batch and its line: the ledger knows where the file began.
+    let first = json!({ "path": "first.ndjson" });
+    desk.append(first.clone(), &[("m1", json!(1))]).await.unwrap();
+    let ledger = desk.read(".first.ndjson.towpath");
+    let begun = ledger.lines().next().unwrap();
+    fs::write(desk.path(".first.ndjson.towpath"), format!("{begun}\n")).unwrap();
+    desk.append(first, &[("m1", json!(1)), ("m2", json!(2))]).await.unwrap();
+    assert_eq!(desk.read("first.ndjson"), "1\n2\n");
     // A file that was there before, without the end of its last line.
     desk.add("there.ndjson", "0");
     desk.append(json!({ "path": "there.ndjson" }), &[("m1", json!(1))]).await.unwrap();

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use connector::prelude::*;
-use connector::{Encoding, Hash, Hmac, SignedTime};
+use connector::{Answers, Encoding, Hash, Hmac, SignedTime};
 
 use crate::{WEBHOOK_SECRET, WEBHOOK_USER};
 
 /// The largest body that the field `largestBody` allows.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
+
+/// No sender waits longer, in milliseconds: the server gives a request up after that.
+const LONGEST_ANSWER: u32 = 25_000;
 
 /// How old a signature may be, unless the field `window` says otherwise.
 const WINDOW: u32 = 300;
@@ -69,6 +72,15 @@ pub(crate) struct WebhookReceived {
     /// The same where the body names it, as a JSON Pointer such as `/event_id`.
     #[serde(default)]
     delivery_at: Option<String>,
+    /// How many milliseconds the sender waits for what the flow makes of its request, which then is
+    /// the answer: the result of the last step that was done. Such a request has one record, is not
+    /// kept, and is not tried again later.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 25_000))]
+    answer_within: Option<u32>,
+    /// What is answered where that takes longer, fails, or comes to no step.
+    #[serde(default)]
+    fallback: Value,
 }
 
 /// How a sender proves who it is.
@@ -164,6 +176,20 @@ impl WebhookTrigger for WebhookReceived {
         if self.methods.is_empty() {
             return Err("`methods` names no method".to_owned());
         }
+        match self.answer_within {
+            Some(within) if !(1..=LONGEST_ANSWER).contains(&within) => {
+                return Err(format!("`answerWithin` is 1 to {LONGEST_ANSWER} milliseconds"));
+            }
+            None if !self.fallback.is_null() => {
+                return Err("`fallback` says nothing without `answerWithin`".to_owned());
+            }
+            Some(_) if self.delivery_header.is_some() || self.delivery_at.is_some() => {
+                return Err("with `answerWithin` nothing is kept that a delivery could be known \
+                            by: leave its name out"
+                    .to_owned());
+            }
+            _ => {}
+        }
         let unused = match self.authentication {
             Authentication::Hmac => None,
             _ if self.timestamp_header.is_some() => Some("timestampHeader"),
@@ -228,6 +254,11 @@ impl WebhookTrigger for WebhookReceived {
             let pointer = self.delivery_at.as_ref()?;
             text(serde_json::from_slice::<Value>(&request.body).ok()?.pointer(pointer)?)
         })
+    }
+
+    fn answers(&self) -> Option<Answers> {
+        let deadline = Duration::from_millis(self.answer_within?.into());
+        Some(Answers { deadline, fallback: self.fallback.clone() })
     }
 
     fn receive(&self, request: &Received) -> Result<Vec<Record>, Refusal> {
@@ -398,6 +429,10 @@ mod tests {
             json!({ "authentication": "hmac", "window": 0 }),
             json!({ "authentication": "none", "methods": [] }),
             json!({ "authentication": "none", "methods": ["GET"] }),
+            json!({ "authentication": "none", "answerWithin": 0 }),
+            json!({ "authentication": "none", "answerWithin": 25_001 }),
+            json!({ "authentication": "none", "fallback": {} }),
+            json!({ "authentication": "none", "answerWithin": 9, "deliveryAt": "/id" }),
         ] {
             assert!(trigger(wrong.clone()).is_err(), "{wrong}");
         }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use connector::prelude::{Method, StatusCode};
 use connector::{Account, Received, Refusal, Reply, Unproven};
 use flow::Flow;
+use serde_json::Value;
 use store::{Delivery, Room};
 
 use super::entry;
+use super::minutes::Minutes;
 use crate::service::{Handle, Host};
 use crate::{Engine, Error};
 
@@ -25,20 +27,21 @@ const BROKEN: Duration = Duration::from_secs(60);
 /// Where requests for flows that are called come in. Cheap to clone.
 #[derive(Clone)]
 pub struct Door {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     host: Arc<dyn Host>,
     service: Handle,
+    pub(super) minutes: Arc<Minutes>,
 }
 
 /// The way in to one flow.
 pub struct Entrance {
-    door: Door,
-    flow: Arc<Flow>,
+    pub(super) door: Door,
+    pub(super) flow: Arc<Flow>,
     account: Account,
 }
 
 /// What became of a request that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Called {
     /// It is in the inbox, durably.
     Kept {
@@ -53,6 +56,8 @@ pub enum Called {
     Nothing,
     /// The trigger answers by itself.
     Reply(Reply),
+    /// The sender waited: what the flow made of it, or the fallback.
+    Value(Value),
 }
 
 /// Why a request was turned away.
@@ -78,6 +83,10 @@ impl Turned {
         Self { status, code, reason, after: None, unproven: false, methods }
     }
 
+    pub(super) fn bad_request(reason: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "refused", reason)
+    }
+
     /// Nothing can be done about it from outside; what it is, the log says.
     fn broken() -> Self {
         let reason = "this cannot be taken at the moment";
@@ -95,7 +104,8 @@ impl From<Refusal> for Turned {
 impl Door {
     /// The door to the flows of a host, which its service runs when something came.
     pub fn new(engine: Arc<Engine>, host: Arc<dyn Host>, service: Handle) -> Self {
-        Self { engine, host, service }
+        let minutes = Arc::new(Minutes::new(engine.store().clone()));
+        Self { engine, host, service, minutes }
     }
 
     /// Finds the way in to a flow; one that is not called has none.
@@ -161,6 +171,9 @@ impl Entrance {
         let proof = trigger.proof();
         proof.check(&self.account, &request).map_err(|unproven| turned(flow, &unproven))?;
         let records = trigger.receive(&request)?;
+        if let Some(answers) = trigger.answers() {
+            return self.answer(records, answers).await;
+        }
         let count = records.len();
         if count == 0 {
             return Ok(Called::Nothing);

@@ -1,7 +1,9 @@
 //! Flows that are called: what comes is kept in the inbox, and taken from there page by page.
 
+mod answer;
 mod door;
 mod entry;
+mod minutes;
 mod page;
 
 pub use door::{Called, Door, Entrance, Turned};

@@ -119,7 +119,9 @@ impl Timetable {
         let width = ROOM.saturating_mul(u32::try_from(planned.len()).unwrap_or(u32::MAX));
         for Planned { flow, schedule, called, last, check } in planned {
             let Some(entry) = self.flows.get_mut(&flow) else {
-                let beat = Beat::resumed(&flow, schedule, now, last, width);
+                // What came before is not to wait for a tick.
+                let since = last.filter(|_| !called);
+                let beat = Beat::resumed(&flow, schedule, now, since, width);
                 // It may run already, because somebody said so before it had a schedule.
                 let state = match self.guests.contains_key(&flow) {
                     true => State::Running { checks: false, change: None },
