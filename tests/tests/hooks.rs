@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::put;
 use connector::prelude::*;
-use connector::{Clock as _, Connector, Encoding, Hash, Hmac, ManualClock, SignedTime};
+use connector::{Clock, Connector, Encoding, Hash, Hmac, ManualClock, SignedTime};
 use engine::service::{Host, Options, Planned, Ran, Service};
 use engine::{Called, Door, Engine, Silent, Stop, Turned};
 use flow::{Flow, Schedule};
@@ -26,7 +26,30 @@ struct Shop {
     folder: tempfile::TempDir,
     store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
+    /// What the engine goes by: the same, unless it is to wait.
+    engines: Arc<dyn Clock>,
     api: String,
+}
+
+/// The same time, and waits end when it has come to their end.
+struct Waiting(Arc<ManualClock>);
+
+#[async_trait]
+impl Clock for Waiting {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let until = self.elapsed() + duration;
+        while self.elapsed() < until {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// The flows of a process.
@@ -93,10 +116,12 @@ steps:
 
 impl Shop {
     fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(START)));
         Self {
             folder: tempfile::tempdir().unwrap(),
             store: Arc::new(MemoryStore::new(MasterKey::generate())),
-            clock: Arc::new(ManualClock::new(Timestamp::from_secs(START))),
+            engines: clock.clone(),
+            clock,
             api: "http://127.0.0.1:9".to_owned(),
         }
     }
@@ -114,7 +139,7 @@ impl Shop {
             account("order-api", http(), Some(&self.api), ("bearerToken", "not-a-real-token")),
             account("order-files", file(), None, ("folder", &folder)),
         ];
-        let clock = self.clock.clone();
+        let clock = self.engines.clone();
         let connectors = connectors();
         let accounts = accounts.into();
         Arc::new(Engine::new(engine::Options { connectors, accounts, store, clock }))
@@ -357,7 +382,8 @@ async fn who_waits_is_answered_with_what_the_flow_makes_of_it() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = format!("http://{}/v1", listener.local_addr().unwrap());
     let serving = tokio::spawn(axum::serve(listener, router).into_future());
-    let shop = Shop { api, ..Shop::new() };
+    let shop = Shop::new();
+    let shop = Shop { api, engines: Arc::new(Waiting(shop.clock.clone())), ..shop };
     let (_engine, door, ..) = shop.process(shop.store.clone());
     let ask = async |body: Value| {
         let headers = [("content-type".parse().unwrap(), "application/json".parse().unwrap())];

@@ -639,7 +639,7 @@ mod tests {
         let flow: Arc<str> = "a".into();
         let after = |seconds| start().plus(Duration::from_secs(seconds));
         table.pause(flow.clone());
-        table.put(vec![planned("a", every(60)), planned("b", cron("0 * * * *"))], start());
+        table.put(vec![planned("a", every(60)), planned("b", cron("30 6 * * *"))], start());
         assert_eq!(table.standing("a"), Standing { paused: true, ..Standing::default() });
         assert_eq!(table.take(after(60)), None);
         assert!(table.ask(flow.clone()) && table.ask(flow.clone()), "asked twice is asked once");
