@@ -24,9 +24,10 @@ const OF_ONE: &[(u16, &str)] = &[
 pub(super) fn routes() -> Routes {
     Routes::default()
         .and(
-            get("/api/v1/accounts", Access::Needs(Scope::Read), list)
-                .says(TAG, "listAccounts", "Lists the accounts, without their secrets.")
-                .answers::<Accounts>(200, "The accounts, by name."),
+            get("/api/v1/accounts/{account}/login", Access::Needs(Scope::Read), state)
+                .says(TAG, "showLogin", "Shows whether somebody logged in for an account.")
+                .answers::<Line>(200, "What is known of the login.")
+                .problems(&[(404, "There is no such account.")]),
         )
         .and(
             post("/api/v1/accounts", CONNECT, add)
@@ -46,14 +47,14 @@ pub(super) fn routes() -> Routes {
                 ]),
         )
         .and(
-            delete("/api/v1/accounts/{name}", CONNECT, remove)
+            delete("/api/v1/accounts/{account}", CONNECT, remove)
                 .says(TAG, "removeAccount", "Takes an account away, its secrets and its login with it.")
                 .query::<Although>()
                 .answers::<Removed>(200, "It is gone.")
                 .problems(&[(404, "There is no such account."), (409, "Flows use it.")]),
         )
         .and(
-            post("/api/v1/accounts/{name}/test", CONNECT, test)
+            post("/api/v1/accounts/{account}/test", CONNECT, test)
                 .says(
                     TAG,
                     "testAccount",
@@ -63,7 +64,7 @@ pub(super) fn routes() -> Routes {
                 .problems(OF_ONE),
         )
         .and(
-            post("/api/v1/accounts/{name}/login", CONNECT, login)
+            post("/api/v1/accounts/{account}/login", CONNECT, login)
                 .says(
                     TAG,
                     "beginLogin",
@@ -74,28 +75,29 @@ pub(super) fn routes() -> Routes {
                 .problems(OF_ONE),
         )
         .and(
-            post("/api/v1/accounts/{name}/refresh", CONNECT, refresh)
+            post("/api/v1/accounts/{account}/refresh", CONNECT, refresh)
                 .says(TAG, "refreshLogin", "Renews the token of an account now.")
                 .answers::<Line>(200, "It is renewed.")
                 .problems(OF_ONE),
         )
         .and(
-            post("/api/v1/accounts/{name}/logout", CONNECT, logout)
+            post("/api/v1/accounts/{account}/logout", CONNECT, logout)
                 .says(TAG, "endLogin", "Ends the login of an account, at its system too where that is possible.")
                 .answers::<Ended>(200, "It is ended.")
                 .problems(OF_ONE),
         )
 }
 
-/// All accounts.
-#[derive(Serialize, JsonSchema)]
-struct Accounts {
-    /// By name.
-    accounts: Vec<Line>,
+async fn state(
+    Extension(logins): Extension<Logins>,
+    Path(account): Path<String>,
+) -> Result<Json<Line>, Problem> {
+    line(&logins, account).await.map(Json)
 }
 
-async fn list(Extension(logins): Extension<Logins>) -> Result<Json<Accounts>, Problem> {
-    Ok(Json(Accounts { accounts: logins.host().list().await? }))
+async fn line(logins: &Logins, account: String) -> Result<Line, Problem> {
+    let line = logins.host().list().await?.into_iter().find(|line| line.account == account);
+    line.ok_or_else(|| Refusal::NoSuch(account).into())
 }
 
 async fn add(
@@ -168,8 +170,7 @@ async fn refresh(
     let host = logins.host();
     host.access(&account).await?.renew().await.map_err(Refusal::of_call)?;
     host.used_again(&account).await?;
-    let line = host.list().await?.into_iter().find(|line| line.account == account);
-    line.map(Json).ok_or_else(|| Refusal::NoSuch(account).into())
+    line(&logins, account).await.map(Json)
 }
 
 /// A login that was ended.
