@@ -1,6 +1,7 @@
 //! `cargo xtask test`: all tests, with nextest where it is installed.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -24,6 +25,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if env.is_none() && args.runner.is_empty() {
         println!("xtask: SKIPPED: schemathesis, which needs Python 3 with venv and pip");
     }
+    if args.runner.is_empty() {
+        browser();
+    }
     if !has("nextest") {
         println!("xtask: cargo-nextest is not installed: `cargo test` runs the same tests");
         let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
@@ -41,6 +45,40 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     succeed(&mut cargo(["test", "--workspace", "--doc"]))
+}
+
+/// Sees to what the tests of logins and pages need beside that, or says what is missing.
+///
+/// The OAuth2 server (oidc-provider, from npm) is installed by its tests, below the target
+/// directory; the browser is one of Debian's packages.
+fn browser() {
+    for program in ["node", "npm"] {
+        if !runs(program) {
+            println!("xtask: MISSING {program}: the tests of OAuth2 logins will be SKIPPED");
+        }
+    }
+    if runs("chromium") && runs("chromedriver") {
+        return;
+    }
+    let is_root = Command::new("id").arg("-u").output();
+    let is_root = is_root.is_ok_and(|it| it.stdout.trim_ascii() == b"0");
+    if is_root && runs("apt-get") {
+        println!("xtask: installs chromium and chromium-driver by apt-get, for the tests of pages");
+        let mut install = Command::new("apt-get");
+        install.args(["install", "--yes", "--quiet", "chromium", "chromium-driver"]);
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        if install.status().is_ok_and(|it| it.success()) {
+            return;
+        }
+    }
+    println!(
+        "xtask: MISSING chromium: the tests of pages will be SKIPPED (Debian: apt-get install \
+         chromium chromium-driver)"
+    );
+}
+
+fn runs(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success())
 }
 
 fn any_doc_tests() -> Result<bool> {

@@ -92,7 +92,8 @@ pub(crate) enum Command {
     ///
     /// One line a run. Files that change are checked: the next run is of the new version, or of
     /// the one before if the new one has mistakes. Files that are new or gone are taken up or let
-    /// go. A hang-up signal looks at all files at once; a change of towpath.yaml needs a restart.
+    /// go. A hang-up signal looks at all files at once. Accounts that change in towpath.yaml are
+    /// used from the next runs on; anything else there needs a restart.
     #[command(after_help = exit::HELP)]
     Serve(Serve),
     /// Runs, pauses and resumes the flows of a service.

@@ -38,7 +38,9 @@ fn guide(name: &str) -> String {
 #[test]
 fn those_with_a_sandbox() {
     // A page that comes behind another one goes on in its folder.
-    for names in [&["first-flow.md", "store.md"][..], &["state.md"], &["dead-letters.md"]] {
+    let pages: [&[&str]; 4] =
+        [&["first-flow.md", "store.md"], &["state.md"], &["dead-letters.md"], &["accounts.md"]];
+    for names in pages {
         let folder = tempfile::tempdir().unwrap();
         let home = tempfile::tempdir().unwrap();
         let mut reader = Reader::new(folder.path(), home.path());

@@ -30,7 +30,9 @@ fn project(provider: &Provider, port: u16) -> Folder {
     let url = format!("{}/v3", provider.url);
     let add = ["account", "add", "newsletter", "--connector", "cleverreach", "--base-url", &url];
     let set = ["--set", "clientId=an-app", "--set", "grant=authorizationCode"];
-    folder.run_with(&[&add[..], &set].concat(), format!("clientSecret={SECRET}").as_bytes()).exits(0);
+    folder
+        .run_with(&[&add[..], &set].concat(), format!("clientSecret={SECRET}").as_bytes())
+        .exits(0);
     folder
 }
 

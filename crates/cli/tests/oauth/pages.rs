@@ -28,7 +28,8 @@ fn looks_right(browser: &Chromium, name: &str) {
 
 fn sign_in(browser: &Chromium, folder: &Folder) {
     let said = folder.run(&["open"]).exits(0);
-    let link = said.all().split_whitespace().find(|it| it.contains("/login?code=")).map(str::to_owned);
+    let link =
+        said.all().split_whitespace().find(|it| it.contains("/login?code=")).map(str::to_owned);
     browser.open(&link.unwrap_or_else(|| panic!("{}", said.all())));
 }
 
@@ -68,7 +69,11 @@ fn slow_an_account_is_connected_in_a_browser() {
         browser.click(".account details:last-of-type summary");
         browser.fill("#baseUrl", &vendors.sandbox.clevertap_url());
         browser.click(".account button:not(.second)");
-        assert!(browser.text("#name-error").contains("letters, digits"), "{}", browser.text("main"));
+        assert!(
+            browser.text("#name-error").contains("letters, digits"),
+            "{}",
+            browser.text("main")
+        );
         assert_eq!(browser.script("return document.activeElement.id"), "name");
         looks_right(&browser, &of("form-wrong"));
 

@@ -60,7 +60,12 @@ fn slow_a_login_is_ended_once_by_the_browser_that_began_it() {
         begun[0]["url"].as_str().unwrap().to_owned()
     };
     let ends = |status: u16, said: &str, page: crate::web::Answered| {
-        assert!(page.status == status && page.body.contains(said), "{}: {}", page.status, page.body);
+        assert!(
+            page.status == status && page.body.contains(said),
+            "{}: {}",
+            page.status,
+            page.body
+        );
     };
     // Who cancels, and who takes an address a second time.
     let start = begin();

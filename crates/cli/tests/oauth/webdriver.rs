@@ -39,8 +39,7 @@ impl Chromium {
         }
         let mut driver =
             Command::new(DRIVER).arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines =
-            BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
         let said = lines.find(|line| line.contains("started successfully on port")).unwrap();
         std::thread::spawn(move || lines.for_each(drop));
         let port = said.trim_end_matches('.').rsplit(' ').next().unwrap();
