@@ -39,7 +39,7 @@ async fn slow_two_hundred_users_of_a_login_with_a_proof_key_renew_it_once() {
         Api::new(&connector, account.unwrap(), &BTreeMap::new(), services.clone()).unwrap()
     };
     let state = Secret::new("a state");
-    let mut code = || {
+    let code = || {
         let begun = api().begin_login(&back, &state).unwrap();
         let end = Browser::default().log_in(begun.url.as_str(), &back, true).url;
         assert_eq!(brought_back(&end, "state").unwrap().expose(), "a state");
