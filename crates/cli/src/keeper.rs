@@ -1,6 +1,6 @@
 //! What looks after a store while flows run: requests of other processes, and retention.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connector::Clock;
@@ -23,7 +23,7 @@ const TIDY: u32 = 3600;
 /// Looks after a store until it is dropped.
 pub(crate) struct Keeper {
     looking: JoinHandle<()>,
-    logins: Arc<OnceLock<Logins>>,
+    logins: Arc<Mutex<Option<Logins>>>,
 }
 
 impl Keeper {
@@ -35,14 +35,15 @@ impl Keeper {
     ) -> store::Result<Self> {
         store.tidy(clock.now().millis()).await?;
         let holder = Handle::new(Arc::new(store.clone()));
-        let logins = Arc::<OnceLock<Logins>>::default();
+        let logins = Arc::<Mutex<Option<Logins>>>::default();
         let known = logins.clone();
         let desk = Desk::new(
             store.clone(),
             key,
             Arc::new(move |asked| {
-                let (holder, logins) = (holder.clone(), known.clone());
-                Box::pin(async move { answer(&holder, logins.get(), asked).await })
+                let holder = holder.clone();
+                let logins = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Box::pin(async move { answer(&holder, logins.as_ref(), asked).await })
             }),
         );
         let looking = tokio::spawn(async move {
@@ -61,9 +62,9 @@ impl Keeper {
         Ok(Self { looking, logins })
     }
 
-    /// Lets it answer what is asked of accounts and logins, too; the first ones stay.
+    /// Lets it answer what is asked of accounts and logins, too, from now on by these.
     pub(crate) fn answer_by(&self, logins: Logins) {
-        drop(self.logins.set(logins));
+        *self.logins.lock().unwrap_or_else(PoisonError::into_inner) = Some(logins);
     }
 }
 

@@ -325,7 +325,7 @@ impl Workshop {
         let store = Arc::new(MemoryStore::new(MasterKey::generate()));
         let (connectors, clock) = (project.connectors.clone(), Arc::new(SystemClock));
         let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
-        Self { engine, vault: Vault::default(), keeper: None, logins: None }
+        Self { engine, vault: Vault::default(), keeper: None }
     }
 
     async fn of(
@@ -354,17 +354,25 @@ impl Workshop {
         }
         let needing: Vec<_> = accounts.ready.values().cloned().collect();
         let (connectors, accounts) = (project.connectors.clone(), accounts.ready);
-        let engine =
-            Arc::new(Engine::new(Options { connectors, accounts, store: store.clone(), clock }));
+        let engine = Arc::new(Engine::new(Options { connectors, accounts, store, clock }));
         if let Some((name, login)) = without_login(project, &engine, &needing).await?.pop() {
             let error = anyhow!("account \"{name}\" has no login: run `{login}`");
             return Err(Failed { exit: Exit::Unauthorized, error });
         }
-        let (_, logins) = connect::logins_with(project, store, engine.tokens().clone())?;
-        if let Some(keeper) = &keeper {
+        let workshop = Self { engine, vault, keeper };
+        workshop.logins(project, connect::base_url(project)?.as_str());
+        Ok(workshop)
+    }
+
+    /// Logins for the project's accounts, with people sent back to `base_url`. From now on who looks
+    /// after the store answers by them.
+    pub(crate) fn logins(&self, project: &Project, base_url: &str) -> Logins {
+        let (store, tokens) = (self.engine.store().clone(), self.engine.tokens().clone());
+        let (_, logins) = connect::logins_with(project, store, tokens, base_url);
+        if let Some(keeper) = &self.keeper {
             keeper.answer_by(logins.clone());
         }
-        Ok(Self { engine, vault, keeper, logins: Some(logins) })
+        logins
     }
 }
 

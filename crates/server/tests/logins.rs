@@ -1,5 +1,6 @@
 //! Logins under way: signed, bound to a browser, short-lived, ended once. The account is one of a
 //! small system in this process that takes every code.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -20,11 +20,14 @@ use crate::project::Project;
 /// What people are sent back to unless towpath.yaml says otherwise: the service's own address.
 const BASE_URL: &str = "http://127.0.0.1:7070";
 
-/// The URL that people are sent back to.
+/// The URL that people are sent back to: the one that towpath.yaml names, or that of the service.
 pub(crate) fn base_url(project: &Project) -> Result<Url> {
     let server = project.config().map(|config| &config.server);
     let written = server.and_then(|server| match (&server.public_url, server.listen) {
         (Some(url), _) => Some(url.clone()),
+        (None, Some(Listen::On(address))) if address.ip().is_unspecified() => {
+            Some(format!("http://127.0.0.1:{}", address.port()))
+        }
         (None, Some(Listen::On(address))) => Some(format!("http://{address}")),
         _ => None,
     });
@@ -34,7 +37,7 @@ pub(crate) fn base_url(project: &Project) -> Result<Url> {
 /// The accounts of a project that no service holds.
 fn logins(project: &Project, store: Arc<dyn Store>) -> Result<(Arc<Book>, Logins)> {
     let tokens = engine::tokens(store.clone());
-    logins_with(project, store, tokens)
+    Ok(logins_with(project, store, tokens, base_url(project)?.as_str()))
 }
 
 /// The accounts of a project by the tokens that its engine has.
@@ -42,11 +45,12 @@ pub(crate) fn logins_with(
     project: &Project,
     store: Arc<dyn Store>,
     tokens: Arc<dyn Tokens>,
-) -> Result<(Arc<Book>, Logins)> {
+    base_url: &str,
+) -> (Arc<Book>, Logins) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let book = Arc::new(Book::new(project, store.clone(), tokens, clock.clone()));
-    let logins = Logins::new(book.clone(), store, clock, base_url(project)?.as_str());
-    Ok((book, logins))
+    let logins = Logins::new(book.clone(), store, clock, base_url);
+    (book, logins)
 }
 
 /// A store that keeps nothing, for a question that needs none.
@@ -82,15 +86,16 @@ async fn ask_service(project: &Project, ask: &Ask) -> Result<Value> {
 
 pub(crate) async fn add(config: Option<&Path>, args: AccountAdd, json: bool) -> Result {
     let project = Project::read(config)?;
-    let known = match project.existing_store().await {
-        Err(failed) if is_locked(&failed) => {
+    let service = project.service().await;
+    let known = match (&service, project.existing_store().await) {
+        (Some(_), _) => None,
+        (None, Err(failed)) if is_locked(&failed) => {
             return Err(failed.at(
-                "a service has the store open: add the account on its page or by its API, or stop it \
-                 first"
+                "a run has the store open, and takes no secrets: add the account when it is over"
                     .to_owned(),
             ));
         }
-        known => known?,
+        (None, known) => known?,
     };
     let named = project.connectors().iter().find(|it| it.name() == args.connector);
     let settings = match named {
@@ -103,6 +108,14 @@ pub(crate) async fn add(config: Option<&Path>, args: AccountAdd, json: bool) -> 
         base_url: args.base_url,
         settings: settings.map_err(Failed::config)?,
     };
+    if let Some(service) = service {
+        let body = json!({
+            "name": new.name, "connector": new.connector, "baseUrl": new.base_url,
+            "settings": new.settings,
+        });
+        let added = service.call("POST", "/api/v1/accounts", Some(&body)).await?;
+        return Ok(added_by_service(&project, &added, json));
+    }
     // A store is made for an account that is one.
     let (book, _) = logins(&project, known.clone().unwrap_or_else(nothing))?;
     let tested = book.tried(&new).await.map_err(|refusal| shown(refusal, json))?;
@@ -124,6 +137,20 @@ pub(crate) async fn add(config: Option<&Path>, args: AccountAdd, json: bool) -> 
         say(&format!("now log in: {}", project.command(&format!("account login {account}"))));
     }
     Ok(Exit::Done)
+}
+
+fn added_by_service(project: &Project, added: &Value, json: bool) -> Exit {
+    if json {
+        print_json(added);
+        return Exit::Done;
+    }
+    added["tested"]["checks"].as_array().into_iter().flatten().for_each(line);
+    let account = added["account"].as_str().unwrap_or_default();
+    print(&format!("{account}: added by the service, its secrets are sealed in the store"));
+    if added["loginNeeded"] == true {
+        say(&format!("now log in: {}", project.command(&format!("account login {account}"))));
+    }
+    Exit::Done
 }
 
 /// A refusal, with the checks and paragraphs of a test that failed above it.

@@ -47,7 +47,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
         clock: clock.clone(),
         events: events.watch(),
     }));
-    let logins = workshop.logins.clone();
+    let logins = workshop.logins(&project, &door.base_url(&project)?);
     say_who_needs_a_login(&project, &workshop, &lines).await?;
     let shelf = Arc::new(Shelf::new(project.clone(), workshop, lines.clone(), events.clone()));
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::shelf::Shelf;
 use crate::args::Serve;
+use crate::commands::connect;
 use crate::exit::{Exit, Failed, Result};
 use crate::project::Project;
 use crate::reference;
@@ -70,12 +71,23 @@ impl Door {
         Ok(Self { own, public, public_url })
     }
 
+    /// The URL that people are sent back to after a login.
+    pub(crate) fn base_url(&self, project: &Project) -> Result<String> {
+        Ok(match (&self.public_url, &self.own) {
+            (Some(url), _) => url.to_string(),
+            (None, Some((_, address))) if !address.ip().is_unspecified() => {
+                format!("http://{address}")
+            }
+            _ => connect::base_url(project)?.to_string(),
+        })
+    }
+
     /// Begins to answer, until told to stop.
     pub(crate) async fn serve(
         self,
         project: &Project,
         (shelf, service): (Arc<Shelf>, engine::service::Handle),
-        (events, logins): (Events, Option<Logins>),
+        (events, logins): (Events, Logins),
         stop: Stop,
     ) -> Result<Face> {
         let Some((listener, address)) = self.own else {
@@ -90,11 +102,7 @@ impl Door {
         let token = server::local_token().map_err(failed)?;
         let store = project.store_path();
         let door = engine::Door::new(shelf.engine().clone(), shelf.clone(), service.clone());
-        let routes = hooks::routes(door);
-        let routes = match &logins {
-            Some(logins) => routes.with(accounts::routes(logins)),
-            None => routes,
-        };
+        let routes = hooks::routes(door).with(accounts::routes(&logins));
         let engine = shelf.engine().clone();
         let options = Options {
             store: engine.store().clone(),

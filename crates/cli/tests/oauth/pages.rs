@@ -22,7 +22,9 @@ fn looks_right(browser: &Chromium, name: &str) {
          .filter(it => !it.labels.length).map(it => it.id || it.name)",
     );
     assert_eq!(unnamed, serde_json::json!([]), "{name} has fields without a label");
-    assert_eq!(browser.complaints(), Vec::<String>::new(), "{name}");
+    let url = browser.url();
+    let base = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    assert_eq!(browser.complaints(&base), Vec::<String>::new(), "{name}");
     assert!(!browser.source().contains("CANARY"), "{name} shows a secret");
 }
 
@@ -55,7 +57,7 @@ fn slow_an_account_is_connected_in_a_browser() {
         looks_right(&browser, &of("accounts"));
 
         // A form whose fields come from the connector's settings.
-        browser.click("a[href='/accounts/new?connector=clevertap']");
+        browser.go("a[href='/accounts/new?connector=clevertap']");
         assert_eq!(browser.text("h1"), "Connect CleverTap");
         let chosen = browser.script("return document.getElementById('region').value");
         assert_eq!(chosen, "eu");
@@ -68,7 +70,7 @@ fn slow_an_account_is_connected_in_a_browser() {
         browser.fill("#passcode", CANARY);
         browser.click(".account details:last-of-type summary");
         browser.fill("#baseUrl", &vendors.sandbox.clevertap_url());
-        browser.click(".account button:not(.second)");
+        browser.go(".account button:not(.second)");
         assert!(
             browser.text("#name-error").contains("letters, digits"),
             "{}",
@@ -80,7 +82,7 @@ fn slow_an_account_is_connected_in_a_browser() {
         // A test that fails saves nothing, and says what helps.
         browser.fill("#name", &name);
         browser.fill("#passcode", CANARY);
-        browser.click(".account button:not(.second)");
+        browser.go(".account button:not(.second)");
         let said = browser.text(".summary");
         for part in ["nothing was saved", "The credentials are refused", "Compare the first two"] {
             assert!(said.contains(part), "{said}");
@@ -89,7 +91,7 @@ fn slow_an_account_is_connected_in_a_browser() {
         assert!(!folder.read("towpath.yaml").contains(&name));
 
         browser.fill("#passcode", &known.passcode);
-        browser.click(".account button:not(.second)");
+        browser.go(".account button:not(.second)");
         assert!(browser.text(".done").contains(&name), "{}", browser.text("main"));
         looks_right(&browser, &of("connected"));
         assert!(folder.read("towpath.yaml").starts_with(&before), "what was there has changed");
@@ -99,18 +101,18 @@ fn slow_an_account_is_connected_in_a_browser() {
         let shown = browser.script("return document.getElementById('redirect-url').value");
         assert_eq!(shown, callback(port).as_str());
         looks_right(&browser, &of("account"));
-        browser.click("form[action$='/login'] button");
+        browser.go("form[action$='/login'] button");
         looks_right(&browser, &of("login"));
-        browser.click("#go");
+        browser.go("#go");
         if browser.url().contains("/interaction/") {
             if browser.source().contains("name=\"login\"") {
                 browser.picture(&of("at-the-system"));
                 browser.fill("input[name=login]", "ada");
                 browser.fill("input[name=password]", "any");
-                browser.click("button[type=submit]");
+                browser.go("button[type=submit]");
             }
             if browser.url().contains("/interaction/") {
-                browser.click("button[type=submit]");
+                browser.go("button[type=submit]");
             }
         }
         assert_eq!(browser.text("h1"), "Logged in", "{}", browser.url());
@@ -118,10 +120,10 @@ fn slow_an_account_is_connected_in_a_browser() {
         looks_right(&browser, &of("logged-in"));
         browser.open(&format!("{base}/accounts/newsletter"));
         assert!(browser.text("main").contains("renewed by itself"));
-        browser.click("form[action$='/test'] button");
+        browser.go("form[action$='/test'] button");
         assert!(browser.text(".done").contains("The test passed"));
         looks_right(&browser, &of("tested"));
-        browser.click("form[action$='/logout'] button");
+        browser.go("form[action$='/logout'] button");
         assert!(browser.text("main").contains("ended at the system"));
         looks_right(&browser, &of("logged-out"));
     }

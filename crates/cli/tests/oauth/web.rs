@@ -14,7 +14,7 @@ pub(crate) struct Answered {
 
 /// A browser with its cookies, by host.
 #[derive(Default)]
-pub(crate) struct Browser(BTreeMap<(String, String), String>);
+pub(crate) struct Browser(BTreeMap<(String, String), String>, Option<String>);
 
 /// Asks without cookies, and follows nothing.
 pub(crate) fn get(url: &str) -> Answered {
@@ -22,17 +22,24 @@ pub(crate) fn get(url: &str) -> Answered {
 }
 
 impl Browser {
+    /// One that sends a token along, as a program does.
+    pub(crate) fn with_token(token: &str) -> Self {
+        Self(BTreeMap::new(), Some(token.to_owned()))
+    }
+
     /// Asks once. HTTP/1.0, so that the body ends with the connection.
-    fn ask(&mut self, method: &str, url: &str, form: &str) -> Answered {
+    pub(crate) fn ask(&mut self, method: &str, url: &str, form: &str) -> Answered {
         let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url}"));
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let cookies = self.0.iter().filter(|((of, _), _)| of == host);
         let cookies = cookies.map(|((_, name), value)| format!("{name}={value}"));
         let cookies = cookies.collect::<Vec<_>>().join("; ");
+        let bearer = self.1.iter().map(|it| format!("Authorization: Bearer {it}\r\n"));
+        let bearer = bearer.collect::<String>();
         let mut stream = TcpStream::connect(host).unwrap();
         write!(
             stream,
-            "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nCookie: {cookies}\r\nAccept: text/html\r\n\
+            "{method} /{path} HTTP/1.0\r\nHost: {host}\r\n{bearer}Cookie: {cookies}\r\nAccept: text/html\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
             form.len()
         )

@@ -113,6 +113,20 @@ impl Chromium {
         self.ask("POST", &format!("/element/{element}/click"), &json!({}));
     }
 
+    /// Clicks what leads to another page, and waits until that is there.
+    pub(crate) fn go(&self, css: &str) {
+        self.script("window.isTheOldPage = true");
+        self.click(css);
+        let path = format!("/session/{}/execute/sync", self.session);
+        let asked = json!({
+            "script": "return !window.isTheOldPage && document.readyState === 'complete'", "args": [],
+        });
+        // While the page changes there is nothing to run a script in.
+        while ask(&self.address, "POST", &path, &asked) != Ok(Value::Bool(true)) {
+            std::thread::yield_now();
+        }
+    }
+
     /// Puts a text in the place of what a field holds.
     pub(crate) fn fill(&self, css: &str, text: &str) {
         let element = self.find(css);
@@ -134,13 +148,14 @@ impl Chromium {
         self.ask("GET", "/source", &Value::Null).as_str().unwrap().to_owned()
     }
 
-    /// What the browser complained of since the last time.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    /// What the browser complained of in pages below `base` since the last time.
+    pub(crate) fn complaints(&self, base: &str) -> Vec<String> {
         let log = self.ask("POST", "/se/log", &json!({ "type": "browser" }));
         let lines = log.as_array().into_iter().flatten();
         let lines = lines.filter_map(|line| line["message"].as_str().map(str::to_owned));
         // A page that says what is wrong has a status of its own, and nobody has an icon.
-        lines.filter(|line| !line.contains("the server responded with a status")).collect()
+        let lines = lines.filter(|line| !line.contains("the server responded with a status"));
+        lines.filter(|line| line.contains(base)).collect()
     }
 
     /// Keeps a picture of the whole page where the environment names a folder for that.

@@ -46,20 +46,22 @@ pub(super) fn form(
          <input type=\"hidden\" name=\"connector\" value=\"{}\">\n{fields}\
          <details{open}><summary>More</summary>{base_url}</details>\n\
          <p><button>Test and save</button> <a href=\"/accounts\">Cancel</a></p></form>\n",
-        summary(problems),
+        summary(connector, problems),
         escape(csrf),
         escape(connector.name()),
     )
 }
 
 /// What is wrong, with a way to each field.
-fn summary(problems: &BTreeMap<String, String>) -> String {
+fn summary(connector: &Connector, problems: &BTreeMap<String, String>) -> String {
     if problems.is_empty() {
         return String::new();
     }
     let lines = problems.iter().map(|(field, problem)| {
-        let (field, problem) = (escape(field), escape(problem));
-        format!("<li><a href=\"#{field}\">{field}</a>: {problem}</li>")
+        let known = connector.settings().iter().chain([&NAME, &BASE_URL]);
+        let label = known.into_iter().find(|it| it.name == field).map(Setting::label);
+        let label = escape(&label.unwrap_or_else(|| field.clone()));
+        format!("<li><a href=\"#{}\">{label}</a>: {}</li>", escape(field), markup::inline(problem))
     });
     format!(
         "<div class=\"summary\" role=\"alert\"><p>Nothing was saved. Correct this first:</p><ul>{}</ul></div>\n",
@@ -73,7 +75,7 @@ fn field(setting: &Setting, value: Option<&str>, problems: &BTreeMap<String, Str
     let mut described = format!("{key}-help");
     let error = problem.map_or_else(String::new, |problem| {
         described = format!("{key}-error {described}");
-        format!("<span class=\"error\" id=\"{key}-error\">{}</span>", escape(problem))
+        format!("<span class=\"error\" id=\"{key}-error\">{}</span>", markup::inline(problem))
     });
     let invalid = if problem.is_some() { " aria-invalid=\"true\"" } else { "" };
     let required = if setting.default.is_none() { " required" } else { "" };
@@ -97,7 +99,7 @@ fn field(setting: &Setting, value: Option<&str>, problems: &BTreeMap<String, Str
         format!("<select {rest}>{}</select>", options.collect::<String>())
     };
     let optional = if setting.default == Some("") { " <small>(optional)</small>" } else { "" };
-    let help = markup::prose(&setting.explained()).replace("<p>", "").replace("</p>\n", "");
+    let help = markup::inline(&setting.explained());
     format!(
         "<div class=\"field\"><label for=\"{key}\">{label}{optional}</label>\
          <span class=\"help\" id=\"{key}-help\">{help}</span>{error}{input}</div>\n"

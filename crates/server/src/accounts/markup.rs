@@ -44,9 +44,12 @@ pub(super) fn failed(failed: &Failed) -> String {
 /// Paragraphs of a connector's page: emphasis and code are kept, the rest is text.
 pub(super) fn prose(text: &str) -> String {
     let paragraphs = text.split("\n\n").filter(|it| !it.trim().is_empty());
-    paragraphs
-        .map(|it| format!("<p>{}</p>\n", marked(&marked(&escape(it), '`', "code"), '*', "em")))
-        .collect()
+    paragraphs.map(|it| format!("<p>{}</p>\n", inline(it))).collect()
+}
+
+/// The same of one line.
+pub(super) fn inline(text: &str) -> String {
+    marked(&marked(&escape(text), '`', "code"), '*', "em")
 }
 
 /// What stands between two marks becomes an element.
