@@ -266,9 +266,6 @@ pub(crate) struct Workshop {
     pub(crate) vault: Vault,
     /// Looks after the store meanwhile; nobody does where nothing is remembered.
     pub(crate) keeper: Option<Keeper>,
-    /// What serves logins and pages of accounts; nothing does where nothing is remembered.
-    #[allow(dead_code, reason = "the service's pages are served by what comes next")]
-    pub(crate) logins: Option<Logins>,
 }
 
 impl Workshop {

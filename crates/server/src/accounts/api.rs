@@ -24,7 +24,7 @@ const OF_ONE: &[(u16, &str)] = &[
 pub(super) fn routes() -> Routes {
     Routes::default()
         .and(
-            get("/api/v1/accounts/{account}/login", Access::Needs(Scope::Read), state)
+            get("/api/v1/accounts/{name}/login", Access::Needs(Scope::Read), state)
                 .says(TAG, "showLogin", "Shows whether somebody logged in for an account.")
                 .answers::<Line>(200, "What is known of the login.")
                 .problems(&[(404, "There is no such account.")]),
@@ -47,14 +47,14 @@ pub(super) fn routes() -> Routes {
                 ]),
         )
         .and(
-            delete("/api/v1/accounts/{account}", CONNECT, remove)
+            delete("/api/v1/accounts/{name}", CONNECT, remove)
                 .says(TAG, "removeAccount", "Takes an account away, its secrets and its login with it.")
                 .query::<Although>()
                 .answers::<Removed>(200, "It is gone.")
                 .problems(&[(404, "There is no such account."), (409, "Flows use it.")]),
         )
         .and(
-            post("/api/v1/accounts/{account}/test", CONNECT, test)
+            post("/api/v1/accounts/{name}/test", CONNECT, test)
                 .says(
                     TAG,
                     "testAccount",
@@ -64,7 +64,7 @@ pub(super) fn routes() -> Routes {
                 .problems(OF_ONE),
         )
         .and(
-            post("/api/v1/accounts/{account}/login", CONNECT, login)
+            post("/api/v1/accounts/{name}/login", CONNECT, login)
                 .says(
                     TAG,
                     "beginLogin",
@@ -75,13 +75,13 @@ pub(super) fn routes() -> Routes {
                 .problems(OF_ONE),
         )
         .and(
-            post("/api/v1/accounts/{account}/refresh", CONNECT, refresh)
+            post("/api/v1/accounts/{name}/refresh", CONNECT, refresh)
                 .says(TAG, "refreshLogin", "Renews the token of an account now.")
                 .answers::<Line>(200, "It is renewed.")
                 .problems(OF_ONE),
         )
         .and(
-            post("/api/v1/accounts/{account}/logout", CONNECT, logout)
+            post("/api/v1/accounts/{name}/logout", CONNECT, logout)
                 .says(TAG, "endLogin", "Ends the login of an account, at its system too where that is possible.")
                 .answers::<Ended>(200, "It is ended.")
                 .problems(OF_ONE),
