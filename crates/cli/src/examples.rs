@@ -234,7 +234,7 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
     ("flow list", &[("towpath flow list", "when each runs next, and which are paused")]),
     (
         "flow pause",
-        &[("towpath flow pause newsletter --reason \"the shop moves\"", "until it is resumed")],
+        &[("towpath flow pause newsletter --reason maintenance", "until it is resumed")],
     ),
     ("flow resume", &[("towpath flow resume newsletter", "on its schedule again")]),
     ("flow run", &[("towpath flow run newsletter", "now, by the running service")]),
