@@ -132,17 +132,16 @@ impl Read {
         let Some(at) = at else {
             return self.from(&place, place.open(OpenOptions::new().read(true))?, None, false);
         };
-        if let Some(mut file) = find(&place, at.file)? {
-            if continues(&mut file, &at)
-                .map_err(|error| failed(&self.path, "it cannot be read", &error))?
-            {
-                let moved = place.look()?.is_none_or(|found| identity(&found) != at.file);
-                let page = self.from(&place, file, Some(at.clone()), moved)?;
-                if !page.records.is_empty() || !moved {
-                    return Ok(page);
-                }
-                // Moved away and read to its end: what is in its place now is next.
+        let lost = |error| failed(&self.path, "it cannot be read", &error);
+        if let Some(mut file) = find(&place, at.file)?
+            && continues(&mut file, &at).map_err(lost)?
+        {
+            let moved = place.look()?.is_none_or(|found| identity(&found) != at.file);
+            let page = self.from(&place, file, Some(at.clone()), moved)?;
+            if !page.records.is_empty() || !moved {
+                return Ok(page);
             }
+            // Moved away and read to its end: what is in its place now is next.
         }
         match place.look()? {
             Some(_) => self.from(&place, place.open(OpenOptions::new().read(true))?, None, false),
