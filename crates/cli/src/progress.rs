@@ -214,7 +214,7 @@ impl Watch for Progress {
                     "resumed": resumed,
                 }));
             }
-            Event::Committed { flow, counts } => {
+            Event::Committed { flow, counts, .. } => {
                 if let Look::Bar(bar) = &self.look {
                     bar.inc(counts.records);
                 }
@@ -250,6 +250,8 @@ impl Watch for Progress {
                 }
                 self.json(&of);
             }
+            // The bar and the lines are about records: a call is one of many ways to them.
+            Event::Called { .. } => {}
             Event::Failed { error } => {
                 self.json(&json!({ "event": "failed", "error": error.to_string() }));
             }

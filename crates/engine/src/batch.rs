@@ -13,7 +13,7 @@ use crate::narrowing::{Failed, Narrowing, Part};
 use crate::retry::Tries;
 use crate::run::{Context, StepContext};
 use crate::step::Arrival;
-use crate::{Error, Result};
+use crate::{Error, Event, Result};
 
 /// A message that is about to be sent.
 #[derive(Clone)]
@@ -130,6 +130,8 @@ pub(crate) async fn send(
                 plain(context, taken, batch.map(|going| going.item.clone()).collect()).await
             };
             let messages = open.len();
+            let took = answered.since(begun);
+            watch.on(&Event::Called { place: &taken.place, messages, took });
             let failed = match answer {
                 Ok(outcomes) => {
                     let verdicts = outcomes.into_vec().into_iter();

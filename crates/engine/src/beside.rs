@@ -89,6 +89,7 @@ impl Run {
             ..Commit::default()
         };
         self.context.watch.at("engine.commit.next");
+        let began = self.context.clock.now();
         let done = self.context.store.commit(&self.fence, self.sequence + 1, commit).await;
         self.context.watch.at("engine.commit.done");
         if let Err(error) = done {
@@ -103,7 +104,8 @@ impl Run {
         self.sequence += 1;
         (self.stored, self.appended) = (stored, appended);
         self.report.add(counts);
-        self.context.watch.on(&Event::Committed { flow: &flow.name, counts });
+        let took = Some(self.context.clock.now().since(began));
+        self.context.watch.on(&Event::Committed { flow: &flow.name, counts, took });
         Ok(())
     }
 }

@@ -74,6 +74,7 @@ impl Run {
             || page.taken.is_some()
             || !settling.obsolete.is_empty()
             || snapshot != self.snapshot;
+        let mut took = None;
         if news {
             let cause = history::cause(&self.snapshot, &snapshot, self.context.clock.now());
             let committed = match snapshot.write(&flow.name) {
@@ -93,8 +94,10 @@ impl Run {
                     };
                     let (store, watch) = (&self.context.store, &self.context.watch);
                     watch.at("engine.commit.next");
+                    let began = self.context.clock.now();
                     let done = store.commit(&self.fence, self.sequence + 1, commit).await;
                     watch.at("engine.commit.done");
+                    took = Some(self.context.clock.now().since(began));
                     done.map_err(|error| Error::store(&flow.name, &error))
                 }
                 Err(error) => Err(error),
@@ -125,7 +128,7 @@ impl Run {
         self.report.pages_of_news += u64::from(news || counts.records > 0);
         self.report.add(counts);
         self.report.parked += parked;
-        self.context.watch.on(&Event::Committed { flow: &flow.name, counts });
+        self.context.watch.on(&Event::Committed { flow: &flow.name, counts, took });
         Ok(())
     }
 

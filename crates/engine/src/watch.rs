@@ -44,6 +44,17 @@ pub enum Event<'a> {
         flow: &'a str,
         /// What became of the page's records.
         counts: Counts,
+        /// How long the store took; `None` if there was nothing to commit.
+        took: Option<Duration>,
+    },
+    /// A call of a step's action came to its end, well or not.
+    Called {
+        /// Where.
+        place: &'a Place,
+        /// How many messages it had.
+        messages: usize,
+        /// How long it took.
+        took: Duration,
     },
     /// A call failed and is tried again.
     Retrying {

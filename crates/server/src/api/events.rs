@@ -162,7 +162,7 @@ impl Ring {
 impl Watch for Ring {
     fn on(&self, event: &Told<'_>) {
         match event {
-            Told::Committed { flow, counts } => {
+            Told::Committed { flow, counts, .. } => {
                 self.add("committed", Some(flow), json!({ "counts": counts }));
             }
             Told::DeadLetter { place, code } => {
@@ -180,7 +180,10 @@ impl Watch for Ring {
                 self.add("account", None, account_event(account, change));
             }
             // What a scan begins with and how it fails is in the run's own events.
-            Told::Scanning { .. } | Told::Backfilling { .. } | Told::Failed { .. } => {}
+            Told::Scanning { .. }
+            | Told::Backfilling { .. }
+            | Told::Called { .. }
+            | Told::Failed { .. } => {}
         }
     }
 }
