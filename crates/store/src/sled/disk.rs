@@ -248,6 +248,7 @@ impl Disk for SledDisk {
                 _ => {}
             }
         }
+        free();
         Ok(orphans)
     }
 
@@ -276,7 +277,9 @@ impl Disk for SledDisk {
 
     fn flush(&self) -> Result<()> {
         self.step()?;
-        self.db.flush().map(drop).map_err(|error| failed("flush", &error))
+        let flushed = self.db.flush().map(drop).map_err(|error| failed("flush", &error));
+        free();
+        flushed
     }
 
     fn sync(&self) -> Result<()> {
@@ -293,6 +296,12 @@ impl Disk for SledDisk {
     fn discard(&self, files: Vec<BlobName>) {
         files.iter().for_each(|name| self.blobs.remove(name));
     }
+}
+
+/// Frees what sled let go of and nobody reads any more. Each thread would keep 64 such things first,
+/// buffers of half a megabyte among them, and there are as many threads as ever wrote at once.
+fn free() {
+    crossbeam_epoch::pin().flush();
 }
 
 /// A value as the database holds it: itself, or the name of its file.

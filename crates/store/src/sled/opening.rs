@@ -13,7 +13,7 @@ use crate::upkeep::{mark, swap};
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// sled flushes by itself this often, and collects garbage only then.
-const FLUSH_EVERY_MS: u64 = 500;
+const FLUSH_EVERY_MS: u64 = 100;
 
 /// The folder of the database in that of the store.
 pub(super) const DATABASE: &str = "sled";
