@@ -22,6 +22,7 @@ pub mod hooks;
 mod idempotency;
 mod identity;
 pub mod listen;
+mod metrics;
 pub mod page;
 mod probes;
 mod problem;

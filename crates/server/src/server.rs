@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::middleware::from_fn;
 use connector::{Clock, Connector, Secret, Timestamp};
-use engine::{Engine, Handle, Watch, service};
+use engine::{Engine, Event, Handle, Watch, service};
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use store::Store;
@@ -19,6 +19,7 @@ use crate::cookie::{self, SameSite};
 use crate::error::{Error, Result};
 use crate::idempotency::Keys;
 use crate::identity::Identity;
+use crate::metrics::{self, Metrics};
 use crate::project::{NoProject, Project};
 use crate::routes::{Access, Routes};
 use crate::scope::Scopes;
@@ -78,14 +79,28 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Server(Arc<Inner>);
 
-/// What happens, told by whoever runs flows and kept for who listens. Cheap to clone.
+/// What happens, told by whoever runs flows: kept for who listens, and counted. Cheap to clone.
 #[derive(Clone)]
-pub struct Events(Arc<Ring>);
+pub struct Events(Arc<Told>);
+
+struct Told {
+    ring: Arc<Ring>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl Watch for Told {
+    fn on(&self, event: &Event<'_>) {
+        self.ring.on(event);
+        self.metrics.on(event);
+    }
+}
 
 impl Events {
     /// Nothing has happened yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Ring::new(clock)))
+        let ring = Arc::new(Ring::new(clock.clone()));
+        Self(Arc::new(Told { ring, metrics: Metrics::new(), clock }))
     }
 
     /// What an engine and its service tell of runs.
@@ -95,12 +110,13 @@ impl Events {
 
     /// A run begins.
     pub fn begins(&self, flow: &str, at: Timestamp) {
-        self.0.begins(flow, at);
+        self.0.ring.begins(flow, at);
     }
 
     /// A run has ended.
     pub fn ran(&self, ran: &service::Ran<'_>) {
-        self.0.ran(ran);
+        self.0.ring.ran(ran);
+        self.0.metrics.ran(ran, self.0.clock.now());
     }
 }
 
@@ -139,7 +155,7 @@ struct Inner {
     audit: Audit,
     settings: Settings,
     office: Office,
-    events: Arc<Ring>,
+    events: Events,
     keys: Keys,
     tokens: Tokens,
     sessions: Sessions,
@@ -159,7 +175,10 @@ impl Server {
             return Err(Error::Open { address });
         }
         let own = probes::routes().with(signing::routes()).and(page::style());
-        let own = if running.is_some() { own.with(api::routes()) } else { own };
+        let own = match &running {
+            Some(_) => own.with(api::routes()).with(metrics::routes()),
+            None => own,
+        };
         let (office, events) = match running {
             Some(running) => Office::of(running),
             None => (Office::empty(store.clone()), Events::new(clock.clone())),
@@ -170,7 +189,7 @@ impl Server {
             audit,
             settings,
             office,
-            events: events.0,
+            events,
             keys: Keys::default(),
             tokens,
             sessions: Sessions::default(),
@@ -182,7 +201,8 @@ impl Server {
 
     /// The API document, OpenAPI 3.1, of a service with everything that this crate serves.
     pub fn document() -> Value {
-        let routes = probes::routes().with(signing::routes()).with(api::routes());
+        let routes = probes::routes().with(signing::routes()).with(metrics::routes());
+        let routes = routes.with(api::routes());
         api::document(&routes.with(accounts::table()).with(hooks::table()))
     }
 
@@ -243,7 +263,11 @@ impl Server {
     }
 
     pub(crate) fn events(&self) -> &Arc<Ring> {
-        &self.0.events
+        &self.0.events.0.ring
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.events.0.metrics
     }
 
     pub(crate) fn keys(&self) -> &Keys {
