@@ -285,6 +285,9 @@ pub(crate) struct Serve {
     /// How long fetched pages may take to be delivered after the first signal, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) grace: Duration,
+    /// Says what the files as they are now would make of the state that is kept, and runs nothing.
+    #[arg(long)]
+    pub(crate) plan: bool,
 }
 
 /// Where the sandbox serves CleverReach by default.

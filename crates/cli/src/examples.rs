@@ -73,6 +73,7 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("towpath serve", "all flows of the folder `flows`"),
             ("towpath serve production --max-runs 16", "those of another folder"),
+            ("towpath serve --plan", "what the files would make of the state that is kept"),
         ],
     ),
     ("sandbox", &[("towpath sandbox --receivers 5000", "on the usual ports, with more to read")]),

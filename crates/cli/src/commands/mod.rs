@@ -12,6 +12,7 @@ pub(crate) mod flow;
 pub(crate) mod map;
 pub(crate) mod new;
 pub(crate) mod open;
+pub(crate) mod plan;
 pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod sandbox;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::args::{Durability, Serve};
 use crate::commands::check::counted;
+use crate::commands::plan;
 use crate::exit::{Exit, Failed, Result};
 use crate::progress::say;
 use crate::project::{Project, Workshop, without_login};
@@ -22,6 +23,9 @@ use crate::signals;
 
 pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Result {
     let project = Arc::new(Project::read(config)?);
+    if args.plan {
+        return plan::run(&project, args, json).await;
+    }
     let lines = Arc::new(Lines::new(json));
     let path = args.folder.clone().unwrap_or_else(|| project.folder());
     // What changes from here on is found, even while the files are read for the first time.
