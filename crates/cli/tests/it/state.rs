@@ -160,3 +160,27 @@ fn state_goes_out_and_comes_in_as_a_document() {
         .says("generation: ");
     set(r#"{"lastUpdated":"2026-01-01T00:00:00Z"}"#).exits(0).says("goes on from this snapshot");
 }
+
+#[test]
+fn a_plan_says_what_changed_files_make_of_state_and_changes_nothing() {
+    let story = Story::new();
+    let before = story.newest();
+    let kept = story.run(&["serve", "--plan"]).exits(0);
+    kept.says(&format!("{NAME}: kept: goes on from its state of 2"));
+    let file = format!("flows/{NAME}.yaml");
+    let text = story.folder.read(&file);
+    story.folder.write(&file, &text.replace("groupName: Newsletter", "groupName: Customers"));
+    story.folder.write("flows/other.yaml", &text.replace(NAME, "other"));
+    let changed = story.run(&["serve", "--plan"]).exits(4);
+    let changed = changed.says(&format!("{NAME}: refused: reads another source"));
+    let changed = changed.says(&format!("state keep {NAME}")).says(&format!("state reset {NAME}"));
+    changed.says("sends up to 60 records again").says("other: new: its first run reads and sends");
+    let json = story.run(&["serve", "--plan", "--json"]).exits(4).json();
+    assert_eq!((&json[0]["state"], &json[0]["sentAgain"]), (&"refused".into(), &RECEIVERS.into()));
+    // The flow itself is refused too, and a plan decides nothing.
+    story.run(&["run", NAME, "--once"]).exits(4).says("state reset");
+    assert_eq!(story.newest(), before);
+    story.folder.write(&file, &text.replace(NAME, "renamed"));
+    let left = story.run(&["serve", "--plan"]).exits(0);
+    left.says(&format!("{NAME}: left: no file has it; its state of 2")).says("renamed: new");
+}

@@ -1,6 +1,11 @@
 //! Logins against a real OAuth2 server, by commands, by a service, and in a real browser.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and what is skipped is said"
+)]
 
 #[path = "../it/folder.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of it")]

@@ -1,5 +1,7 @@
 //! Bodies and headers that nobody meant: no panic, no belief, and nothing of them in what is said.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 
 use connector::prelude::*;
