@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 
 use super::contender::{Contender, Programs, write_config};
 use super::measured::{Measured, measure};
+use super::report::ENTRY;
 use super::sandbox::Sandbox;
 use crate::cargo::{cargo, metadata, root, succeed};
 
-/// What is remembered of a record, in bytes.
-const ENTRY: f64 = 40.0;
 /// The memory of a flow over this many records is what the budget starts from.
 const SMALL: usize = 10_000;
 
