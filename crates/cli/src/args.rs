@@ -3,6 +3,7 @@
 mod accounts;
 mod completions;
 mod dead_letters;
+mod doctor;
 mod flow;
 mod map;
 mod new;
@@ -23,6 +24,7 @@ use connector::Timestamp;
 
 pub(crate) use accounts::{Accounts, Add as AccountAdd, Change as AccountChange};
 pub(crate) use dead_letters::{DeadLetters, Standing, Which};
+pub(crate) use doctor::Doctor;
 pub(crate) use flow::Flow;
 pub(crate) use map::Map;
 pub(crate) use new::New;
@@ -120,6 +122,13 @@ pub(crate) enum Command {
     /// Newest last, with the answers of systems in short, as far back as that is kept: 30 days, or
     /// the newest 64 MiB of each flow.
     Why(Why),
+    /// Looks at everything that may keep flows from running, and says what to do about it.
+    ///
+    /// Files, the key, the store and its disk, the service, accounts, flows, and the machine.
+    /// Nothing is changed, and no system is asked unless `--online` says so. While a service runs,
+    /// it is asked for what the store knows.
+    #[command(after_help = exit::HELP)]
+    Doctor(Doctor),
     /// Keeps secrets in the project's sealed vault.
     #[command(subcommand, after_help = secret::HELP)]
     Secret(Secret),

@@ -194,6 +194,13 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
             ("towpath why 3f9a", "the record of a dead letter"),
         ],
     ),
+    (
+        "doctor",
+        &[
+            ("towpath doctor", "what is wrong here, and what to do about it"),
+            ("towpath doctor --online --json", "the accounts at their systems too, for machines"),
+        ],
+    ),
     ("secret set", &[("towpath secret set newsletter-client-secret", "asks for the value")]),
     ("secret list", &[("towpath secret list", "when each was set, and who uses it")]),
     ("secret rm", &[("towpath secret rm newsletter-client-secret", "forgets it")]),

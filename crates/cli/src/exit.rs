@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Tests = 7,
     /// The store cannot be used: locked, another key, another format, damaged.
     Store = 8,
+    /// `towpath doctor` found something that keeps flows from running.
+    Unwell = 9,
 }
 
 /// The table in `--help`.
@@ -37,6 +39,7 @@ Exit codes:
   6  credentials were refused
   7  a test of a flow file failed, or a mapping that was tried
   8  the store cannot be used: locked, another key, another format, damaged
+  9  `towpath doctor` found something that keeps flows from running
 130  a second signal ended it at once";
 
 impl Exit {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use engine::{Answer, Engine, Handle, Request};
-use store::Store;
+use store::{Store, upkeep};
 
-use crate::exit::{Failed, Result};
+use crate::exit::{Exit, Failed, Result};
 use crate::project::Project;
 use crate::remote::Client;
 
@@ -46,5 +47,17 @@ impl Project {
         }
         let store = self.existing_store().await?;
         Ok(store.map(|store| Held::Here(Handle::new(store.clone()), store)))
+    }
+}
+
+/// Asks the process that has the store open, also one that has no API.
+pub(crate) async fn ask_holder(project: &Project, request: &Request) -> Result<Answer> {
+    let failed = |error: anyhow::Error| Failed { exit: Exit::Store, error };
+    let request = upkeep::Request::Holder(serde_json::to_value(request)?);
+    let answered = upkeep::ask(&project.store_path(), &request, &|_, _| {}).await;
+    match answered.map_err(|error| failed(error.into()))? {
+        upkeep::Answer::Holder(answer) => Ok(serde_json::from_value(answer)?),
+        upkeep::Answer::Failed(reason) => Err(failed(anyhow!(reason))),
+        _ => Err(failed(anyhow!("the answer is to another question"))),
     }
 }

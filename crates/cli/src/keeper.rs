@@ -76,7 +76,7 @@ async fn answer(holder: &Handle, logins: Option<&Logins>, asked: Value) -> Resul
         return connect::answer(logins, ask).await.map_err(|refusal| refusal.to_string());
     }
     match serde_json::from_value(asked) {
-        Ok(request @ (Request::Accounts | Request::Resume { .. })) => {
+        Ok(request @ (Request::Accounts | Request::Health | Request::Resume { .. })) => {
             let answer = holder.ask(request).await.map_err(|error| error.to_string())?;
             serde_json::to_value(answer).map_err(|error| error.to_string())
         }

@@ -42,6 +42,17 @@ pub(crate) async fn master_key(store: &Path) -> Result<MasterKey, Failed> {
     Ok(file.key)
 }
 
+/// The file that the key is read from; `None` where the environment holds the key itself.
+pub(crate) fn file() -> anyhow::Result<Option<PathBuf>> {
+    if std::env::var_os("TOWPATH_KEY").is_some() {
+        return Ok(None);
+    }
+    match std::env::var_os("TOWPATH_KEY_FILE") {
+        Some(path) => Ok(Some(PathBuf::from(path))),
+        None => key_file().map(Some),
+    }
+}
+
 /// The key file in the configuration directory, never beside the data.
 fn key_file() -> anyhow::Result<PathBuf> {
     let directory = std::env::var_os("XDG_CONFIG_HOME")

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod connect;
 mod difference;
+mod doctor;
 mod engines;
 mod examples;
 mod exit;
@@ -83,6 +84,7 @@ async fn run(cli: Cli) -> Result {
         Command::Accounts(args) => commands::accounts::run(config, args, json).await,
         Command::DeadLetters(command) => commands::dead_letters::run(config, command, json).await,
         Command::Why(args) => commands::why::run(config, args, json).await,
+        Command::Doctor(args) => commands::doctor::run(config, &args, json).await,
         Command::Secret(command) => commands::secret::run(config, command, json).await,
         Command::Store(command) => commands::store::run(config, command, json).await,
         Command::Completions { shell } => commands::completions::run(shell),

@@ -251,7 +251,7 @@ impl Watch for Progress {
                 self.json(&of);
             }
             // The bar and the lines are about records: a call is one of many ways to them.
-            Event::Called { .. } => {}
+            Event::Began { .. } | Event::Called { .. } => {}
             Event::Failed { error } => {
                 self.json(&json!({ "event": "failed", "error": error.to_string() }));
             }

@@ -69,7 +69,7 @@ impl Drop for Note {
 }
 
 /// Beside the store's folder: what is in that is the store's own.
-fn note(store: &Path) -> PathBuf {
+pub(crate) fn note(store: &Path) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(".service.json");
     name.into()
@@ -90,6 +90,7 @@ pub(crate) struct Client {
     address: SocketAddr,
     token: Secret,
     version: String,
+    pid: u32,
 }
 
 impl Client {
@@ -101,7 +102,22 @@ impl Client {
         // What was killed left its file behind.
         connected.ok()?.ok()?;
         let token = Secret::new(left.token);
-        Some(Self { address: left.address, token, version: left.version })
+        Some(Self { address: left.address, token, version: left.version, pid: left.pid })
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its version of towpath.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Its process.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Asks what the engine's handle answers.

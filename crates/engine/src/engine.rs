@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 use crate::tokens::VaultTokens;
 use crate::workers::Workers;
-use crate::{Error, Place, Report, Result, Stop, Watch};
+use crate::{Error, Event, Place, Report, Result, Stop, Watch};
 
 /// What an engine is made of.
 pub struct Options {
@@ -136,6 +136,7 @@ impl Engine {
         let Some(_running) = self.enter(&flow.name) else {
             return (started, Report::failed(Error::AlreadyRunning { flow: flow.name.clone() }));
         };
+        watch.on(&Event::Began { flow: &flow.name, run: &run_id(&flow.name, started) });
         let mut report = match self.start(flow, stop, watch.clone()).await {
             Ok(run) => {
                 let Ended { report, sequence, seen } = work(run).await;
@@ -171,7 +172,7 @@ impl Engine {
         let finished = self.options.clock.now();
         report.took = finished.since(started);
         let line = RunLine {
-            run: format!("{flow}-{}", started.millis()),
+            run: run_id(flow, started),
             started: started.millis(),
             finished: finished.millis(),
             outcome: report.outcome().to_owned(),
@@ -374,6 +375,11 @@ impl Engine {
 /// Whether a run did not begin since another one is under way.
 fn is_beside_another(report: &Report) -> bool {
     matches!(report.errors[..], [Error::AlreadyRunning { .. }])
+}
+
+/// The id of a run, by which its line is kept.
+fn run_id(flow: &str, started: Timestamp) -> String {
+    format!("{flow}-{}", started.millis())
 }
 
 fn trigger_place(flow: &Flow) -> Place {

@@ -1,5 +1,6 @@
 //! What operators ask: plain requests and answers, the same in process and over a wire.
 
+mod health;
 mod letters;
 mod state;
 
@@ -20,6 +21,7 @@ use crate::why::why;
 use crate::{
     AccountState, Engine, Error, LetterFilter, Outcome, Result, Silent, Stop, Timeline, accounts,
 };
+pub use health::{Failing, FlowHealth, InboxHealth};
 pub use letters::{DeadLetter, DeadLetterLine};
 pub use state::{Entry, StateChange, Waiting};
 
@@ -57,6 +59,8 @@ pub enum Request {
     },
     /// The accounts that are paused, and whose circuit breakers are open, as kept last.
     Accounts,
+    /// How every flow and account is.
+    Health,
     /// Uses an account again: it is not paused any more, and its circuit breakers close.
     Resume {
         /// The account's name.
@@ -180,6 +184,13 @@ pub enum Answer {
         /// Sorted by name.
         accounts: Vec<AccountState>,
     },
+    /// How every flow and account is.
+    Health {
+        /// The flows that have state, sorted by name.
+        flows: Vec<FlowHealth>,
+        /// The accounts that are not used as usual, sorted by name.
+        accounts: Vec<AccountState>,
+    },
     /// Whether an account was paused or its circuit breakers open.
     Resumed {
         /// It was.
@@ -284,6 +295,11 @@ impl Handle {
             Request::Accounts => {
                 let accounts = accounts::states(store).await.map_err(of("*"))?;
                 Ok(Answer::Accounts { accounts })
+            }
+            Request::Health => {
+                let flows = health::flows(store).await?;
+                let accounts = accounts::states(store).await.map_err(of("*"))?;
+                Ok(Answer::Health { flows, accounts })
             }
             Request::Resume { account } => {
                 let was = accounts::resume(store, &account).await.map_err(of("*"))?;

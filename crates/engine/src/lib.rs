@@ -77,7 +77,8 @@ pub use error::{Error, Place, Result};
 pub use exported::{Exported, Imported, SeenLine, SeenLines};
 pub use forgotten::Forgotten;
 pub use handle::{
-    Answer, DeadLetter, DeadLetterLine, Entry, Handle, Request, StateChange, Waiting,
+    Answer, DeadLetter, DeadLetterLine, Entry, Failing, FlowHealth, Handle, InboxHealth, Request,
+    StateChange, Waiting,
 };
 pub use import::Taken;
 pub use inbox::{Called, Door, Entrance, Turned};

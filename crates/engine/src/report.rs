@@ -82,12 +82,15 @@ impl Report {
     /// The outcome of a run that left nothing to do.
     pub const COMPLETED: &'static str = "completed";
 
+    /// The outcome of a run that the signal to stop ended early.
+    pub const STOPPED: &'static str = "stopped";
+
     /// One word for the run's line.
     pub fn outcome(&self) -> &'static str {
         match (self.errors.is_empty(), self.stopped) {
             (false, _) if self.is_held_back() => "paused",
             (false, _) => "failed",
-            (true, true) => "stopped",
+            (true, true) => Self::STOPPED,
             (true, false) => Self::COMPLETED,
         }
     }

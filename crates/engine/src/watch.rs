@@ -10,6 +10,13 @@ use crate::{Error, Place};
 /// Something that happened in a run.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// A run begins, or a look at what systems finish later. No other one of the flow is under way.
+    Began {
+        /// The flow's name.
+        flow: &'a str,
+        /// The run's id, as its line has it.
+        run: &'a str,
+    },
     /// A scan begins, or goes on where an earlier run left it.
     Scanning {
         /// The flow's name.

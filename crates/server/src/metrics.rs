@@ -1,5 +1,8 @@
 //! Metrics as Prometheus reads them: what runs, pages, calls and accounts came to since the start.
 
+mod asked;
+mod standing;
+
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use connector::Timestamp;
 use engine::service::Ran;
-use engine::{AccountChange, Event, Report, Snapshot, Watch};
+use engine::{AccountChange, Event, Report, Watch};
 use http::header::CONTENT_TYPE;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -23,6 +26,8 @@ use crate::problem::Problem;
 use crate::routes::{Access, Routes, get};
 use crate::scope::Scope;
 use crate::server::Server;
+use asked::Answers;
+use standing::Standing;
 
 /// So many flows and so many accounts have lines of their own; what comes to the others is summed up
 /// under [`OTHERS`], so that no folder of flows makes a page that nobody can read.
@@ -48,13 +53,13 @@ pub(crate) fn routes() -> Routes {
 
 async fn metrics(State(server): State<Server>) -> Result<Response, Problem> {
     let metrics = server.metrics();
+    let listed = server.office().project.flows();
+    if listed.len() <= NAMED {
+        // What waits in a flow is told before its first run, too.
+        listed.iter().for_each(|it| drop(metrics.flows.known(&it.flow)));
+    }
     for flow in metrics.flows.all() {
-        // A flow whose state cannot be read has no time; its runs fail and say why.
-        let Ok(Some(head)) = server.store().head(&flow).await else { continue };
-        let Ok(snapshot) = Snapshot::read(&flow, &head.snapshot) else { continue };
-        if let Some(at) = snapshot.last_updated {
-            metrics.snapshot.get_or_create(&Flow { flow }).set(at.secs());
-        }
+        metrics.standing.look(&**server.store(), flow).await;
     }
     let mut page = String::new();
     text::encode(&mut page, &metrics.registry).map_err(|error| {
@@ -108,7 +113,6 @@ pub(crate) struct Metrics {
     runs: Family<Outcome, Counter>,
     ended: Family<Flow, Gauge>,
     succeeded: Family<Flow, Gauge>,
-    snapshot: Family<Flow, Gauge>,
     batches: Family<Place, Counter>,
     sent: Family<Place, Counter>,
     retries: Family<Place, Counter>,
@@ -119,6 +123,8 @@ pub(crate) struct Metrics {
     lateness: Histogram,
     call_took: Family<Account, Histogram, fn() -> Histogram>,
     commit_took: Histogram,
+    standing: Standing,
+    answers: Answers,
 }
 
 impl Metrics {
@@ -133,7 +139,6 @@ impl Metrics {
             runs: Family::default(),
             ended: Family::default(),
             succeeded: Family::default(),
-            snapshot: Family::default(),
             batches: Family::default(),
             sent: Family::default(),
             retries: Family::default(),
@@ -147,6 +152,8 @@ impl Metrics {
             call_took: Family::new_with_constructor(calls),
             // 0.5 ms to 2 s.
             commit_took: Histogram::new(exponential_buckets(0.0005, 4.0, 7)),
+            standing: Standing::default(),
+            answers: Answers::new(),
         };
         metrics.registered()
     }
@@ -171,8 +178,6 @@ impl Metrics {
         seconds(all, "run_end_timestamp", "When a flow's last run ended", self.ended.clone());
         let help = "When a flow's last run that completed ended";
         seconds(all, "run_success_timestamp", help, self.succeeded.clone());
-        let help = "A flow's lastUpdated: all that changed before is settled";
-        seconds(all, "snapshot_timestamp", help, self.snapshot.clone());
         all.register("batches", "Calls of actions, repeated ones among them", self.batches.clone());
         all.register("batch_messages", "The messages of these calls", self.sent.clone());
         all.register("retries", "Calls that failed and were tried again", self.retries.clone());
@@ -198,7 +203,14 @@ impl Metrics {
         );
         let help = "How long calls of actions took";
         all.register_with_unit("call_duration", help, Unit::Seconds, self.call_took.clone());
+        self.standing.register(all);
+        self.answers.register(all);
         self
+    }
+
+    /// A request was answered, or its answer has begun.
+    pub(crate) fn answered(&self, route: &str, status: u16, took: Duration) {
+        self.answers.count(route, status, took);
     }
 
     /// A run has ended.
@@ -216,6 +228,9 @@ impl Metrics {
     }
 
     fn committed(&self, flow: &str, counts: Counts, took: Option<Duration>) {
+        if counts.dead_lettered > 0 {
+            self.standing.refused(flow);
+        }
         let flow = self.flows.known(flow);
         for (fate, count) in [
             ("found", counts.records),
@@ -273,8 +288,11 @@ impl Watch for Metrics {
                 self.dead_letters.get_or_create(&self.place(place)).inc();
             }
             Event::Account { account, change } => self.changed(account, change),
+            Event::Began { flow, .. } => drop(self.flows.known(flow)),
             // How a scan begins and fails is in its run's outcome.
-            Event::Scanning { .. } | Event::Backfilling { .. } | Event::Failed { .. } => {}
+            Event::Scanning { .. }
+            | Event::Backfilling { .. }
+            | Event::Failed { .. } => {}
         }
     }
 }
@@ -309,6 +327,8 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn page(metrics: &Metrics) -> String {
@@ -355,6 +375,45 @@ mod tests {
         }
         assert!(page.ends_with("# EOF\n"), "{page}");
         assert!(!page.contains("words of a system"), "{page}");
+    }
+
+    #[test]
+    fn every_metric_is_in_the_reference_and_no_other() {
+        let metrics = Metrics::new();
+        let place = engine::Place { flow: "f".into(), step: None, account: "a".into() };
+        let wait = Duration::from_secs(1);
+        let opened =
+            AccountChange::BreakerOpened { class: "c", reason: "r", wait, again: false };
+        for event in [
+            Event::Committed { flow: "f", counts: Counts::default(), took: Some(wait) },
+            Event::Called { place: &place, messages: 1, took: wait },
+            Event::Retrying { place: &place, tries: 1, wait, reason: "r" },
+            Event::DeadLetter { place: &place, code: "c" },
+            Event::Account { account: "a", change: &opened },
+            Event::Account { account: "a", change: &AccountChange::Resumed },
+        ] {
+            metrics.on(&event);
+        }
+        let (now, report) = (Timestamp::default(), Report::default());
+        let ran = Ran { flow: "f", due: now, started: now, report: &report, next: None };
+        metrics.ran(&ran, now);
+        metrics.standing.all(&Flow { flow: "f".to_owned() });
+        metrics.answered("/live", 200, wait);
+        let page = page(&metrics);
+        let named: BTreeSet<String> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .map(|(name, kind)| match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            })
+            .collect();
+        let written: BTreeSet<String> = include_str!("../../../docs/reference/metrics.md")
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+            .collect();
+        assert_eq!(named, written);
     }
 
     #[test]

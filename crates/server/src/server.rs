@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use connector::{Clock, Connector, Secret, Timestamp};
 use engine::{Engine, Event, Handle, Watch, service};
 use http::{HeaderMap, HeaderValue};
@@ -221,7 +221,7 @@ impl Server {
             .router(self)
             .fallback(guard::nowhere)
             .method_not_allowed_fallback(guard::no_such_method)
-            .layer(from_fn(shell::around))
+            .layer(from_fn_with_state(self.clone(), shell::around))
             .with_state(self.clone())
     }
 

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -10,6 +10,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
 use crate::problem::Problem;
+use crate::server::Server;
 
 /// Nothing is loaded but our own files, no script is run that is written into a page, no other
 /// site shows one of ours.
@@ -28,15 +29,28 @@ const HEADERS: [(&str, &str); 8] = [
     ("x-frame-options", "DENY"),
 ];
 
-/// Answers a panic as a problem, and adds the headers that the answer does not have itself.
-pub(crate) async fn around(request: Request, next: Next) -> Response {
+/// What requests are counted under that no route is for.
+const NOWHERE: &str = "_none";
+
+/// Answers a panic as a problem, adds the headers that the answer does not have itself, and counts
+/// it by its route.
+pub(crate) async fn around(
+    State(server): State<Server>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let began = server.clock().elapsed();
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!(path, "a request broke off by a panic");
         Problem::internal().into_response()
     });
     add(response.headers_mut());
+    let took = server.clock().elapsed().saturating_sub(began);
+    let route = route.as_ref().map_or(NOWHERE, MatchedPath::as_str);
+    server.metrics().answered(route, response.status().as_u16(), took);
     response
 }
 

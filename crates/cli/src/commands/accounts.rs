@@ -9,13 +9,13 @@ use connector::Timestamp;
 use engine::{AccountState, Answer, Request, Rest};
 use serde_json::json;
 use server::accounts::{Line, Login};
-use store::upkeep;
 
 use super::connect;
 use super::state::ask;
 use crate::args::{AccountChange, Accounts};
 use crate::connect::Ask;
 use crate::exit::{Exit, Failed, Result};
+use crate::held;
 use crate::progress::{print, print_json};
 use crate::project::Project;
 
@@ -121,13 +121,7 @@ async fn asked(project: &Project, request: Request) -> Result<Option<Answer>> {
     if !matches!(error.downcast_ref(), Some(store::Error::Locked { .. })) {
         return Err(Failed { error, exit });
     }
-    let request = serde_json::to_value(request).map_err(failed)?;
-    let request = upkeep::Request::Holder(request);
-    match upkeep::ask(&project.store_path(), &request, &|_, _| {}).await.map_err(failed)? {
-        upkeep::Answer::Holder(answer) => serde_json::from_value(answer).map(Some).map_err(failed),
-        upkeep::Answer::Failed(reason) => Err(failed(anyhow!(reason))),
-        _ => Err(failed(anyhow!("the answer is to another question"))),
-    }
+    held::ask_holder(project, &request).await.map(Some)
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failed {

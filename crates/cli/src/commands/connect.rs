@@ -54,7 +54,7 @@ pub(crate) fn logins_with(
 }
 
 /// A store that keeps nothing, for a question that needs none.
-fn nothing() -> Arc<dyn Store> {
+pub(crate) fn nothing() -> Arc<dyn Store> {
     Arc::new(MemoryStore::new(MasterKey::generate()))
 }
 
@@ -74,7 +74,7 @@ fn is_locked(failed: &Failed) -> bool {
     matches!(failed.error.downcast_ref(), Some(store::Error::Locked { .. }))
 }
 
-async fn ask_service(project: &Project, ask: &Ask) -> Result<Value> {
+pub(crate) async fn ask_service(project: &Project, ask: &Ask) -> Result<Value> {
     let request = upkeep::Request::Holder(json!({ "accounts": ask }));
     let answered = upkeep::ask(&project.store_path(), &request, &|_, _| {}).await;
     match answered.map_err(|error| Failed { exit: Exit::Store, error: error.into() })? {

@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod connectors;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod flow;
 pub(crate) mod map;
 pub(crate) mod new;

@@ -11,6 +11,8 @@ use crate::exit::{Exit, Failed as Failure};
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Ask {
     List,
+    /// Whether each can be used: its secrets are there. No system is asked.
+    Usable,
     Test { account: String },
     Remove { account: String, although_used: bool },
     Login { account: String },
@@ -23,6 +25,14 @@ pub(crate) async fn answer(logins: &Logins, ask: Ask) -> Result<Value, Refusal> 
     let host = logins.host();
     match ask {
         Ask::List => Ok(json!(host.list().await?)),
+        Ask::Usable => {
+            let mut usable = vec![];
+            for line in host.list().await? {
+                let problem = host.access(&line.account).await.err().map(|it| it.to_string());
+                usable.push(json!({ "line": line, "problem": problem }));
+            }
+            Ok(json!(usable))
+        }
         Ask::Test { account } => {
             let tested = host.test(&account).await?;
             let api = host.access(&account).await?;

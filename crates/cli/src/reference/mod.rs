@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use dead_letters::way_out;
 pub(crate) use describe::describe;
 pub(crate) use schemas::Schemas;
-pub(crate) use terminal::Terminal;
+pub(crate) use terminal::{Terminal, width, wrap};
 
 use ::connector::Connector;
 

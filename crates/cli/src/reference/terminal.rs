@@ -15,6 +15,13 @@ use super::schemas::Schemas;
 /// Where no terminal says how wide it is.
 const WIDTH: usize = 100;
 
+/// How wide the terminal is that standard output is.
+pub(crate) fn width() -> usize {
+    let is = std::io::stdout().is_terminal();
+    let width = is.then(terminal_size::terminal_size).flatten();
+    width.map_or(WIDTH, |(width, _)| usize::from(width.0))
+}
+
 /// Writes what the reference says, wrapped to a width.
 pub(crate) struct Terminal {
     width: usize,
@@ -24,9 +31,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// As wide as the terminal that standard output is, at least 40 columns.
     pub(crate) fn new() -> Self {
-        let is = std::io::stdout().is_terminal();
-        let width = is.then(terminal_size::terminal_size).flatten();
-        Self::of(width.map_or(WIDTH, |(width, _)| usize::from(width.0)))
+        Self::of(width())
     }
 
     pub(crate) fn of(width: usize) -> Self {
@@ -249,7 +254,7 @@ impl Terminal {
 }
 
 /// The text in lines of at most `width` characters; a longer word has a line of its own.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![];
     for word in text.split_whitespace() {
         match lines.last_mut() {

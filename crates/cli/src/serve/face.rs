@@ -177,7 +177,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
 }
 
 /// Beside the store's folder: what is in that is the store's own.
-fn audit_file(store: &Path) -> PathBuf {
+pub(crate) fn audit_file(store: &Path) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(".audit.log");
     name.into()

@@ -11,7 +11,7 @@ mod reload;
 mod shelf;
 mod watch;
 
-pub(crate) use face::Door;
+pub(crate) use face::{Door, audit_file};
 pub(crate) use lines::{Begin, Lines};
 pub(crate) use reload::{Office, Reload};
 pub(crate) use shelf::Shelf;

@@ -15,7 +15,7 @@ use crate::service::{Handle, Host};
 use crate::{Engine, Error};
 
 /// An inbox holds so much at most: what comes beyond that has to come again.
-const ROOM: Room =
+pub(crate) const ROOM: Room =
     Room { entries: 100_000, bytes: 256 << 20, remember: Duration::from_secs(24 * 3600) };
 
 /// How soon a sender is asked to come again to an inbox that is full.

@@ -7,4 +7,5 @@ mod minutes;
 mod page;
 
 pub use door::{Called, Door, Entrance, Turned};
+pub(crate) use door::ROOM;
 pub(crate) use page::page;

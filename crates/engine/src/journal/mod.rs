@@ -24,7 +24,7 @@ use crate::run::StepContext;
 use crate::step::Traveller;
 use crate::{Error, Result};
 
-pub(crate) use self::record::of_record;
+pub(crate) use self::record::{of_record, unanswered};
 pub use self::record::{Intent, IntentAnswer};
 pub(crate) use self::unsettled::{How, Left};
 

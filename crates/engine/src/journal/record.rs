@@ -79,3 +79,19 @@ pub(crate) async fn of_record(
     found.sort_by_key(|(_, intent)| intent.sent);
     Ok(found)
 }
+
+/// Counts the messages without an answer, and says when the first of them was sent.
+pub(crate) async fn unanswered(store: &dyn Store, flow: &str) -> Result<(u64, Option<Timestamp>)> {
+    let entries = store.journaled(flow).await.map_err(|error| Error::store(flow, &error))?;
+    let (mut count, mut first) = (0, None);
+    for entry in entries {
+        let Some(block) = Block::read(flow, &entry)? else { continue };
+        let open = block.items.iter().filter(|item| item.state.is_open()).count() as u64;
+        if open > 0 {
+            let sent = Timestamp::from_millis(block.sent);
+            count += open;
+            first = Some(first.map_or(sent, |first: Timestamp| first.min(sent)));
+        }
+    }
+    Ok((count, first))
+}

@@ -179,8 +179,9 @@ impl Watch for Ring {
             Told::Account { account, change } => {
                 self.add("account", None, account_event(account, change));
             }
-            // What a scan begins with and how it fails is in the run's own events.
-            Told::Scanning { .. }
+            // What a run and a scan begin with and how it fails is in the run's own events.
+            Told::Began { .. }
+            | Told::Scanning { .. }
             | Told::Backfilling { .. }
             | Told::Called { .. }
             | Told::Failed { .. } => {}

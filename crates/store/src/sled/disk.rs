@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::points::At;
 use crate::trees::{Entry, Tree, Write};
 use crate::upkeep::mark::Mark;
-use crate::upkeep::swap;
+use crate::upkeep::{LEAST_FREE, swap};
 use crate::{files, format, layout};
 
 /// The largest value that goes into the database itself.
@@ -40,10 +40,6 @@ pub(super) struct SledDisk {
     /// Let go of last.
     lock: Arc<Lock>,
 }
-
-/// What stays free on the disk: the database grows by half a megabyte at a time, and what fails
-/// inside it fails until a restart.
-const RESERVE: u64 = 4 * 1024 * 1024;
 
 impl SledDisk {
     pub(super) fn open(path: &Path, lock: Arc<Lock>, at: Option<At>) -> Result<Self> {
@@ -255,7 +251,7 @@ impl Disk for SledDisk {
     fn room(&self, bytes: usize) -> Result<()> {
         // Where nobody can tell how much is free, the database's own error has to do.
         let Ok(left) = fs2::available_space(&self.folder) else { return Ok(()) };
-        if left < RESERVE.saturating_add(bytes as u64 * 2) {
+        if left < LEAST_FREE.saturating_add(bytes as u64 * 2) {
             return Err(Error::Full { path: self.folder.clone(), left });
         }
         Ok(())

@@ -9,6 +9,7 @@ use crate::format;
 use crate::protocol::Core;
 use crate::seal::Sealer;
 use crate::sled::{Lock, SledOptions, SledStore, SledTrees, blocking};
+use crate::store::Store;
 use crate::vault::MasterKey;
 
 /// A store that is open for reading: nothing is migrated, counted or cleared up, and nothing can be
@@ -27,6 +28,12 @@ impl Looked {
         let trees = SledTrees::open_locked(path, lock).await?;
         let (_, sealer) = format::look(&trees, Sealer::new(key)).await?;
         Ok(Self(SledStore::opened(Core::opened(trees, sealer, 0))))
+    }
+
+    /// The store, for questions alone: nothing may be written by it.
+    #[must_use]
+    pub fn into_store(self) -> Arc<dyn Store> {
+        Arc::new(self.0)
     }
 
     /// Counts what the store keeps; what is damaged is an error.

@@ -7,6 +7,7 @@ pub(crate) mod mark;
 mod overview;
 mod renew;
 mod retention;
+mod room;
 pub(crate) mod swap;
 mod transfer;
 mod verify;
@@ -23,6 +24,7 @@ pub use look::Looked;
 pub use overview::{FlowFigures, Kind, Overview};
 pub use renew::{Compacted, compact, compact_watched, restore};
 pub use retention::{Retention, Tidied};
+pub use room::{LEAST_FREE, free, size};
 pub use transfer::{Moved, Told};
 pub use verify::{Damage, Verified};
 
