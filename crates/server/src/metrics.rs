@@ -290,9 +290,7 @@ impl Watch for Metrics {
             Event::Account { account, change } => self.changed(account, change),
             Event::Began { flow, .. } => drop(self.flows.known(flow)),
             // How a scan begins and fails is in its run's outcome.
-            Event::Scanning { .. }
-            | Event::Backfilling { .. }
-            | Event::Failed { .. } => {}
+            Event::Scanning { .. } | Event::Backfilling { .. } | Event::Failed { .. } => {}
         }
     }
 }
@@ -382,8 +380,7 @@ mod tests {
         let metrics = Metrics::new();
         let place = engine::Place { flow: "f".into(), step: None, account: "a".into() };
         let wait = Duration::from_secs(1);
-        let opened =
-            AccountChange::BreakerOpened { class: "c", reason: "r", wait, again: false };
+        let opened = AccountChange::BreakerOpened { class: "c", reason: "r", wait, again: false };
         for event in [
             Event::Committed { flow: "f", counts: Counts::default(), took: Some(wait) },
             Event::Called { place: &place, messages: 1, took: wait },

@@ -34,11 +34,7 @@ const NOWHERE: &str = "_none";
 
 /// Answers a panic as a problem, adds the headers that the answer does not have itself, and counts
 /// it by its route.
-pub(crate) async fn around(
-    State(server): State<Server>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn around(State(server): State<Server>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let began = server.clock().elapsed();

@@ -13,11 +13,22 @@ pub(crate) enum Ask {
     List,
     /// Whether each can be used: its secrets are there. No system is asked.
     Usable,
-    Test { account: String },
-    Remove { account: String, although_used: bool },
-    Login { account: String },
-    Refresh { account: String },
-    Logout { account: String },
+    Test {
+        account: String,
+    },
+    Remove {
+        account: String,
+        although_used: bool,
+    },
+    Login {
+        account: String,
+    },
+    Refresh {
+        account: String,
+    },
+    Logout {
+        account: String,
+    },
 }
 
 /// Answers a question; what is answered is what machines are shown.

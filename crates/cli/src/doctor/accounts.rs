@@ -77,11 +77,7 @@ pub(super) async fn look(
     }
 }
 
-async fn usable(
-    project: &Project,
-    holder: &Holder,
-    names: &[&str],
-) -> Result<Vec<Usable>, Failed> {
+async fn usable(project: &Project, holder: &Holder, names: &[&str]) -> Result<Vec<Usable>, Failed> {
     if matches!(holder, Holder::Broken) {
         // What is in the vault cannot be looked at; the rest can.
         let of = |name: &&str| {
@@ -139,12 +135,7 @@ fn at_rest(sheet: &mut Sheet, project: &Project, state: &AccountState, now: Time
         sheet.error(
             "paused",
             name,
-            format!(
-                "paused since {} ({}): {}",
-                rest.since,
-                ago(rest.since, now),
-                rest.reason
-            ),
+            format!("paused since {} ({}): {}", rest.since, ago(rest.since, now), rest.reason),
             format!("correct its credentials; `{resume}` if it was the system's mistake"),
         );
     }
@@ -159,7 +150,10 @@ fn at_rest(sheet: &mut Sheet, project: &Project, state: &AccountState, now: Time
                 ago(rest.since, now),
                 rest.reason
             ),
-            format!("it closes by itself once a probe passes, the next one {}", ago(rest.next, now)),
+            format!(
+                "it closes by itself once a probe passes, the next one {}",
+                ago(rest.next, now)
+            ),
         );
     }
 }

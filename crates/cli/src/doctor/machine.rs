@@ -43,7 +43,8 @@ fn clock(sheet: &mut Sheet, health: Option<&Result<Health, Failed>>, now: Timest
             sheet.error("clock", "clock", format!("{now} is in the past"), way_out);
         }
         Some(newest) if newest > now.plus(DRIFT) => {
-            let says = format!("{now}, and the last run ended {}: it was set back", ago(newest, now));
+            let says =
+                format!("{now}, and the last run ended {}: it was set back", ago(newest, now));
             sheet.error("clock", "clock", says, way_out);
         }
         _ => sheet.ok("clock", "clock", now.to_string()),

@@ -22,8 +22,11 @@ pub(super) async fn look(
     match holder {
         Holder::Service(client) => {
             let (version, own) = (client.version(), env!("CARGO_PKG_VERSION"));
-            let says =
-                format!("towpath {version} at http://{}, process {}", client.address(), client.pid());
+            let says = format!(
+                "towpath {version} at http://{}, process {}",
+                client.address(),
+                client.pid()
+            );
             if version == own {
                 sheet.ok("running", "service", says);
             } else {
@@ -69,7 +72,8 @@ async fn needs_a_token(
     let create = project.command("token create laptop --scope operate");
     match Tokens::open(store.clone()).await {
         Ok(tokens) if tokens.any(now) => {
-            let count = tokens.list().iter().filter(|it| it.expires.is_none_or(|at| now < at)).count();
+            let count =
+                tokens.list().iter().filter(|it| it.expires.is_none_or(|at| now < at)).count();
             sheet.ok("tokens", "tokens", counted(count, "token"));
         }
         Ok(_) => sheet.error(
@@ -108,7 +112,10 @@ fn reached(sheet: &mut Sheet, project: &Project, (written, known): (&Server, &Kn
     );
     let way_out = "name the URL in towpath.yaml (`server: { publicUrl: … }`)";
     if outside.count() > 0 {
-        let says = format!("not set, and {}: they are given an address of this machine", needed.join(", "));
+        let says = format!(
+            "not set, and {}: they are given an address of this machine",
+            needed.join(", ")
+        );
         sheet.warning("publicUrl", "publicUrl", says, way_out);
     } else if !called.is_empty() {
         let says = format!("not set, and {first}: only this machine reaches the service");

@@ -56,7 +56,11 @@ impl Words {
         // A longer name has the line for itself.
         let first = if about.chars().count() > column { None } else { rows.next() };
         let word = format!("{:<9}", verdict.word());
-        let first = format!("  {}{about:<column$}  {}", self.painted(*verdict, &word), first.unwrap_or_default());
+        let first = format!(
+            "  {}{about:<column$}  {}",
+            self.painted(*verdict, &word),
+            first.unwrap_or_default()
+        );
         text.push_str(first.trim_end());
         text.push('\n');
         let out = way_out.iter().flat_map(|out| wrap(out, width - 2));

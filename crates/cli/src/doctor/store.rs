@@ -41,7 +41,8 @@ async fn holder(sheet: &mut Sheet, project: &Project, path: &Path, writes: bool)
     let opened: Result<Arc<dyn Store>> = if writes {
         project.store(Durability::Full).await
     } else {
-        let opened = keys::with_key(path, async |key| Looked::open(project.store_options(key)).await);
+        let opened =
+            keys::with_key(path, async |key| Looked::open(project.store_options(key)).await);
         opened.await.map(Looked::into_store)
     };
     let Failed { error, .. } = match opened {

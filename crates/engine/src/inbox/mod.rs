@@ -6,6 +6,6 @@ mod entry;
 mod minutes;
 mod page;
 
-pub use door::{Called, Door, Entrance, Turned};
 pub(crate) use door::ROOM;
+pub use door::{Called, Door, Entrance, Turned};
 pub(crate) use page::page;

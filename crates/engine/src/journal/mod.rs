@@ -24,8 +24,8 @@ use crate::run::StepContext;
 use crate::step::Traveller;
 use crate::{Error, Result};
 
-pub(crate) use self::record::{of_record, unanswered};
 pub use self::record::{Intent, IntentAnswer};
+pub(crate) use self::record::{of_record, unanswered};
 pub(crate) use self::unsettled::{How, Left};
 
 /// An entry's id.
