@@ -18,6 +18,9 @@ use crate::times::ago;
 /// A login that ends for good is told so long before.
 const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What is known of an account while the store cannot be opened.
+const SEALED: &str = "its secrets are in the store, which cannot be opened";
+
 /// An account, and why it cannot be used.
 #[derive(Deserialize)]
 struct Usable {
@@ -56,7 +59,10 @@ pub(super) async fn look(
         let name = line.account.as_str();
         let before = sheet.lines().len();
         if let Some(problem) = problem {
-            let way_out = "set it where flows run: the variable, the file, or the vault's secret";
+            let way_out = match problem == SEALED {
+                true => "the group `store` says why",
+                false => "set it where flows run: the variable, the file, or the vault's secret",
+            };
             sheet.error("secrets", name, problem, way_out);
         } else {
             login(sheet, project, &line, now);
@@ -72,7 +78,7 @@ pub(super) async fn look(
                 Login::NotNeeded => String::new(),
                 login => format!(", {}", login.words()),
             };
-            sheet.ok("usable", name, format!("{}{login}", line.connector));
+            sheet.ok("usable", name, format!("{}: its secrets are there{login}", line.connector));
         }
     }
 }
@@ -83,7 +89,7 @@ async fn usable(project: &Project, holder: &Holder, names: &[&str]) -> Result<Ve
         let of = |name: &&str| {
             let problem = match project.account(name, None) {
                 Ok(Some(_)) => None,
-                Ok(None) => Some("its secrets are in the store, which cannot be opened".to_owned()),
+                Ok(None) => Some(SEALED.to_owned()),
                 Err(failed) => Some(format!("{:#}", failed.error)),
             };
             let account = (*name).to_owned();

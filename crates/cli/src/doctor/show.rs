@@ -8,7 +8,7 @@ use crate::reference::wrap;
 /// Of lines that say the same of many flows so many are shown; `--json` has all.
 const ALIKE: usize = 10;
 /// A name takes no more of a line than this.
-const LONGEST_NAME: usize = 32;
+const LONGEST_NAME: usize = 24;
 
 /// How wide the terminal is, and whether it shows colours.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +122,26 @@ mod tests {
             sheet.error("failing", format!("f{number:02}"), "fails", "towpath state show");
         }
         let text = Words { width: 60, colour: false }.of(&sheet);
-        insta::assert_snapshot!(text.replace("→", "->"), @r"");
+        let failing = (0..10).map(|number| {
+            let left = " ".repeat(25);
+            format!("  error    f{number:02}           fails\n{left}→ towpath state show\n")
+        });
+        let expected = format!(
+            "files\n\
+             \x20 ok       towpath.yaml  2 accounts\n\
+             \x20 warning  flows         3 flow files, 1 warning, and so\n\
+             \x20                        much more that no line of a\n\
+             \x20                        terminal holds it\n\
+             \x20                        → towpath check\n\
+             \n\
+             flows\n\
+             {}\
+             \x20 error    and 2 more like these: `--json` shows all\n\
+             \n\
+             12 errors, 1 warning",
+            failing.collect::<String>()
+        );
+        assert_eq!(text, expected);
         let colour = Words { width: 60, colour: true }.of(&sheet);
         assert!(colour.contains("\u{1b}[33mwarning  \u{1b}[0m"), "{colour}");
     }

@@ -8,6 +8,7 @@ use super::markdown::{page, table};
 pub(super) const WRITTEN: &[(&str, &str, &str)] = &[
     ("schedules", "Schedules", "when flows run: intervals, cron, changes of clocks, failures"),
     ("serve", "The service", "all flows of a folder in one process"),
+    ("doctor", "The doctor", "what `towpath doctor` looks at, and what its verdicts mean"),
     ("metrics", "Metrics", "what a service counts, and what to watch"),
     ("crashes", "Crashes", "what the crash tests kill, and what they found"),
 ];

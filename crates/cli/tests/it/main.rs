@@ -5,6 +5,7 @@
 mod account;
 mod dead_letters;
 mod deletes;
+mod doctor;
 mod folder;
 mod hooks;
 mod killed;
