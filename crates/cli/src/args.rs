@@ -34,6 +34,7 @@ pub(crate) use store::Store;
 pub(crate) use token::Token;
 pub(crate) use why::Why;
 
+use crate::log::{Form, levels};
 use crate::{exit, times};
 
 /// Runs integration flows: what changed in one system is mapped and written to others.
@@ -294,6 +295,14 @@ pub(crate) struct Serve {
     /// How long fetched pages may take to be delivered after the first signal, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) grace: Duration,
+    /// How standard error is written. With `json` all that the service says is there, an object a
+    /// line, and only `--json` prints anything else.
+    #[arg(long, value_enum, default_value_t = Form::Text, value_name = "FORM")]
+    pub(crate) log: Form,
+    /// What is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`, also for parts:
+    /// `warn,towpath_engine=debug` [default: TOWPATH_LOG, else warn, and info with `--log json`]
+    #[arg(long, value_name = "LEVELS", value_parser = levels)]
+    pub(crate) log_level: Option<String>,
     /// Says what the files as they are now would make of the state that is kept, and runs nothing.
     #[arg(long)]
     pub(crate) plan: bool,

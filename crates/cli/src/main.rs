@@ -16,6 +16,7 @@ mod hold;
 mod keeper;
 mod keys;
 mod left_alone;
+mod log;
 mod progress;
 mod project;
 mod question;
@@ -31,8 +32,6 @@ mod vault;
 
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
 use crate::args::{Cli, Command};
 use crate::exit::{Failed, Result};
 
@@ -47,7 +46,14 @@ const STACK: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
     let cli = examples::parse();
-    log();
+    let (form, levels) = match &cli.command {
+        Command::Serve(args) => (args.log, args.log_level.as_deref()),
+        _ => (log::Form::Text, None),
+    };
+    if let Err(Failed { exit, error }) = log::start(form, levels) {
+        progress::say(&format!("error: {error:#}"));
+        return exit.into();
+    }
     engines::quiet_caught_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -92,10 +98,4 @@ async fn run(cli: Cli) -> Result {
         Command::Connectors { name } => commands::connectors::run(name.as_deref(), json),
         Command::Reference => commands::reference::run(json),
     }
-}
-
-/// Logs go to standard error; `TOWPATH_LOG` chooses what (`debug`, `towpath_engine=debug`).
-fn log() {
-    let filter = EnvFilter::try_from_env("TOWPATH_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -11,7 +11,7 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::commands::backfill;
-use crate::{hold, left_alone};
+use crate::{hold, left_alone, log};
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(100);
@@ -292,8 +292,11 @@ impl Work {
     }
 }
 
-/// A line on standard error, for the person who watches.
+/// A line on standard error, for the person who watches; for a machine, if that reads there.
 pub(crate) fn say(line: &str) {
+    if log::is_json() {
+        return log::said(line);
+    }
     drop(writeln!(std::io::stderr().lock(), "{line}"));
 }
 

@@ -95,6 +95,10 @@ struct Served {
 
 impl Served {
     fn start(mut command: Command) -> Self {
+        Self::start_with(&mut command)
+    }
+
+    fn start_with(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
@@ -408,4 +412,52 @@ fn where_nothing_can_run_it_says_why() {
     ends(3, "TP0111");
     project.write("flows/a.yaml", &flow("a", "every: 1h").replace("  every: 1h\n", ""));
     ends(4, "has a schedule");
+}
+
+#[test]
+fn a_service_logs_for_machines() {
+    let project = Project::new();
+    project.write("flows/a.yaml", &flow("a", "every: 366d"));
+    for (args, variable) in [(&["--log-level", "verbose"][..], None), (&[], Some("verbose"))] {
+        let mut refused = project.command(args);
+        let out = refused.envs(variable.map(|it| ("TOWPATH_LOG", it))).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(2) && said.contains("error, warn, info"), "{said}");
+    }
+
+    let mut command = project.command(&["--listen", "127.0.0.1:0"]);
+    command.args(["--log", "json", "--log-level", "warn,towpath_service=debug"]);
+    // What it prints is read by nobody but the test's end, and is little.
+    let mut served = Served::start_with(command.stderr(Stdio::piped()));
+    let mut log = BufReader::new(served.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines: Vec<Value> = vec![];
+    while lines.last().is_none_or(|line| line["event"] != "ran") {
+        let line = log.next().unwrap_or_else(|| panic!("it ended after {lines:#?}"));
+        lines.push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")));
+    }
+    let doctor = project.towpath(&["doctor", "--json"]).output().unwrap();
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    assert_eq!(served.stop(), [""; 0], "all that it says is in its log");
+    lines.extend(log.map(|line| serde_json::from_str::<Value>(&line).unwrap()));
+
+    let of = |event: &str| {
+        let found = lines.iter().find(|line| line["event"] == event);
+        found.unwrap_or_else(|| panic!("no {event} in {lines:#?}")).clone()
+    };
+    let run = of("runStarted")["run"].as_str().unwrap().to_owned();
+    for event in ["committed", "called", "ran"] {
+        let line = of(event);
+        assert_eq!((&line["run"], &line["flow"]), (&run.as_str().into(), &"a".into()), "{line}");
+    }
+    assert_eq!(of("ran")["counts"]["delivered"], 5);
+    assert_eq!((&of("ran")["level"], &of("called")["level"]), (&"info".into(), &"debug".into()));
+    assert_eq!(of("called")["account"], "engagement");
+    assert!(of("said")["text"].as_str().unwrap().contains("stopping"), "{lines:#?}");
+    assert!(lines.iter().all(|line| line["time"].is_string() && line["target"].is_string()));
+    let secret = &project.sandbox.credentials().client_secret;
+    assert!(!format!("{lines:?}").contains(secret.as_str()));
+    assert!(
+        doctor.contains("in use by the service") && doctor.contains("\"1 flow with state"),
+        "{doctor}"
+    );
 }

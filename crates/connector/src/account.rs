@@ -212,7 +212,8 @@ impl Account {
         self.private
     }
 
-    pub(crate) fn redactor(&self) -> Redactor {
+    /// Takes its secrets out of what is about to be shown.
+    pub fn redactor(&self) -> Redactor {
         Redactor::new(self.values.secrets())
     }
 }

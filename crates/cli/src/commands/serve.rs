@@ -16,9 +16,10 @@ use crate::args::{Durability, Serve};
 use crate::commands::check::counted;
 use crate::commands::plan;
 use crate::exit::{Exit, Failed, Result};
+use crate::log::Form;
 use crate::progress::say;
 use crate::project::{Project, Workshop, without_login};
-use crate::serve::{Begin, Door, Lines, Looks, Office, Reload, Shelf};
+use crate::serve::{Begin, Door, Lines, Looks, Office, Reload, Shelf, Told};
 use crate::signals;
 
 pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Result {
@@ -26,7 +27,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     if args.plan {
         return plan::run(&project, args, json).await;
     }
-    let lines = Arc::new(Lines::new(json));
+    let lines = Arc::new(Lines::new(json, args.log == Form::Json));
     let path = args.folder.clone().unwrap_or_else(|| project.folder());
     // What changes from here on is found, even while the files are read for the first time.
     let clock = Arc::new(SystemClock);
@@ -53,7 +54,9 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     }));
     let logins = workshop.logins(&project, &door.base_url(&project)?);
     say_who_needs_a_login(&project, &workshop, &lines).await?;
-    let shelf = Arc::new(Shelf::new(project.clone(), workshop, lines.clone(), events.clone()));
+    let told = Arc::new(Told::new(events.watch()));
+    let shelf = Shelf::new(project.clone(), workshop, lines.clone(), events.clone(), told.clone());
+    let shelf = Arc::new(shelf);
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
     let flows = first.flows();
     let planned = office.first(first).await;
@@ -69,7 +72,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let (stopper, stop) = Stop::new(args.grace);
     let now = engine.clock().now();
     let paused = service::pauses(&**engine.store()).await.map_err(Failed::run)?;
-    let (host, watch) = (shelf.clone(), events.watch());
+    let (host, watch) = (shelf.clone(), told);
     let options = Options { engine, host, watch, most_runs: args.max_runs };
     let (service, handle) = Service::new(options, planned);
     let service = service.with_paused(paused.iter().map(|pause| pause.flow.as_str().into()));

@@ -94,7 +94,7 @@ fn environment() -> String {
         ("TOWPATH_KEY_FILE", "the file that holds the key"),
         (
             "TOWPATH_LOG",
-            "what is logged to standard error: `debug`, `towpath_engine=debug`; `warn` unless given",
+            "what is logged to standard error: `debug`, or `warn,towpath_engine=debug`; `warn` unless given",
         ),
     ];
     table(["variable", "what it is"], rows.map(|(name, what)| [quoted(name), what.to_owned()]))

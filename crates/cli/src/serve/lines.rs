@@ -12,13 +12,20 @@ use serde_json::{Value, json};
 use crate::commands::backfill;
 use crate::commands::check::counted;
 use crate::left_alone;
+use crate::log;
 use crate::progress::{print, print_json, say, summary};
 use crate::project::Checked;
 
-/// Prints lines for a person, or JSON, one value a line.
+/// Prints lines for a person, or JSON, one value a line; or writes them to a log for machines.
 pub(crate) struct Lines {
     json: bool,
+    /// People read the log of standard error instead.
+    logs: bool,
 }
+
+/// Changes that somebody should look at.
+const GRAVE: [&str; 6] =
+    ["accountPaused", "breakerOpened", "loginNeeded", "refused", "restartNeeded", "unreadable"];
 
 /// What a service begins with.
 pub(crate) struct Begin<'a> {
@@ -33,18 +40,30 @@ pub(crate) struct Begin<'a> {
 }
 
 impl Lines {
-    pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) const fn new(json: bool, logs: bool) -> Self {
+        Self { json, logs }
+    }
+
+    /// Prints or logs an event for machines; says whether a person is to read it instead.
+    fn machines(&self, is_warning: bool, value: &Value) -> bool {
+        if self.json {
+            print_json(value);
+        }
+        if self.logs {
+            let event = value.get("event").and_then(Value::as_str).unwrap_or_default();
+            log::event(is_warning, event, value);
+        }
+        !self.json && !self.logs
     }
 
     pub(crate) fn begin(&self, now: Timestamp, begin: &Begin<'_>) {
         let Begin { flows, left_out, unscheduled, warnings, folder, next } = begin;
-        if self.json {
-            print_json(&json!({
-                "event": "serving", "at": now, "flows": flows, "leftOut": left_out,
-                "unscheduled": unscheduled, "warnings": warnings, "folder": folder.display().to_string(),
-                "next": next.map(|(at, flow)| json!({ "at": at, "flow": flow })),
-            }));
+        let value = json!({
+            "event": "serving", "at": now, "flows": flows, "leftOut": left_out,
+            "unscheduled": unscheduled, "warnings": warnings, "folder": folder.display().to_string(),
+            "next": next.map(|(at, flow)| json!({ "at": at, "flow": flow })),
+        });
+        if !self.machines(*left_out > 0, &value) {
             return;
         }
         let mut line = format!("serving {} of {}", counted(*flows, "flow"), folder.display());
@@ -73,11 +92,11 @@ impl Lines {
         public: Option<SocketAddr>,
     ) {
         let Some(own) = own else { return };
-        if self.json {
-            let public = public.map(|public| public.to_string());
-            print_json(&json!({
-                "event": "listening", "at": now, "address": own.to_string(), "public": public,
-            }));
+        let value = json!({
+            "event": "listening", "at": now, "address": own.to_string(),
+            "public": public.map(|public| public.to_string()),
+        });
+        if !self.machines(false, &value) {
             return;
         }
         let public = public.map(|public| format!(", webhooks alone at http://{public}"));
@@ -85,18 +104,19 @@ impl Lines {
         say(&format!("listening at http://{own}{public} (`towpath open` signs a browser in)"));
     }
 
-    pub(crate) fn ran(&self, now: Timestamp, ran: &Ran<'_>) {
+    pub(crate) fn ran(&self, now: Timestamp, ran: &Ran<'_>, run: Option<&str>) {
         let Ran { flow, due, started, report, next } = ran;
-        if self.json {
-            print_json(&json!({
-                "event": "ran", "flow": flow, "due": due, "started": started,
+        if self.json || self.logs {
+            let value = json!({
+                "event": "ran", "flow": flow, "run": run, "due": due, "started": started,
                 "lateSeconds": started.since(*due).as_secs_f64(),
                 "outcome": report.outcome(), "counts": report.counts, "pages": report.pages,
                 "seconds": report.took.as_secs_f64(), "needsChange": report.needs_change,
                 "backfill": report.backfill.as_ref().map(backfill::value),
                 "errors": report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "next": next,
-            }));
+            });
+            self.machines(!report.errors.is_empty(), &value);
             return;
         }
         let mut line = format!("{flow}: {}", summary(report));
@@ -117,14 +137,13 @@ impl Lines {
 
     /// A change of what is run: an event for machines, with a flow or a file, and words for people.
     pub(crate) fn change(&self, now: Timestamp, event: &str, of: &Value, words: &str) {
-        if !self.json {
-            return self.line(now, words);
-        }
         let mut value = json!({ "event": event, "at": now });
         if let (Some(value), Some(of)) = (value.as_object_mut(), of.as_object()) {
             value.extend(of.clone());
         }
-        print_json(&value);
+        if self.machines(GRAVE.contains(&event), &value) {
+            self.line(now, words);
+        }
     }
 
     /// An account that is left alone from now on, or used again.
@@ -135,9 +154,10 @@ impl Lines {
 
     /// The findings about a file.
     pub(crate) fn findings(&self, checked: &Checked) {
-        if self.json {
+        if self.json || self.logs {
             for finding in &checked.findings {
-                print_json(&json!({ "event": "finding", "finding": finding }));
+                let value = json!({ "event": "finding", "finding": finding });
+                self.machines(true, &value);
             }
         } else if !checked.findings.is_empty() {
             say(&checked.render(std::io::stderr().is_terminal()));

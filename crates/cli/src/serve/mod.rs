@@ -9,10 +9,12 @@ mod face;
 mod lines;
 mod reload;
 mod shelf;
+mod told;
 mod watch;
 
 pub(crate) use face::{Door, audit_file};
 pub(crate) use lines::{Begin, Lines};
 pub(crate) use reload::{Office, Reload};
 pub(crate) use shelf::Shelf;
+pub(crate) use told::Told;
 pub(crate) use watch::Looks;

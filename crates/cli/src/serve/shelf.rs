@@ -12,7 +12,9 @@ use flow::{Flow, Schedule};
 use server::{Events, Listed};
 
 use super::lines::Lines;
+use super::told::Told;
 use crate::keeper::Keeper;
+use crate::log;
 use crate::project::{Project, Workshop};
 use crate::vault::{self, Vault};
 
@@ -29,6 +31,7 @@ pub(crate) struct Shelf {
     engine: Arc<Engine>,
     lines: Arc<Lines>,
     events: Events,
+    told: Arc<Told>,
     /// Looks after the store as long as the service runs.
     _keeper: Option<Keeper>,
     versions: Mutex<HashMap<Arc<str>, Version>>,
@@ -68,6 +71,7 @@ impl Shelf {
         workshop: Workshop,
         lines: Arc<Lines>,
         events: Events,
+        told: Arc<Told>,
     ) -> Self {
         let Workshop { engine, vault, keeper, .. } = workshop;
         Self {
@@ -75,6 +79,7 @@ impl Shelf {
             engine,
             lines,
             events,
+            told,
             _keeper: keeper,
             versions: Mutex::default(),
             compiled: Mutex::default(),
@@ -154,6 +159,7 @@ impl Shelf {
                 reason: format!("{:#}", failed.error),
             })?;
             if let Some(account) = account {
+                log::hide(name, account.account.redactor());
                 // Of one that is paused a secret in a file may be another one by now, and of one
                 // that towpath.yaml was read anew for, each setting.
                 self.engine.renew_account(name, account);
@@ -181,7 +187,8 @@ impl Host for Shelf {
 
     fn ran(&self, ran: &Ran<'_>) {
         self.events.ran(ran);
-        self.lines.ran(self.engine.clock().now(), ran);
+        let run = self.told.ended(ran.flow);
+        self.lines.ran(self.engine.clock().now(), ran, run.as_deref());
     }
 }
 
