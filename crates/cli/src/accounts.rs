@@ -21,15 +21,16 @@ impl Project {
     ) -> Result<Accounts> {
         let mut accounts = Accounts::default();
         for flow in flows {
-            let trigger = [("trigger".to_owned(), &flow.trigger.account)];
-            let steps = flow.steps.iter().map(|it| (format!("step \"{}\"", it.id), &it.account));
+            let trigger = flow.trigger.account().map(|account| ("trigger".to_owned(), account));
+            let steps = flow.steps.iter();
+            let steps = steps.map(|it| (format!("step \"{}\"", it.id), it.account.as_str()));
             for (part, name) in trigger.into_iter().chain(steps) {
                 if accounts.ready.contains_key(name) {
                     continue;
                 }
                 let place = format!("flow \"{}\", {part}", flow.name);
                 match self.account(name, vault).map_err(|failed| failed.at(place))? {
-                    Some(account) => drop(accounts.ready.insert(name.clone(), account)),
+                    Some(account) => drop(accounts.ready.insert(name.to_owned(), account)),
                     None => accounts.need_vault = true,
                 }
             }

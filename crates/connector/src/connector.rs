@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use crate::account::{Account, AccountError, Values};
 use crate::{About, Action, Api, Auth, Changes, ErasedAction, ErasedTrigger, Handling, Limit};
-use crate::{PollingTrigger, Rejection, Result, Setting, Test, Tested, WebhookTrigger};
-use crate::{action, trigger, webhook};
+use crate::{
+    PollingTrigger, Rejection, Result, Setting, Test, Tested, ToldTrigger, WebhookTrigger,
+};
+use crate::{action, told, trigger, webhook};
 
 /// The base URL of an account's system, from its settings.
 type BaseUrl = fn(&Values) -> String;
@@ -40,6 +42,7 @@ pub struct Connector {
     deletion: Handling,
     base_url: BaseUrlOf,
     auth: Auth,
+    without_accounts: bool,
     settings: Vec<Setting>,
     limits: Vec<Limit>,
     failure: Option<FindFailure>,
@@ -85,6 +88,8 @@ pub enum TriggerKind {
     Polling,
     /// Its system sends them.
     Webhook,
+    /// The runtime itself tells them, of its own flows and accounts.
+    Told,
 }
 
 /// An action as its connector offers it.
@@ -118,6 +123,7 @@ impl Connector {
             deletion: Handling::default(),
             base_url: BaseUrlOf::Fixed(base_url),
             auth,
+            without_accounts: false,
             settings,
             limits: vec![],
             failure: None,
@@ -147,6 +153,13 @@ impl Connector {
     #[must_use]
     pub const fn privacy(mut self, access: Handling, deletion: Handling) -> Self {
         (self.access, self.deletion) = (access, deletion);
+        self
+    }
+
+    /// Says that nothing of it needs an account: there is no system that would be reached by one.
+    #[must_use]
+    pub const fn without_accounts(mut self) -> Self {
+        self.without_accounts = true;
         self
     }
 
@@ -245,6 +258,27 @@ impl Connector {
         self
     }
 
+    /// Adds a trigger whose records the runtime itself tells, with its default mapping.
+    #[must_use]
+    pub fn told<T: ToldTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        self.triggers.push(TriggerDescriptor {
+            name,
+            mapping,
+            kind: TriggerKind::Told,
+            changes: Changes::None,
+            volatile: &[],
+            fields: || schema_for!(T),
+            record: None,
+            message: None,
+            configure: |fields| {
+                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
+                it.validate()?;
+                Ok(Arc::new(told::Erased))
+            },
+        });
+        self
+    }
+
     /// Declares what a record of the trigger declared last looks like, as the system gives it.
     ///
     /// It serves those who write mappings: `check` warns where one reads a field that is not among
@@ -315,6 +349,11 @@ impl Connector {
     /// What becomes of a person's request for the deletion of their data.
     pub const fn deletion(&self) -> Handling {
         self.deletion
+    }
+
+    /// Whether its triggers and actions are used with an account.
+    pub const fn has_accounts(&self) -> bool {
+        !self.without_accounts
     }
 
     /// How its accounts prove who they are.

@@ -26,6 +26,7 @@ mod session;
 mod setting;
 mod tested;
 mod token;
+mod told;
 mod trigger;
 mod webhook;
 
@@ -46,6 +47,7 @@ pub use secret::{Redactor, Secret};
 pub use setting::Setting;
 pub use tested::{Check, Test, Tested, Verdict};
 pub use token::{Slot, Token, Tokens, Unkept};
+pub use told::ToldTrigger;
 pub use trigger::{Changes, ErasedTrigger, Page, PollingTrigger, Record, Scan, Want};
 pub use webhook::{Answers, ErasedWebhook, Received, Refusal, Reply, WebhookTrigger};
 

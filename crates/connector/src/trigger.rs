@@ -146,6 +146,10 @@ pub trait ErasedTrigger: Send + Sync {
     fn webhook(&self) -> Option<&dyn ErasedWebhook> {
         None
     }
+    /// Whether the runtime itself tells its records: then it is neither polled nor called.
+    fn is_told(&self) -> bool {
+        false
+    }
 }
 
 /// A webhook stands in the place of a trigger; what it finds is in the inbox.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use connector::{Api, Clock, Connector, Services, Timestamp, Tokens};
+use connector::{Api, Clock, Connector, Services, Timestamp, Tokens, Unlimited};
 use flow::Flow;
 use store::{RunLine, Store};
 
@@ -350,6 +350,9 @@ impl Engine {
     }
 
     fn api(&self, account: &str, connector: &str, place: &Place) -> Result<Api> {
+        if account.is_empty() {
+            return self.api_without_account(connector, place);
+        }
         if let Some(api) = lock(&self.apis).get(account) {
             return Ok(api.clone());
         }
@@ -369,6 +372,25 @@ impl Engine {
         let api = api.map_err(|error| config(error.to_string()))?;
         lock(&self.apis).insert(account.to_owned(), api.clone());
         Ok(api)
+    }
+}
+
+impl Engine {
+    /// The access of a connector that has no accounts, which reaches no system.
+    fn api_without_account(&self, connector: &str, place: &Place) -> Result<Api> {
+        let config = |reason: String| Error::Config { place: place.clone(), reason };
+        let known = self.options.connectors.iter().find(|it| it.name() == connector);
+        let known = known.filter(|it| !it.has_accounts());
+        let known = known.ok_or_else(|| config("it needs an account".to_owned()))?;
+        let account = known.account("", None, BTreeMap::new());
+        let account = account.map_err(|error| config(error.to_string()))?;
+        let services = Services {
+            clock: self.options.clock.clone(),
+            limiter: Arc::new(Unlimited),
+            tokens: self.tokens.clone(),
+        };
+        let api = Api::new(known, account, &BTreeMap::new(), services);
+        api.map_err(|error| config(error.to_string()))
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Place {
     pub flow: String,
     /// The step's id; `None` is the trigger.
     pub step: Option<String>,
-    /// The account in use.
+    /// The account in use; empty where there is none, or none is known yet.
     pub account: String,
 }
 
@@ -23,10 +23,13 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "flow \"{}\", ", self.flow)?;
         match &self.step {
-            Some(step) => write!(f, "step \"{step}\", ")?,
-            None => f.write_str("trigger, ")?,
+            Some(step) => write!(f, "step \"{step}\"")?,
+            None => f.write_str("trigger")?,
         }
-        write!(f, "account \"{}\"", self.account)
+        match self.account.as_str() {
+            "" => Ok(()),
+            account => write!(f, ", account \"{account}\""),
+        }
     }
 }
 

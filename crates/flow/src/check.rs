@@ -17,6 +17,7 @@ use crate::file::{FlowFile, MaxRejectsFile, Spanned, StepFile, TriggerFile};
 use crate::finding::{Finding, code};
 use crate::graph::{self, Graph};
 use crate::source::Source;
+use crate::yaml::Node;
 use crate::{Flow, InDoubt, MaxRejects, Step, Takes, Trigger};
 use crate::{across, deletes, examples, schedule, secret, shape, suggest, yaml};
 
@@ -32,6 +33,29 @@ pub struct Context<'a> {
 /// The schema of a flow file, made once.
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(FlowFile).to_value());
 
+/// The same for a flow whose trigger has no account.
+static ACCOUNTLESS: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = SCHEMA.clone();
+    let trigger = schema.pointer_mut("/properties/trigger").and_then(Value::as_object_mut);
+    if let Some(trigger) = trigger {
+        if let Some(Value::Array(required)) = trigger.get_mut("required") {
+            required.retain(|key| key != "account");
+        }
+        if let Some(Value::Object(properties)) = trigger.get_mut("properties") {
+            properties.remove("account");
+        }
+    }
+    schema
+});
+
+/// Whether a flow file's trigger is one of a connector without accounts.
+fn has_accountless_trigger(root: &Node, context: &Context<'_>) -> bool {
+    let uses = root.get("trigger").and_then(|trigger| trigger.get("use")).and_then(Node::text);
+    let name = uses.and_then(|uses| uses.split('.').next());
+    let known = context.connectors.iter().find(|known| Some(known.name()) == name);
+    known.is_some_and(|known| !known.has_accounts())
+}
+
 /// Checks a flow file called `label`: all findings in the order of the file, and the flow if
 /// none of them is an error.
 ///
@@ -39,7 +63,8 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(FlowFile
 pub fn check(label: &str, text: &str, context: &Context<'_>) -> (Option<Flow>, Vec<Finding>) {
     let mut source = Source::new(label, text);
     let flow = yaml::read(&mut source).and_then(|root| {
-        shape::report(&mut source, &root, &SCHEMA, "a flow", shape::KEYS);
+        let schema = if has_accountless_trigger(&root, context) { &ACCOUNTLESS } else { &SCHEMA };
+        shape::report(&mut source, &root, schema, "a flow", shape::KEYS);
         fields::misplaced(&mut source, &root, context.connectors);
         for entry in root.entries().unwrap_or_default() {
             // Examples are made up, and may well hold a field called `token`.
@@ -116,14 +141,20 @@ impl<'a> Checker<'_, '_, 'a> {
     fn trigger(&mut self, file: &TriggerFile) -> Option<Trigger> {
         let found = file.uses.as_ref().and_then(|uses| self.trigger_used(uses));
         let connector = found.map(|(connector, _)| connector);
-        self.account(file.account.as_ref(), connector);
+        let account = match connector {
+            Some(connector) if !connector.has_accounts() => Some(String::new()),
+            connector => {
+                self.account(file.account.as_ref(), connector);
+                file.account.as_ref().map(|account| account.value.clone())
+            }
+        };
         let every = self.duration(file.every.as_ref(), Duration::from_secs(1));
         let schedule = schedule::check(self.source, file, every);
         let overlap = self.duration(file.overlap.as_ref(), Duration::ZERO);
         let retry = self.retry(file.retry.as_ref());
         let (connector, trigger) = found?;
         if trigger.kind != TriggerKind::Polling {
-            schedule::refuse(self.source, file);
+            schedule::refuse(self.source, file, trigger.kind);
         }
         let checked = fields::check(
             self.source,
@@ -144,7 +175,7 @@ impl<'a> Checker<'_, '_, 'a> {
         Some(Trigger {
             connector: connector.name().to_owned(),
             name: trigger.name.to_owned(),
-            account: file.account.as_ref()?.value.clone(),
+            account: account?,
             schedule,
             overlap: overlap.unwrap_or(Duration::from_secs(60)),
             sweep: match trigger.kind {

@@ -337,6 +337,12 @@ fn account(source: &mut Source<'_>, entry: &Entry, connectors: &[Connector]) -> 
         );
         return None;
     };
+    if !connector.has_accounts() {
+        let message = format!("`{wanted}` has no accounts");
+        let hint = "leave it out: its triggers are used without one".to_owned();
+        source.error(code::CONNECTOR, written.span.clone(), message, hint);
+        return None;
+    }
     let mut settings = BTreeMap::new();
     let mut base_url = None;
     for field in fields {

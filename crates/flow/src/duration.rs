@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 /// What a duration looks like, for the schemas.
-pub(crate) const PATTERN: &str = "^[0-9]+ *[smhd]$";
+pub const PATTERN: &str = "^[0-9]+ *[smhd]$";
 
 /// No duration of a flow file is longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Reads a whole number and its unit; the error says what is wrong.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let Some(unit) = text.chars().last() else {
         return Err("a duration is a whole number and a unit".to_owned());
@@ -34,7 +34,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// What a duration in words (`5 minutes`) is as a duration.
-pub(crate) fn meant(text: &str) -> Option<String> {
+pub fn meant(text: &str) -> Option<String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?;
     let (number, unit) = text.split_at_checked(digits)?;

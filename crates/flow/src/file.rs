@@ -106,7 +106,7 @@ pub(crate) struct TriggerFile {
     /// The connector and its trigger: `connector.trigger`. `towpath connectors` lists them.
     #[schemars(required, rename = "use")]
     pub(crate) uses: Option<Spanned<String>>,
-    /// The name of an account in `towpath.yaml`.
+    /// The name of an account in `towpath.yaml`. The triggers of `towpath` itself have none.
     #[schemars(required)]
     pub(crate) account: Option<Spanned<String>>,
     /// How often to poll, a whole number and `s`, `m`, `h` or `d`: so long after a run began the

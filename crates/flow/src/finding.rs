@@ -129,4 +129,5 @@ codes! {
     DELETES_UNUSED "TP0186" "Deletes come to no step"
     NOT_REPEATABLE "TP0187" "A step of a flow that answers may not be repeated"
     SAME_NAME "TP0190" "Two files have a flow of the same name"
+    MISNAMED "TP0191" "A trigger names a flow or account that there is not"
 }

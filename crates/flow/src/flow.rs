@@ -66,7 +66,7 @@ pub struct Trigger {
     pub connector: String,
     /// The trigger's name within it.
     pub name: String,
-    /// The account's name.
+    /// The account's name; empty where the connector has none.
     pub account: String,
     /// When the flow runs; `None` runs only when asked to.
     pub schedule: Option<Schedule>,
@@ -277,9 +277,15 @@ impl Default for MaxDeletes {
 }
 
 impl Trigger {
-    /// Whether its system calls it: what it finds is in the inbox, and it is never polled.
+    /// Whether its records come by themselves, from a system that calls it or from the runtime: what
+    /// it finds is in the inbox, and it is never polled.
     pub fn is_called(&self) -> bool {
-        self.trigger.webhook().is_some()
+        self.trigger.webhook().is_some() || self.trigger.is_told()
+    }
+
+    /// The account's name, if it needs one.
+    pub fn account(&self) -> Option<&str> {
+        Some(self.account.as_str()).filter(|name| !name.is_empty())
     }
 
     /// How whoever calls it is answered, if that waits for what the flow makes of its request.
@@ -298,7 +304,8 @@ impl Trigger {
 
 impl fmt::Debug for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{} ({})", self.connector, self.name, self.account)
+        write!(f, "{}.{}", self.connector, self.name)?;
+        self.account().map_or(Ok(()), |account| write!(f, " ({account})"))
     }
 }
 

@@ -12,7 +12,7 @@ mod across;
 mod check;
 pub mod config;
 mod deletes;
-mod duration;
+pub mod duration;
 mod editor;
 mod examples;
 mod fields;
@@ -22,6 +22,7 @@ mod flow;
 mod graph;
 mod kind;
 pub mod message;
+mod misnamed;
 mod outline;
 mod render;
 mod retry;
@@ -46,6 +47,7 @@ pub use finding::{CODES, Code, Finding, Place, Severity};
 pub use flow::{
     Flow, InDoubt, MaxDeletes, MaxRejects, OnReject, Retry, Step, Takes, Transformation, Trigger,
 };
+pub use misnamed::misnamed;
 pub use render::{line, render};
 pub use same_name::same_name;
 pub use sarif::sarif;

@@ -21,15 +21,27 @@ pub fn flow(connectors: &[Connector]) -> Value {
         let name = |own: &str| format!("{}.{own}", connector.name());
         for trigger in connector.triggers() {
             let fields = fields(trigger.fields, trigger.mapping, "the raw record", "the message");
-            let called = trigger.kind != TriggerKind::Polling;
-            triggers.push(Use { name: name(trigger.name), fields, called });
+            let mut refused = match trigger.kind {
+                TriggerKind::Polling => vec![],
+                _ => vec!["every", "cron", "timezone", "overlap", "sweep", "emitDeletes"],
+            };
+            let needed = if connector.has_accounts() { vec!["account"] } else { vec![] };
+            if needed.is_empty() {
+                refused.push("account");
+            }
+            triggers.push(Use { name: name(trigger.name), fields, refused, needed });
         }
         for action in connector.actions() {
             let fields = fields(action.fields, action.mapping, "the message", "the action's input");
-            actions.push(Use { name: name(action.name), fields, called: false });
+            let (refused, needed) = (vec![], vec![]);
+            actions.push(Use { name: name(action.name), fields, refused, needed });
         }
     }
     offer(&mut schema, "/properties/trigger", triggers);
+    // It depends on what is used.
+    if let Some(Value::Array(required)) = schema.pointer_mut("/properties/trigger/required") {
+        required.retain(|key| key != "account");
+    }
     offer(&mut schema, "/$defs/Step", actions);
     title(&mut schema, "Towpath flow");
     editor::polish(&mut schema);
@@ -39,12 +51,11 @@ pub fn flow(connectors: &[Connector]) -> Value {
 /// The schema of `towpath.yaml`, for these connectors.
 pub fn config(connectors: &[Connector]) -> Value {
     let mut schema = schemars::schema_for!(ConfigFile).to_value();
-    let names: Vec<_> = connectors
-        .iter()
+    let with_accounts = || connectors.iter().filter(|connector| connector.has_accounts());
+    let names: Vec<_> = with_accounts()
         .map(|connector| json!({ "const": connector.name(), "description": connector.description() }))
         .collect();
-    let cases: Vec<_> = connectors
-        .iter()
+    let cases: Vec<_> = with_accounts()
         .map(|connector| {
             json!({
                 "if": { "properties": { "connector": { "const": connector.name() } } },
@@ -75,8 +86,10 @@ pub fn config(connectors: &[Connector]) -> Value {
 struct Use {
     name: String,
     fields: Value,
-    /// Whether it is a trigger that its system calls, which has no schedule.
-    called: bool,
+    /// The keys beside `fields` that it cannot have.
+    refused: Vec<&'static str>,
+    /// The keys beside `fields` that it cannot do without, where others can.
+    needed: Vec<&'static str>,
 }
 
 /// Puts the names into `use` of the schema at `place`, and for each name its `fields`.
@@ -95,15 +108,15 @@ fn offer(schema: &mut Value, place: &str, uses: Vec<Use>) {
         let mut then = json!({
             "properties": { "fields": { "$ref": format!("#/$defs/{}", known.name) } },
         });
-        if known.called
-            && let Some(properties) = then.get_mut("properties")
-        {
-            for key in ["every", "cron", "timezone", "overlap", "sweep", "emitDeletes"] {
+        if let Some(properties) = then.get_mut("properties") {
+            for key in known.refused {
                 put(properties, key, json!(false));
             }
         }
-        if required.is_some_and(|required| !required.is_empty()) {
-            put(&mut then, "required", json!(["fields"]));
+        let fields = required.is_some_and(|required| !required.is_empty());
+        let needed: Vec<_> = fields.then_some("fields").into_iter().chain(known.needed).collect();
+        if !needed.is_empty() {
+            put(&mut then, "required", json!(needed));
         }
         cases.push(json!({
             "if": { "properties": { "use": { "const": known.name } }, "required": ["use"] },

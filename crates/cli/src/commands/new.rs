@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use connector::Connector;
+use connector::{Connector, TriggerKind};
 use flow::config::{Account, Given};
 use serde_json::json;
 
@@ -49,6 +49,7 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
              begins with a letter or digit, and is at most 100 long"
         )));
     }
+    let has_source = trigger.0.has_accounts();
     let source = account(known.as_ref(), trigger.0, args.sandbox);
     let target = account(known.as_ref(), action.0, args.sandbox);
 
@@ -58,7 +59,7 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
         name: &name,
         trigger,
         action,
-        accounts: (&source.0, &target.0),
+        accounts: (has_source.then_some(source.0.as_str()), &target.0),
         sandbox: args.sandbox,
         schemas: if flows == args.folder { ".towpath" } else { "../.towpath" },
     };
@@ -66,7 +67,7 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
     let mut accounts = Accounts::default();
     for (at, (account, connector)) in [(&source, trigger.0), (&target, action.0)].iter().enumerate()
     {
-        if !account.1 && (at == 0 || account.0 != source.0) {
+        if !account.1 && connector.has_accounts() && (at == 0 || account.0 != source.0) {
             accounts.add(&account.0, connector, args.sandbox);
         }
     }
@@ -74,12 +75,14 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
     let written = scaffold::config(&accounts.text);
     // What is made here is looked at as every other file would be; a name may be wrong.
     let mut both = Accounts::default();
-    both.add(&source.0, trigger.0, args.sandbox);
+    if has_source {
+        both.add(&source.0, trigger.0, args.sandbox);
+    }
     if target.0 != source.0 {
         both.add(&target.0, action.0, args.sandbox);
     }
     let project = Project::of_text(&config_path, &scaffold::config(&both.text))?;
-    if let Some(test) = scaffold::test(&project, &flow) {
+    if let Some(test) = scaffold::test(&project, &flow, trigger.1) {
         flow.push_str(&test);
     }
     let (_, findings) = project.check_text(&flow_path, &flow);
@@ -104,8 +107,9 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
         ignore(&args.folder.join(".gitignore")).map_err(Failed::config)?;
     }
 
-    let next =
-        Next { args, name: &name, flow: &flow_path, known: known.is_some(), accounts, to_edit };
+    let polled = trigger.1.kind == TriggerKind::Polling;
+    let known = known.is_some();
+    let next = Next { args, name: &name, flow: &flow_path, polled, known, accounts, to_edit };
     if json {
         let made: Vec<_> = files.iter().map(|(path, _)| shown(path)).collect();
         let secrets: Vec<_> = next.accounts.secrets.iter().map(|(name, _)| name).collect();
@@ -124,6 +128,7 @@ struct Next<'a> {
     args: &'a New,
     name: &'a str,
     flow: &'a Path,
+    polled: bool,
     known: bool,
     accounts: Accounts,
     to_edit: Vec<String>,
@@ -160,11 +165,15 @@ impl Next<'_> {
                 None => step(&format!("towpath secret set {secret}"), "asks for the value"),
             }
         }
-        step(
-            &format!("towpath map {} --poll", self.name),
-            "tries the mappings on the next records",
-        );
-        step(&format!("towpath run {} --once", self.name), "runs it");
+        if self.polled {
+            step(
+                &format!("towpath map {} --poll", self.name),
+                "tries the mappings on the next records",
+            );
+            step(&format!("towpath run {} --once", self.name), "runs it");
+        } else {
+            step("towpath serve", "runs it whenever something comes");
+        }
         print(&format!("The flow is in {}.", shown(self.flow)));
     }
 }

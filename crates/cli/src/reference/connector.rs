@@ -23,7 +23,9 @@ pub(crate) fn render(connector: &Connector, schemas: &Schemas) -> String {
     for heading in ["Roles and account type", "Credentials"] {
         parts.extend(section(heading, about.section(heading)));
     }
-    parts.extend(connecting(connector, schemas));
+    if connector.has_accounts() {
+        parts.extend(connecting(connector, schemas));
+    }
     if !connector.triggers().is_empty() {
         parts.push("## Triggers".to_owned());
         parts.push(about.section("Triggers").to_owned());
@@ -36,7 +38,9 @@ pub(crate) fn render(connector: &Connector, schemas: &Schemas) -> String {
     }
     parts.extend(shared(connector));
     parts.push("## Limits".to_owned());
-    parts.push(limits(connector));
+    if connector.has_accounts() {
+        parts.push(limits(connector));
+    }
     parts.push(about.section("Limits").to_owned());
     parts.push("## Access and deletion".to_owned());
     parts.push(table(
@@ -119,7 +123,8 @@ fn trigger(connector: &Connector, trigger: &TriggerDescriptor, schemas: &Schemas
     let fields = schemas.fields(&name);
     let mut told = match trigger.kind {
         TriggerKind::Polling => format!("Changes: {}.", changes(trigger)),
-        _ => format!("Called: {}.", changes(trigger)),
+        TriggerKind::Told => format!("Told: {}.", changes(trigger)),
+        TriggerKind::Webhook => format!("Called: {}.", changes(trigger)),
     };
     if !trigger.volatile.is_empty() {
         let paths = trigger.volatile.iter().map(|path| quoted(path.trim_start_matches('/')));
@@ -153,6 +158,9 @@ pub(crate) const fn changes(trigger: &TriggerDescriptor) -> &'static str {
     match trigger.kind {
         TriggerKind::Webhook => {
             return "its system sends to `/hooks/FLOW`; what comes is kept before it is answered";
+        }
+        TriggerKind::Told => {
+            return "`towpath serve` puts what there is to tell into the flow's inbox, durably";
         }
         TriggerKind::Polling => {}
     }
@@ -300,6 +308,8 @@ fn record_of(trigger: &TriggerDescriptor) -> Option<Value> {
     trigger.record.map(|schema| schema().to_value())
 }
 
+/// What a message looks like, where that is not what a record does.
 fn message_of(trigger: &TriggerDescriptor) -> Option<Value> {
-    trigger.message.map(|schema| schema().to_value())
+    let message = trigger.message.map(|schema| schema().to_value());
+    message.filter(|message| Some(message) != record_of(trigger).as_ref())
 }

@@ -54,6 +54,7 @@ pub(crate) fn trigger(trigger: &TriggerDescriptor) -> Value {
     let kind = match trigger.kind {
         TriggerKind::Polling => "polling",
         TriggerKind::Webhook => "webhook",
+        TriggerKind::Told => "told",
     };
     let fields = (trigger.fields)().to_value();
     json!({

@@ -37,14 +37,12 @@ pub(crate) fn trigger(connector: &Connector, trigger: &TriggerDescriptor) -> Str
     let fields = (trigger.fields)().to_value();
     let every = match trigger.kind {
         TriggerKind::Polling => "  every: 5m\n",
-        TriggerKind::Webhook => "",
+        TriggerKind::Webhook | TriggerKind::Told => "",
     };
-    format!(
-        "trigger:\n  use: {0}.{1}\n  account: {0}\n{every}{2}",
-        connector.name(),
-        trigger.name,
-        written(&fields, "  ")
-    )
+    let name = connector.name();
+    let account =
+        if connector.has_accounts() { format!("  account: {name}\n") } else { String::new() };
+    format!("trigger:\n  use: {name}.{}\n{account}{every}{}", trigger.name, written(&fields, "  "))
 }
 
 /// A flow file's `steps:` with one step.

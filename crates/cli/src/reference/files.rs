@@ -107,7 +107,8 @@ fn sections(shape: Shape<'_>, path: &str, about: &str, parts: &mut Vec<String>) 
 
 /// The page of `towpath.yaml`, in Markdown.
 pub(crate) fn config(connectors: &[Connector], schemas: &Schemas) -> String {
-    let accounts: Vec<_> = connectors.iter().map(example::account).collect();
+    let connectors: Vec<_> = connectors.iter().filter(|it| it.has_accounts()).collect();
+    let accounts: Vec<_> = connectors.iter().map(|it| example::account(it)).collect();
     let limit = connectors.iter().find_map(|it| Some((it.name(), it.limits().first()?)));
     let limits = limit.map_or_else(String::new, |(name, limit)| {
         format!("limits:\n  {name}:\n    {}: {}\n", limit.class, limit.concurrency)

@@ -89,8 +89,10 @@ impl Terminal {
             };
             (setting.name.to_owned(), format!("{}{needed}", setting.explained()))
         });
-        self.section("Account", &settings.collect::<Vec<_>>());
-        self.example(&format!("accounts:\n{}", example::account(connector)));
+        if connector.has_accounts() {
+            self.section("Account", &settings.collect::<Vec<_>>());
+            self.example(&format!("accounts:\n{}", example::account(connector)));
+        }
         let named = |name: &str, fields: &Value| {
             (format!("{}.{name}", connector.name()), Shape::of(fields).about())
         };
@@ -133,9 +135,12 @@ impl Terminal {
             told = format!("{told} No change: {}.", paths.join(", "));
         }
         self.prose("Changes", &told);
-        for (what, schema) in [("Record", trigger.record), ("Message: data", trigger.message)] {
+        let [record, message] =
+            [trigger.record, trigger.message].map(|schema| schema.map(|it| it().to_value()));
+        let message = message.filter(|message| Some(message) != record.as_ref());
+        for (what, schema) in [("Record", record), ("Message: data", message)] {
             if let Some(schema) = schema {
-                self.fields(what, &Shape::of(&schema().to_value()).fields(true));
+                self.fields(what, &Shape::of(&schema).fields(true));
             }
         }
         self.heading("Example");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use connector::{ActionDescriptor, Connector, TriggerDescriptor};
+use connector::{ActionDescriptor, Connector, TriggerDescriptor, TriggerKind};
 use flow::trial::Tried;
 use serde_json::{Value, json};
 
@@ -14,8 +14,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) name: &'a str,
     pub(crate) trigger: (&'a Connector, &'a TriggerDescriptor),
     pub(crate) action: (&'a Connector, &'a ActionDescriptor),
-    /// The names of their accounts.
-    pub(crate) accounts: (&'a str, &'a str),
+    /// The names of their accounts; the trigger may have none.
+    pub(crate) accounts: (Option<&'a str>, &'a str),
     /// Whether the sandbox's names are used in place of placeholders.
     pub(crate) sandbox: bool,
     /// The way from the flow file to the folder with the schemas.
@@ -50,19 +50,39 @@ pub(crate) fn flow(plan: &Plan<'_>) -> (String, Vec<String>) {
         "# yaml-language-server: $schema={}/flow.schema.json\n\
          flow: {}\n\
          about: Takes what {}.{} finds to {uses}.\n\n\
-         trigger:\n  use: {}.{}\n  account: {}                 # accounts are in towpath.yaml\n  \
-         every: 5m                            # or cron: \"*/15 6-22 * * *\", and timezone: Europe/Berlin\n",
+         trigger:\n  use: {}.{}\n",
         plan.schemas,
         yaml::inline(&plan.name.into()),
         connector.name(),
         trigger.name,
         connector.name(),
         trigger.name,
-        yaml::inline(&plan.accounts.0.into()),
     );
+    if let Some(account) = plan.accounts.0 {
+        let account = yaml::inline(&account.into());
+        let line = format!("  account: {account}                 # accounts are in towpath.yaml\n");
+        text.push_str(&line);
+    }
+    if trigger.kind == TriggerKind::Polling {
+        text.push_str(
+            "  every: 5m                            # or cron: \"*/15 6-22 * * *\", and timezone: \
+             Europe/Berlin\n",
+        );
+    }
     text.push_str(&fields(&trigger_fields, 2, None));
-    let default = "The default mapping makes a contact of each record; customMapping, JSONata, \
-                   replaces it, and skipTransformation: true takes the record as it is.";
+    let contacts = trigger.kind == TriggerKind::Polling;
+    let (default, condition) = if contacts {
+        (
+            "The default mapping makes a contact of each record; customMapping, JSONata, replaces it, \
+          and skipTransformation: true takes the record as it is.",
+            "data.contactData[type = \"email\"]",
+        )
+    } else {
+        (
+            "A message's data is the record; customMapping, JSONata, makes something else of it.",
+            "data.example = \"value\"",
+        )
+    };
     text.push_str(&yaml::comment(default, 4));
     text.push_str(&format!(
         "\nsteps:\n  - id: {}\n    use: {uses}\n    account: {}\n",
@@ -70,10 +90,10 @@ pub(crate) fn flow(plan: &Plan<'_>) -> (String, Vec<String>) {
         yaml::inline(&plan.accounts.1.into())
     ));
     text.push_str(&yaml::comment("Only messages for which this is true go on:", 4));
-    text.push_str("    #when: data.contactData[type = \"email\"]\n");
+    text.push_str(&format!("    #when: {condition}\n"));
     text.push_str(&fields(&action_fields, 4, mapping));
     if mapping.is_none() {
-        let default = "The default mapping makes the action's input of a contact; customMapping, \
+        let default = "The default mapping makes the action's input of the message; customMapping, \
                        JSONata on the message, replaces it.";
         text.push_str(&yaml::comment(default, 6));
     }
@@ -107,11 +127,19 @@ fn fields(fields: &Fields, indent: usize, mapping: Option<&str>) -> String {
     text
 }
 
-/// The test of a flow whose step is called `step`: what it yields for one contact; `None` if its
-/// mapping takes no contact.
-pub(crate) fn test(project: &crate::project::Project, text: &str) -> Option<String> {
+/// The test of a new flow: what it yields for a record as its trigger declares one, or else for a
+/// contact; `None` if its mapping takes neither.
+pub(crate) fn test(
+    project: &crate::project::Project,
+    text: &str,
+    trigger: &TriggerDescriptor,
+) -> Option<String> {
     let flow = project.check_text(Path::new("new"), text).0?;
-    let given = json!({
+    let record = trigger.record.filter(|_| trigger.kind != TriggerKind::Polling);
+    let record =
+        record.and_then(|schema| Some(schema().to_value().get("examples")?.get(0)?.clone()));
+    let what = if record.is_some() { "a record" } else { "a contact" };
+    let contact = json!({
         "metadata": { "recordUid": "279" },
         "data": {
             "firstName": "Ada",
@@ -120,14 +148,24 @@ pub(crate) fn test(project: &crate::project::Project, text: &str) -> Option<Stri
             "categories": [{ "name": "newsletter", "label": "newsletter" }],
         },
     });
-    let trial = flow.try_message(given.to_string().into(), flow::EXAMPLES_AT);
+    let metadata = flow::message::metadata("279");
+    let (given, trial) = match record {
+        Some(record) => {
+            let trial = flow.try_record(&metadata, &record.to_string(), flow::EXAMPLES_AT);
+            (json!({ "metadata": metadata, "record": record }), trial)
+        }
+        None => {
+            let trial = flow.try_message(contact.to_string().into(), flow::EXAMPLES_AT);
+            (contact, trial)
+        }
+    };
     let (step, Tried::Input(input)) = (flow.steps.first()?, trial.steps.first()?) else {
         return None;
     };
     let about = "What the steps send for which message; `towpath test` tries it without a network. \
                  `record` in the place of `data` gives the trigger's mapping a record to map.";
     Some(format!(
-        "\n{}tests:\n  - name: a contact goes to {}\n    given:\n{}    expect:\n{}",
+        "\n{}tests:\n  - name: {what} goes to {}\n    given:\n{}    expect:\n{}",
         yaml::comment(about, 0),
         step.name,
         yaml::block(&given, 6),

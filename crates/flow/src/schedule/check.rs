@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
+use connector::TriggerKind;
 
 use super::cron::{self, Cron};
 use super::{Schedule, expression};
@@ -47,8 +48,12 @@ pub(crate) fn check(
     Some(Schedule::Cron(Cron::new(&written.value, calendar, zone.unwrap_or(Some(Tz::UTC))?)))
 }
 
-/// Refuses what says when to poll, and how far back, of a trigger that its system calls.
-pub(crate) fn refuse(source: &mut Source<'_>, file: &TriggerFile) {
+/// Refuses what says when to poll, and how far back, of a trigger that is not polled.
+pub(crate) fn refuse(source: &mut Source<'_>, file: &TriggerFile, kind: TriggerKind) {
+    let (which, when) = match kind {
+        TriggerKind::Told => ("the runtime tells", "there is something to tell"),
+        _ => ("its system calls", "something came for it"),
+    };
     for (key, written) in [
         ("every", &file.every),
         ("cron", &file.cron),
@@ -56,8 +61,8 @@ pub(crate) fn refuse(source: &mut Source<'_>, file: &TriggerFile) {
         ("sweep", &file.sweep),
     ] {
         let Some(written) = written else { continue };
-        let message = format!("`{key}` says nothing of a trigger that its system calls");
-        let hint = format!("leave `{key}` out: the flow runs when something came for it");
+        let message = format!("`{key}` says nothing of a trigger that {which}");
+        let hint = format!("leave `{key}` out: the flow runs when {when}");
         source.error(code::SCHEDULE, written.span.clone(), message, hint);
     }
 }

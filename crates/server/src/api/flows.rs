@@ -141,8 +141,9 @@ struct UseView {
     /// `connector.name`.
     #[serde(rename = "use")]
     used: String,
-    /// The account.
-    account: String,
+    /// The account, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
 }
 
 /// A step.
@@ -258,7 +259,7 @@ async fn one(
     });
     let trigger = UseView {
         used: format!("{}.{}", flow.trigger.connector, flow.trigger.name),
-        account: flow.trigger.account.clone(),
+        account: flow.trigger.account().map(str::to_owned),
     };
     let pause = service::paused(&**server.store(), &name).await?;
     let (about, steps) = (flow.about.clone(), steps.collect());
