@@ -120,6 +120,7 @@ pub fn connectors() -> Vec<Connector> {
         clevertap::connector(),
         file::connector(),
         http_connector::connector(),
+        engine::builtin::connector(),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod again;
 mod args;
+mod around;
 mod commands;
 mod connect;
 mod difference;

@@ -9,5 +9,6 @@ pub(crate) fn connectors() -> Vec<Connector> {
         clevertap::connector(),
         file::connector(),
         http_connector::connector(),
+        engine::builtin::connector(),
     ]
 }

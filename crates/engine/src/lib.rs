@@ -13,6 +13,7 @@ mod backfill;
 mod batch;
 mod beat;
 mod beside;
+pub mod builtin;
 mod calls;
 mod canonical;
 mod change;

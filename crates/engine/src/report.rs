@@ -84,12 +84,19 @@ impl Report {
 
     /// The outcome of a run that the signal to stop ended early.
     pub const STOPPED: &'static str = "stopped";
+    const FAILED: &'static str = "failed";
+    const PAUSED: &'static str = "paused";
+
+    /// Whether the outcome of a run's line is that of a run that failed.
+    pub(crate) fn is_failure(outcome: &str) -> bool {
+        [Self::FAILED, Self::PAUSED].contains(&outcome)
+    }
 
     /// One word for the run's line.
     pub fn outcome(&self) -> &'static str {
         match (self.errors.is_empty(), self.stopped) {
-            (false, _) if self.is_held_back() => "paused",
-            (false, _) => "failed",
+            (false, _) if self.is_held_back() => Self::PAUSED,
+            (false, _) => Self::FAILED,
             (true, true) => Self::STOPPED,
             (true, false) => Self::COMPLETED,
         }

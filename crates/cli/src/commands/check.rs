@@ -5,6 +5,8 @@ use std::collections::hash_map::Entry;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use engine::builtin::Alert;
+
 use crate::again;
 use crate::args::{Check, Format};
 use crate::exit::{Exit, Result};
@@ -33,15 +35,26 @@ fn check(config: Option<&Path>, flows: &[PathBuf], format: Format) -> Result {
     };
     let mut all = vec![checked];
     let mut names = HashMap::new();
+    let mut alerts = vec![];
     for file in &files {
         let (flow, mut checked) = project.check(file)?;
         if let Some(flow) = flow {
+            if let Some(alert) = Alert::of(&flow) {
+                alerts.push((all.len(), file, alert, flow.name.clone()));
+            }
             match names.entry(flow.name) {
                 Entry::Vacant(name) => drop(name.insert(file)),
                 Entry::Occupied(name) => checked.add_same_name(file, name.get()),
             }
         }
         all.push(checked);
+    }
+    let told = alerts.iter().map(|(.., name)| name.clone()).collect();
+    let around = project.around(names.into_keys().collect(), told, alerts.iter().map(|it| &it.2));
+    for (at, file, alert, _) in &alerts {
+        if let Some(checked) = all.get_mut(*at) {
+            checked.add_misnamed(file, alert, &around);
+        }
     }
     let errors: usize = all.iter().map(Checked::errors).sum();
     let findings: usize = all.iter().map(|checked| checked.findings.len()).sum();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use engine::builtin::Alert;
 use flow::Schedule;
 
 use crate::engines;
@@ -26,6 +27,8 @@ pub(crate) struct Good {
     pub(crate) schedule: Option<Schedule>,
     /// Whether it runs when something came for it; its schedule is that of tries after failures.
     pub(crate) called: bool,
+    /// What it is told by the service itself, if anything.
+    pub(crate) alert: Option<Alert>,
     /// Whether its engine is one that an operator should be warned of.
     pub(crate) warned_of: bool,
 }
@@ -76,6 +79,7 @@ fn one(project: &Project, (path, text): &(PathBuf, Arc<str>)) -> Outcome {
     let good = flow.map(|flow| Good {
         warned_of: engines::concerns(&flow),
         flow: flow.name.as_str().into(),
+        alert: Alert::of(&flow),
         called: flow.trigger.is_called(),
         schedule: match flow.trigger.is_called() {
             true => Some(Schedule::Every(AGAIN)),

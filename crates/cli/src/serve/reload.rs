@@ -228,7 +228,7 @@ impl Office {
             match change {
                 Change::Runs { path, text, good, known, .. } => {
                     let schedule = good.schedule.clone();
-                    self.shelf.put(good.flow.clone(), path, text, schedule);
+                    self.shelf.put(good.flow.clone(), path, text, (schedule, good.alert));
                     match good.schedule {
                         Some(schedule) => {
                             let last = if known { None } else { self.last(&good.flow).await };

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use connector::{Secret, Timestamp};
+use engine::builtin::Alert;
 use engine::service::{Host, Ran};
 use engine::{Engine, Error, Place};
 use flow::{Flow, Schedule};
@@ -45,6 +46,7 @@ struct Version {
     path: PathBuf,
     text: Arc<str>,
     schedule: Option<Schedule>,
+    alert: Option<Alert>,
 }
 
 #[derive(Default)]
@@ -93,9 +95,9 @@ impl Shelf {
         flow: Arc<str>,
         path: PathBuf,
         text: Arc<str>,
-        schedule: Option<Schedule>,
+        (schedule, alert): (Option<Schedule>, Option<Alert>),
     ) {
-        lock(&self.versions).insert(flow, Version { path, text, schedule });
+        lock(&self.versions).insert(flow, Version { path, text, schedule, alert });
     }
 
     /// What runs the flows.
@@ -147,15 +149,16 @@ impl Shelf {
     /// Looks up the secrets of the accounts that the engine does not have yet.
     fn add_accounts(&self, flow: &Flow) -> Result<(), Error> {
         let (project, vault) = lock(&self.known).clone();
-        let trigger = [(None, &flow.trigger.account)];
-        let steps = flow.steps.iter().map(|step| (Some(step.id.clone()), &step.account));
+        let trigger = flow.trigger.account().map(|account| (None, account));
+        let steps = flow.steps.iter();
+        let steps = steps.map(|step| (Some(step.id.clone()), step.account.as_str()));
         for (step, name) in trigger.into_iter().chain(steps) {
             let known = lock(&self.accounts).contains(name);
             if known && !self.engine.is_paused(name) {
                 continue;
             }
             let account = project.account(name, Some(&vault)).map_err(|failed| Error::Config {
-                place: Place { flow: flow.name.clone(), step, account: name.clone() },
+                place: Place { flow: flow.name.clone(), step, account: name.to_owned() },
                 reason: format!("{:#}", failed.error),
             })?;
             if let Some(account) = account {
@@ -164,7 +167,7 @@ impl Shelf {
                 // that towpath.yaml was read anew for, each setting.
                 self.engine.renew_account(name, account);
             }
-            lock(&self.accounts).insert(name.clone());
+            lock(&self.accounts).insert(name.to_owned());
         }
         Ok(())
     }
@@ -179,6 +182,10 @@ impl Host for Shelf {
 
     fn has(&self, name: &str) -> bool {
         lock(&self.versions).contains_key(name)
+    }
+
+    fn alert(&self, flow: &str) -> Option<Alert> {
+        lock(&self.versions).get(flow)?.alert.clone()
     }
 
     fn begins(&self, flow: &str, at: Timestamp) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod account;
+mod alerts;
 mod dead_letters;
 mod deletes;
 mod doctor;

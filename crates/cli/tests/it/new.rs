@@ -34,6 +34,17 @@ fn every_trigger_goes_with_every_action() {
             folder.run(&["test"]).exits(0).says("1 passed, 0 failed");
         }
     }
+    let alerts = ["flowFailing", "deadLettered", "accountPaused"].map(|it| format!("towpath.{it}"));
+    for trigger in alerts.iter().map(String::as_str).chain(["http.received"]) {
+        let folder = Folder::empty();
+        let args = ["new", "--trigger", trigger, "--action", "http.request", "--name", "both"];
+        folder.run(&args).exits(0).says("towpath serve");
+        assert!(!folder.read("towpath.yaml").contains("  towpath:\n"));
+        let flow = folder.read("flows/both.yaml");
+        assert_eq!(flow.contains("\n  account: "), trigger == "http.received", "{flow}");
+        folder.run(&["check"]).exits(0).says("0 mistakes");
+        folder.run(&["test"]).exits(0).says("1 passed, 0 failed");
+    }
     let unknown = Folder::empty().run(&["new", "--trigger", "crm.changed"]).exits(4);
     unknown.says("no trigger crm.changed").says("cleverreach.getReceiversPolling");
 }

@@ -5,7 +5,9 @@ mod door;
 mod entry;
 mod minutes;
 mod page;
+mod told;
 
 pub(crate) use door::ROOM;
 pub use door::{Called, Door, Entrance, Turned};
 pub(crate) use page::page;
+pub(crate) use told::tell;

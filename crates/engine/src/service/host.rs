@@ -5,6 +5,7 @@ use std::sync::Arc;
 use connector::Timestamp;
 use flow::Flow;
 
+use crate::builtin::Alert;
 use crate::{Report, Result};
 
 /// Keeps the flows of a service, and hears what became of their runs.
@@ -17,6 +18,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whether there is a flow of that name; cheap, and asked for whoever calls.
     fn has(&self, name: &str) -> bool;
+
+    /// What a flow is told by the runtime, if it is told anything; cheap, and asked whenever the
+    /// service is told of the flow.
+    fn alert(&self, _flow: &str) -> Option<Alert> {
+        None
+    }
 
     /// Hears of a run that begins, or of a look at what systems finish later; must not block.
     fn begins(&self, _flow: &str, _at: Timestamp) {}

@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::host::{Host, Ran};
 use super::timetable::{Due, Planned, Standing, Timetable};
+use crate::builtin::{Alerts, Hearing, Teller};
 use crate::{Engine, Error, Place, Report, Stop, Watch};
 
 /// How long a wait goes on before it looks at the clock again, which may have been set.
@@ -37,6 +38,9 @@ pub struct Service {
     options: Options,
     table: Timetable,
     changes: UnboundedReceiver<Change>,
+    alerts: Alerts,
+    /// What alerts wake flows by.
+    handle: Handle,
 }
 
 /// Tells a service which flows there are. Cheap to clone.
@@ -119,11 +123,22 @@ struct Ended {
 
 impl Service {
     /// A service with the flows that there are at first, and the way to tell it of others.
-    pub fn new(options: Options, planned: Vec<Planned>) -> (Self, Handle) {
+    pub fn new(mut options: Options, planned: Vec<Planned>) -> (Self, Handle) {
         let (sender, changes) = unbounded_channel();
-        let mut table = Timetable::default();
-        table.put(planned, options.engine.clock().now());
-        (Self { options, table, changes }, Handle(sender))
+        let (handle, alerts) = (Handle(sender), Alerts::default());
+        options.watch = Arc::new(Hearing { watch: options.watch, alerts: alerts.clone() });
+        let now = options.engine.clock().now();
+        let table = Timetable::default();
+        let mut service = Self { options, table, changes, alerts, handle: handle.clone() };
+        service.put(planned, now);
+        (service, handle)
+    }
+
+    fn put(&mut self, planned: Vec<Planned>, now: Timestamp) {
+        for Planned { flow, called, .. } in &planned {
+            self.alerts.put(flow, *called, self.options.host.alert(flow));
+        }
+        self.table.put(planned, now);
     }
 
     /// Lets these flows run only when somebody says so.
@@ -139,7 +154,18 @@ impl Service {
     }
 
     /// Runs the flows until told to stop; returns when the last run has ended.
-    pub async fn run(mut self, stop: Stop) {
+    pub async fn run(self, stop: Stop) {
+        let (engine, handle) = (self.options.engine.clone(), self.handle.clone());
+        let teller = Teller::new(self.alerts.clone(), engine, handle);
+        // On a task of its own: what is read for it must not hold up the timer.
+        let telling = tokio::spawn(teller.tell(stop.clone()));
+        self.runs(stop).await;
+        if let Err(error) = telling.await {
+            tracing::warn!(%error, "alerts were not told any more");
+        }
+    }
+
+    async fn runs(mut self, stop: Stop) {
         let clock = self.options.engine.clock().clone();
         let mut stopped = stop.clone();
         let mut runs = JoinSet::new();
@@ -179,8 +205,11 @@ impl Service {
 
     fn change(&mut self, change: Change, now: Timestamp, stopping: bool) {
         match change {
-            Change::Put(planned) => self.table.put(planned, now),
-            Change::Remove(flow) => self.table.remove(&flow),
+            Change::Put(planned) => self.put(planned, now),
+            Change::Remove(flow) => {
+                self.alerts.remove(&flow);
+                self.table.remove(&flow);
+            }
             Change::Wake(flow) => self.table.wake(&flow, now),
             Change::Pause(flow) => self.table.pause(flow),
             Change::Resume(flow) => self.table.resume(&flow, now),
@@ -216,7 +245,9 @@ impl Service {
 
     fn ended(&mut self, ended: Ended, stop: &Stop) {
         let Ended { due, started, report } = ended;
-        let next = self.table.ended(&due.flow, self.options.engine.clock().now(), &report);
+        let clock = self.options.engine.clock();
+        self.alerts.ended((&due.flow, due.checks), started, clock.elapsed(), &report);
+        let next = self.table.ended(&due.flow, clock.now(), &report);
         let next = next.filter(|_| !stop.is_set());
         if report.is_idle() {
             return;
