@@ -236,10 +236,25 @@ impl SendRequest {
         let body = if body.len() > LARGEST_RESULT {
             Value::Null
         } else {
-            let text = answer.redact(&String::from_utf8_lossy(body));
-            serde_json::from_str(&text).unwrap_or(Value::String(text))
+            let text = String::from_utf8_lossy(body);
+            // Read before it is looked through: what JSON escapes would hide a secret.
+            let value = serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text));
+            redacted(value, &answer)
         };
         Ok(Outcome::done(json!({ "status": status, "body": body })))
+    }
+}
+
+/// A value without the account's secrets, wherever in it the system echoed them.
+fn redacted(value: Value, answer: &Response) -> Value {
+    match value {
+        Value::String(text) => Value::String(answer.redact(&text)),
+        Value::Array(items) => items.into_iter().map(|it| redacted(it, answer)).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (answer.redact(&name), redacted(value, answer)))
+            .collect(),
+        plain => plain,
     }
 }
 
