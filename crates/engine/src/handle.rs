@@ -118,6 +118,29 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// What it is about in a few words for a log: no key, no message, no secret.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Flows => "flows".to_owned(),
+            Self::State { flow } => format!("state of {flow}"),
+            Self::History { flow } => format!("history of {flow}"),
+            Self::Export { flow, .. } => format!("export of {flow}"),
+            Self::Change { flow, change } => format!("{} of {flow}", change.word()),
+            Self::Accounts => "accounts".to_owned(),
+            Self::Health => "health".to_owned(),
+            Self::Resume { account } => format!("resume account {account}"),
+            Self::DeadLetters { .. } => "dead letters".to_owned(),
+            Self::DeadLetter { id } => format!("dead letter {id}"),
+            Self::Edit { id, .. } => format!("edit dead letter {id}"),
+            Self::Drop { .. } => "drop dead letters".to_owned(),
+            Self::Replay { flow, .. } => format!("replay dead letters of {flow}"),
+            Self::Source { flow } => format!("source of {flow}"),
+            Self::Why { .. } => "why".to_owned(),
+        }
+    }
+}
+
 /// What an operator gets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "answer")]

@@ -64,6 +64,22 @@ pub enum StateChange {
     StopBackfill,
 }
 
+impl StateChange {
+    /// Its name.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Keep { .. } => "keep",
+            Self::Reset { .. } => "reset",
+            Self::Rewind { dry: true, .. } => "dry rewind",
+            Self::Rewind { .. } => "rewind",
+            Self::Set { .. } => "set",
+            Self::Import { .. } => "import",
+            Self::Backfill { .. } => "backfill",
+            Self::StopBackfill => "end of the backfill",
+        }
+    }
+}
+
 /// How much of a flow's work waits for something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +90,9 @@ pub struct Waiting {
     pub dead_letters: u64,
     /// Journal entries: what was about to be sent when the last run ended, or is in doubt.
     pub journal: u64,
+    /// Requests of other systems that no run has taken yet.
+    #[serde(default)]
+    pub inbox: u64,
     /// Records of which it is remembered that they were settled, superseded entries included.
     pub seen: u64,
 }
@@ -105,6 +124,7 @@ pub(super) async fn show(store: &dyn Store, flow: &str) -> Result<Answer> {
         parked: Unfinished::read(store, flow).await?.messages,
         dead_letters: open,
         journal: store.journaled(flow).await.map_err(failed)?.len() as u64,
+        inbox: store.inbox_state(flow).await.map_err(failed)?.waiting,
         seen: head.as_ref().map_or(0, |head| head.seen_entries),
     };
     let counts = head.as_ref().map(|head| head.counts).unwrap_or_default();
