@@ -12,6 +12,11 @@ use serde::Serialize;
 /// From this size on a new file is begun; the one before is kept as `NAME.1`.
 const LARGEST: u64 = 8 * 1024 * 1024;
 
+/// Whoever runs the service and its commands on the same machine.
+pub(crate) const LOCAL: &str = "local";
+/// Whoever came with a credential that is none.
+pub(crate) const NOBODY: &str = "nobody";
+
 /// The log of who did what, one JSON value a line.
 ///
 /// It has every request that changes something, every credential that was refused, and every
@@ -27,6 +32,10 @@ struct Open {
     file: File,
     size: u64,
 }
+
+/// What a request was about, where its path does not say it: a handler leaves it with its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct What(pub(crate) String);
 
 /// A line.
 #[derive(Debug, Serialize)]

@@ -22,7 +22,8 @@ pub enum Error {
     },
     /// A token cannot be called so.
     #[error(
-        "a token cannot be called `{name}`: letters, digits, `-`, `_` and `.`, at most 100 of them"
+        "a token cannot be called `{name}`: letters, digits, `-`, `_` and `.`, at most 100 of them, \
+         and neither `local` nor `nobody`"
     )]
     TokenName {
         /// The name.

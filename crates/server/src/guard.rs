@@ -4,15 +4,15 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 
-use crate::audit::Line;
+use crate::audit::{Line, NOBODY, What};
 use crate::extract::too_large;
 use crate::idempotency::{self, Turn};
 use crate::identity::{Identity, Peer};
@@ -89,7 +89,8 @@ async fn pass(State(post): State<Post>, request: Request, next: Next) -> Respons
         let at = post.server.clock().now();
         let method = method.as_str();
         let (from, path) = (peer.0, path.as_str());
-        post.server.audit().write(&Line { at, who: &who, from, method, path, status, what: None });
+        let what = response.extensions().get::<What>().map(|what| what.0.as_str());
+        post.server.audit().write(&Line { at, who: &who, from, method, path, status, what });
     }
     response
 }
@@ -167,7 +168,7 @@ pub(crate) fn identify(server: &Server, parts: &Parts) -> Result<Known, Problem>
         server.throttle().refused(peer.0, elapsed);
         server.audit().write(&Line {
             at: server.clock().now(),
-            who: "nobody",
+            who: NOBODY,
             from: peer.0,
             method: parts.method.as_str(),
             path: parts.uri.path(),
@@ -178,6 +179,7 @@ pub(crate) fn identify(server: &Server, parts: &Parts) -> Result<Known, Problem>
     }
     // A cookie that is none is no guess: sessions end with the process.
     let session = cookie.and_then(|cookie| server.sessions().find(cookie, elapsed));
+    let session = session.filter(|session| server.lasts(&session.identity));
     let session = session.ok_or_else(|| Problem::unauthorized("the session has ended"))?;
     Ok(Known { identity: session.identity.clone(), session: Some(session) })
 }
@@ -243,21 +245,26 @@ pub(crate) async fn nowhere(State(server): State<Server>, request: Request) -> R
 /// The same where a path has no such method.
 pub(crate) async fn no_such_method(
     State(server): State<Server>,
+    route: Option<MatchedPath>,
     method: Method,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let path = parts.uri.path();
-    if server.is_public(path) {
-        return not_allowed(&method, path).into_response();
+    let public = route.is_some_and(|route| server.is_public(route.as_str()));
+    if !public && let Err(problem) = identify(&server, &parts) {
+        return problem.into_response();
     }
-    match identify(&server, &parts) {
-        Ok(_) => not_allowed(&method, path).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+    not_allowed(method, parts.uri).await.into_response()
 }
 
-fn not_allowed(method: &Method, path: &str) -> Problem {
+/// Answers where a path that everybody may use has no such method.
+pub(crate) async fn not_allowed(method: Method, uri: Uri) -> Problem {
+    let path = uri.path();
     let detail = format!("{path} has no {method}; the header `Allow` says what it has");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", detail)
+}
+
+/// Answers where nothing but public paths are: nobody's credential is looked at.
+pub(crate) async fn nothing_here() -> Problem {
+    Problem::not_found("there is nothing here")
 }

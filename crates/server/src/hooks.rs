@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use connector::Received;
+use connector::{Clock, Received};
 use engine::{Called, Door, Turned};
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -138,7 +138,7 @@ impl Hooks {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(1),
             ));
         };
-        let body = read(body, most).await.map_err(refused)?;
+        let body = read(&**server.clock(), body, most).await.map_err(refused)?;
         let query = parts.uri.query().unwrap_or_default();
         let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let (method, headers) = (parts.method, parts.headers);
@@ -165,13 +165,16 @@ impl Hooks {
 }
 
 /// Reads a body of at most so many bytes, in the time that it may take.
-async fn read(body: Body, most: usize) -> Result<bytes::Bytes, Problem> {
+async fn read(clock: &dyn Clock, body: Body, most: usize) -> Result<bytes::Bytes, Problem> {
     let reading = Limited::new(body, most).collect();
-    match tokio::time::timeout(SLOWEST, reading).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad("the body broke off")),
-        Err(_) => {
+    tokio::select! {
+        biased;
+        read = reading => match read {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+            Err(_) => Err(Problem::bad("the body broke off")),
+        },
+        () = clock.sleep(SLOWEST) => {
             let detail = "the body took too long";
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail))
         }

@@ -18,6 +18,7 @@ pub mod cookie;
 mod error;
 mod extract;
 mod guard;
+mod home;
 pub mod hooks;
 mod idempotency;
 mod identity;

@@ -14,7 +14,7 @@ use store::Store;
 use url::Url;
 
 use crate::api::{self, Ring};
-use crate::audit::Audit;
+use crate::audit::{Audit, LOCAL};
 use crate::cookie::{self, SameSite};
 use crate::error::{Error, Result};
 use crate::idempotency::Keys;
@@ -26,10 +26,7 @@ use crate::scope::Scopes;
 use crate::session::Sessions;
 use crate::throttle::Throttle;
 use crate::token::{Tokens, hash};
-use crate::{accounts, guard, hooks, page, probes, shell, signing};
-
-/// The name of whoever runs the service and its commands on the same machine.
-const LOCAL: &str = "local";
+use crate::{accounts, guard, home, hooks, page, probes, shell, signing};
 
 /// What a server is made of.
 pub struct Options {
@@ -176,7 +173,7 @@ impl Server {
         }
         let own = probes::routes().with(signing::routes()).and(page::style());
         let own = match &running {
-            Some(_) => own.with(api::routes()).with(metrics::routes()),
+            Some(_) => own.with(home::routes()).with(api::routes()).with(metrics::routes()),
             None => own,
         };
         let (office, events) = match running {
@@ -208,21 +205,23 @@ impl Server {
 
     /// The router of the service's own address: every route.
     pub fn router(&self) -> Router {
-        self.serve(&self.0.routes)
+        let routes = self.0.routes.router(self);
+        let routes = routes.fallback(guard::nowhere);
+        self.serve(routes.method_not_allowed_fallback(guard::no_such_method))
     }
 
     /// The router of an address that is open to everybody: webhooks and the OAuth callback alone.
+    ///
+    /// Everything else is answered alike, whatever credential comes with it: nobody learns there
+    /// whether one is good.
     pub fn public_router(&self) -> Router {
-        self.serve(&self.0.routes.outside())
+        let routes = self.0.routes.outside().router(self);
+        let routes = routes.fallback(guard::nothing_here);
+        self.serve(routes.method_not_allowed_fallback(guard::not_allowed))
     }
 
-    fn serve(&self, routes: &Routes) -> Router {
-        routes
-            .router(self)
-            .fallback(guard::nowhere)
-            .method_not_allowed_fallback(guard::no_such_method)
-            .layer(from_fn_with_state(self.clone(), shell::around))
-            .with_state(self.clone())
+    fn serve(&self, routes: Router<Self>) -> Router {
+        routes.layer(from_fn_with_state(self.clone(), shell::around)).with_state(self.clone())
     }
 
     /// The table of all routes.
@@ -310,10 +309,17 @@ impl Server {
         Some(Identity::new(found.name, found.scopes))
     }
 
-    /// Whether a path has a route that everybody may use.
+    /// Whether everybody may use the route with this path, as the table has it.
     pub(crate) fn is_public(&self, path: &str) -> bool {
         let open = |access| matches!(access, Access::Outside | Access::Anyone);
         self.0.routes.iter().any(|(_, it, access)| it == path && open(access))
+    }
+
+    /// Whether the token that a session came of still opens something; that of this process does as
+    /// long as it runs.
+    pub(crate) fn lasts(&self, identity: &Identity) -> bool {
+        let name = identity.name();
+        name == LOCAL || self.0.tokens.lasts(name, self.0.clock.now())
     }
 
     pub(crate) fn session_cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {

@@ -4,11 +4,11 @@ use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{LOCATION, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Line;
+use crate::audit::{Line, NOBODY};
 use crate::extract::{Json, Query};
 use crate::guard::is_same_origin;
 use crate::identity::{Identity, Peer};
@@ -58,9 +58,15 @@ struct Code {
     next: Option<String>,
 }
 
-async fn by_code(State(server): State<Server>, peer: Peer, Query(query): Query<Code>) -> Response {
+async fn by_code(
+    State(server): State<Server>,
+    peer: Peer,
+    method: Method,
+    Query(query): Query<Code>,
+) -> Response {
     let next = query.next.unwrap_or_else(|| "/".to_owned());
-    let Some(code) = query.code else {
+    // Who only looks whether there is something uses no link up.
+    let Some(code) = query.code.filter(|_| method != Method::HEAD) else {
         let problem = Problem::new(StatusCode::OK, "login", "Sign in to this service");
         return page::sign_in(&problem, &next).into_response();
     };
@@ -112,7 +118,7 @@ fn sign_in(
     next: &str,
     otherwise: &str,
 ) -> Response {
-    let who = identity.as_ref().map_or("nobody", Identity::name).to_owned();
+    let who = identity.as_ref().map_or(NOBODY, Identity::name).to_owned();
     let response = match identity {
         Some(identity) => begin(server, identity, next).unwrap_or_else(IntoResponse::into_response),
         None => page::sign_in(&Problem::unauthorized(otherwise), next).into_response(),

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Store;
 
+use crate::audit::{LOCAL, NOBODY};
 use crate::error::{Error, Result};
 use crate::random;
 use crate::scope::Scopes;
@@ -80,7 +81,9 @@ impl Tokens {
     pub async fn create(&self, new: NewToken, now: Timestamp) -> Result<Secret> {
         let NewToken { name, scopes, lasts } = new;
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if !(1..=100).contains(&name.len()) || !name.chars().all(fits) {
+        // The audit log calls those so who had none.
+        let taken = name == LOCAL || name == NOBODY;
+        if taken || !(1..=100).contains(&name.len()) || !name.chars().all(fits) {
             return Err(Error::TokenName { name });
         }
         if scopes.is_empty() {
@@ -115,6 +118,12 @@ impl Tokens {
         let mut lines: Vec<_> = known.values().map(Kept::line).collect();
         lines.sort_by(|a, b| a.name.cmp(&b.name));
         lines
+    }
+
+    /// Whether the token of this name opens something now.
+    pub(crate) fn lasts(&self, name: &str, now: Timestamp) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.values().any(|kept| kept.name == name && kept.lasts(now))
     }
 
     /// Whether any token opens something now.
@@ -181,7 +190,7 @@ mod tests {
             tokens.create(new("stays", None), at(0)).await,
             Err(Error::TokenExists { .. })
         ));
-        for name in ["", "a b", "../x"] {
+        for name in ["", "a b", "../x", "local", "nobody"] {
             let refused = tokens.create(new(name, None), at(0)).await;
             assert!(matches!(refused, Err(Error::TokenName { .. })), "{name}");
         }

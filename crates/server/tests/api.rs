@@ -174,7 +174,7 @@ async fn no_answer_shows_a_secret() {
         if *method != "GET" || path == "/api/v1/events" {
             continue;
         }
-        let path = path.replace("{flow}", "alpha").replace("{account}", "m");
+        let path = path.replace("{flow}", "alpha").replace("{name}", "m");
         let path = path.replace("{connector}", "memory");
         let (_, answer) = house.call("GET", &format!("{path}?record=0-1"), None).await;
         assert!(!answer.to_string().contains(CANARY), "{path}");
@@ -182,12 +182,15 @@ async fn no_answer_shows_a_secret() {
     }
     assert!(asked > 10);
     let (_, account) = house.call("GET", "/api/v1/accounts/m", None).await;
+    let (_, listed) = house.call("GET", "/api/v1/accounts?paused=false", None).await;
+    assert_eq!(listed, json!({ "items": [account] }));
     assert_eq!(account, json!({ "account": "m", "connector": "memory", "open": [] }));
     let mut asked = house.with_token(request("POST", "/api/v1/handle"));
     asked.headers_mut().insert("content-type", "application/json".parse().unwrap());
     *asked.body_mut() = axum::body::Body::from(r#"{"request":"accounts"}"#);
     assert_eq!(house.ask(asked).await.status().as_u16(), 200);
-    assert!(!house.audit().contains(CANARY));
+    let audit = house.audit();
+    assert!(!audit.contains(CANARY) && audit.contains("\"what\":\"accounts\""), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,52 +4,14 @@
 
 mod common;
 
-use common::{House, body, request};
+use std::sync::Arc;
+
+use axum::body::Body;
+use common::{House, body, request, text};
+use connector::{Clock, ManualClock, SystemClock, Timestamp};
+use futures_util::StreamExt;
 use http::{Method, StatusCode};
-use towpath_server::{Access, Scope};
-
-#[tokio::test]
-async fn every_route_without_a_credential_is_refused_or_public() {
-    let house = House::new().await;
-    let mut refused = 0;
-    for (method, path, access) in house.server.routes().iter() {
-        let path = path.replace(['{', '}'], "");
-        let answered = house.ask(request(method.as_str(), &path)).await;
-        let status = answered.status();
-        match access {
-            Access::Needs(_) => {
-                assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
-                assert!(answered.headers().contains_key("www-authenticate"), "{method} {path}");
-                refused += 1;
-            }
-            // What is public says nothing of what the service does.
-            Access::Anyone | Access::Outside => {
-                assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{method} {path}");
-            }
-        }
-        for header in ["content-security-policy", "x-content-type-options", "referrer-policy"] {
-            assert!(answered.headers().contains_key(header), "{method} {path}: {header}");
-        }
-    }
-    assert!(refused > 0);
-    for (method, path) in [("GET", "/"), ("GET", "/api/v1/nothing"), ("PATCH", "/logout")] {
-        let status = house.ask(request(method, path)).await.status();
-        assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
-    }
-}
-
-#[tokio::test]
-async fn the_public_router_has_nothing_but_public_paths() {
-    let house = House::new().await;
-    for (method, path, access) in house.server.routes().iter() {
-        if access != Access::Outside {
-            let path = path.replace(['{', '}'], "");
-            let asked = house.with_token(request(method.as_str(), &path));
-            let status = house.ask_outside(asked).await.status();
-            assert_eq!(status, StatusCode::NOT_FOUND, "{method} {path}");
-        }
-    }
-}
+use towpath_server::{NewToken, Scope, Scopes};
 
 #[tokio::test]
 async fn problems_are_problems_everywhere() {
@@ -102,6 +64,8 @@ async fn a_browser_signs_in_once_by_a_link_and_no_other_site_uses_its_session() 
         body(house.ask(house.with_token(request("POST", "/api/v1/login-links"))).await).await;
     let url = link["url"].as_str().unwrap();
     let path = url.strip_prefix("http://127.0.0.1:7070").unwrap().to_owned();
+    // Who only looks whether the link leads anywhere does not use it up.
+    assert_eq!(house.ask(request("HEAD", &path)).await.status(), StatusCode::OK);
     let outside = format!("{path}&next=//evil.test/");
     let answered = house.ask(request("GET", &outside)).await;
     assert_eq!(answered.status(), StatusCode::SEE_OTHER);
@@ -152,11 +116,75 @@ async fn a_browser_signs_in_once_by_a_link_and_no_other_site_uses_its_session() 
 }
 
 #[tokio::test]
+async fn a_session_ends_with_the_token_that_it_came_of() {
+    let mut house = House::new().await;
+    let lasts = Some(std::time::Duration::from_secs(60));
+    let new = NewToken { name: "short".to_owned(), scopes: Scopes::all(), lasts };
+    let made = house.server.tokens().create(new, house.clock.now()).await.unwrap();
+    house.token = Some(made);
+    let (cookie, _) = house.session().await;
+    let look = |cookie: &str| {
+        let mut asked = request("GET", "/");
+        asked.headers_mut().insert("cookie", cookie.parse().unwrap());
+        asked
+    };
+    assert_eq!(house.ask(look(&cookie)).await.status(), StatusCode::OK);
+    house.clock.advance(std::time::Duration::from_secs(60));
+    assert_eq!(house.ask(look(&cookie)).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_browser_lands_on_a_page_that_leads_on() {
+    let house = House::new().await;
+    let mut asked = request("GET", "/");
+    asked.headers_mut().insert("accept", "text/html".parse().unwrap());
+    let answered = house.ask(asked).await;
+    assert_eq!(answered.status(), StatusCode::UNAUTHORIZED);
+    let page = text(answered).await;
+    assert!(page.contains("<code>towpath open</code>"), "{page}");
+    let (cookie, csrf) = house.session().await;
+    let mut asked = request("GET", "/");
+    asked.headers_mut().insert("cookie", cookie.parse().unwrap());
+    let page = text(house.ask(asked).await).await;
+    for part in ["3 flows", "<strong>test</strong> (admin)", "href=\"/accounts/m\"", &csrf] {
+        assert!(page.contains(part), "no `{part}` in {page}");
+    }
+    for link in page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        let mut asked = request("GET", link);
+        asked.headers_mut().insert("cookie", cookie.parse().unwrap());
+        assert_eq!(house.ask(asked).await.status(), StatusCode::OK, "{link}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_others_reach_needs_a_token() {
     let refused = House::open("0.0.0.0:7070", &[]).await.err().unwrap().to_string();
     assert!(refused.contains("towpath token create"), "{refused}");
     assert!(House::open("0.0.0.0:7070", &[Scope::Read]).await.is_ok());
     assert!(House::open("[::1]:7070", &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_webhook_whose_body_takes_too_long_is_given_up() {
+    let clock = Arc::new(ManualClock::new(Timestamp::default()));
+    let flows: (&[&str], &str) = (&["hooked"], "");
+    let house = House::of("127.0.0.1:7070", &[], flows, Arc::new(SystemClock), clock);
+    let house = house.await.unwrap();
+    let send = |body: Body| {
+        let mut asked = request("POST", "/hooks/hooked");
+        asked.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        *asked.body_mut() = body;
+        house.ask_outside(asked)
+    };
+    let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("{")]);
+    let never = Body::from_stream(begun.chain(futures_util::stream::pending()));
+    let answered = send(never).await;
+    assert_eq!(answered.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(body(answered).await["code"], "timeout");
+    assert_eq!(house.clock.elapsed().as_secs(), 20);
+    assert_eq!(send(Body::from("{}")).await.status(), StatusCode::ACCEPTED);
+    let broken = futures_util::stream::iter([Ok("{"), Err(std::io::Error::other("gone"))]);
+    assert_eq!(send(Body::from_stream(broken)).await.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

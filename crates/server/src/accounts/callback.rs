@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use connector::Secret;
 use http::header::{LOCATION, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 
 use super::host::Refusal;
@@ -23,9 +23,12 @@ use crate::server::Server;
 const COOKIE: &str = "towpath_login";
 
 pub(super) fn routes() -> Routes {
-    Routes::default()
-        .and(get(CALLBACK, Access::Outside, callback))
-        .and(super::pages::style(Access::Outside))
+    Routes::default().and(get(CALLBACK, Access::Outside, callback))
+}
+
+/// A page that needs no other path: where people come back to, there may be none.
+fn page(status: StatusCode, title: &str, body: &str) -> Page {
+    Page::alone(status, title, markup::STYLE, body)
 }
 
 #[derive(Deserialize)]
@@ -42,9 +45,14 @@ async fn callback(
     State(server): State<Server>,
     Extension(logins): Extension<Logins>,
     peer: Peer,
+    method: Method,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
 ) -> Response {
+    // Who only looks whether there is something uses no login up.
+    if method == Method::HEAD {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     if let Some(ticket) = asked.start {
         return match logins.depart(&ticket).await {
             Ok(away) => to(&server, away.url.as_str(), away.binding.expose()),
@@ -79,7 +87,7 @@ async fn callback(
                 escape(&arrival.account),
                 markup::checks(&arrival.tested)
             );
-            let page = markup::page(StatusCode::OK, "Logged in", &body);
+            let page = page(StatusCode::OK, "Logged in", &body);
             without_cookie(&server, page.into_response())
         }
         Err(error) => came_to_nothing(&server, &error),
@@ -123,7 +131,7 @@ fn came_to_nothing(server: &Server, error: &LoginError) -> Response {
         "<p class=\"error\" role=\"alert\">{}.</p>\n{more}",
         escape(&markup::sentence(&said))
     );
-    let page: Page = markup::page(status, "Not logged in", &body);
+    let page = page(status, "Not logged in", &body);
     match error {
         // The cookie may be of a login that is still under way in this browser.
         LoginError::Forged | LoginError::Foreign | LoginError::Used => page.into_response(),

@@ -6,6 +6,9 @@ use http::StatusCode;
 use super::host::Failed;
 use crate::page::{Page, escape};
 
+/// The style of accounts' pages, besides that of all pages.
+pub(super) const STYLE: &str = include_str!("accounts.css");
+
 /// A page with the style and the script of accounts.
 pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Page {
     let body = format!(

@@ -13,9 +13,9 @@ use super::host::{Line, Login, New, Refusal, words};
 use super::logins::Logins;
 use super::{form, markup};
 use crate::extract::{Path, Query};
-use crate::page::{Page, escape};
+use crate::page::{Page, escape, segment};
 use crate::problem::Problem;
-use crate::routes::{Access, Route, Routes, get, post};
+use crate::routes::{Access, Routes, get, post};
 use crate::scope::Scope;
 use crate::session::Session;
 
@@ -32,16 +32,12 @@ pub(super) fn routes() -> Routes {
         .and(post("/accounts/{name}/login", CONNECT, login))
         .and(post("/accounts/{name}/logout", CONNECT, logout))
         .and(post("/accounts/{name}/remove", CONNECT, remove))
+        .and(get("/assets/accounts.css", Access::Anyone, async || {
+            ([(CONTENT_TYPE, "text/css; charset=utf-8")], markup::STYLE)
+        }))
         .and(get("/assets/accounts.js", Access::Anyone, async || {
             ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("accounts.js"))
         }))
-}
-
-/// The style, also where nothing but public paths are: the callback's page needs it.
-pub(super) fn style(access: Access) -> Route {
-    get("/assets/accounts.css", access, async || {
-        ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("accounts.css"))
-    })
 }
 
 async fn list(Extension(logins): Extension<Logins>) -> Result<Page, Problem> {
@@ -332,9 +328,4 @@ async fn remove(
             one(&logins, &session, &name, &said).await.map(IntoResponse::into_response)
         }
     }
-}
-
-/// A name as a segment of a path, and in a query.
-fn segment(name: &str) -> String {
-    url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use engine::{AccountState, Answer, Open, Request, Rest};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::errors::ask;
 use super::flows::Resumed;
-use crate::extract::{Json, Path};
+use super::paging::{Page, Paging, number};
+use crate::extract::{Json, Path, Query};
 use crate::problem::Problem;
 use crate::routes::{Access, Routes, get, post};
 use crate::scope::Scope;
@@ -19,6 +20,16 @@ pub(super) fn routes() -> Routes {
     let (read, operate) = (Access::Needs(Scope::Read), Access::Needs(Scope::Operate));
     let missing: &[(u16, &str)] = &[(404, "There is no such account.")];
     Routes::default()
+        .and(
+            get("/api/v1/accounts", read, list)
+                .says(
+                    "accounts",
+                    "listAccounts",
+                    "Lists the accounts by name, and how each stands.",
+                )
+                .query::<Filter>()
+                .answers::<Page<AccountView>>(200, "A page of accounts."),
+        )
         .and(
             get("/api/v1/accounts/{name}", read, one)
                 .says(
@@ -40,6 +51,21 @@ pub(super) fn routes() -> Routes {
                 .answers::<Resumed>(200, "It is used.")
                 .problems(missing),
         )
+}
+
+/// Which accounts are asked for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+struct Filter {
+    /// Only those of this connector.
+    connector: Option<String>,
+    /// Only those that are paused, or not.
+    paused: Option<bool>,
+    /// How many at most: 50 if nothing is said, and never more than 500.
+    #[schemars(range(min = 1, max = 500))]
+    #[serde(default, deserialize_with = "number")]
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    after: Option<String>,
 }
 
 /// An account.
@@ -73,6 +99,18 @@ async fn all(server: &Server) -> Result<BTreeMap<String, AccountView>, Problem> 
         views.insert(account, view);
     }
     Ok(views)
+}
+
+async fn list(
+    State(server): State<Server>,
+    Query(Filter { connector, paused, limit, after }): Query<Filter>,
+) -> Result<Json<Page<AccountView>>, Problem> {
+    let wanted = |view: &AccountView| {
+        (connector.is_none() || connector == view.connector)
+            && paused.is_none_or(|paused| paused == view.paused.is_some())
+    };
+    let views = all(&server).await?.into_values().filter(wanted);
+    Page::by_name(views, &Paging { limit, after }, |it| &it.account).map(Json)
 }
 
 async fn one(

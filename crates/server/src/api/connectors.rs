@@ -62,21 +62,16 @@ async fn list(
     State(server): State<Server>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<ConnectorLine>>, Problem> {
-    let limit = paging.limit()?;
     let names = |names: Vec<&'static str>| names.into_iter().map(ToOwned::to_owned).collect();
     let connectors = server.office().connectors.iter();
-    let mut lines: Vec<_> = connectors
-        .filter(|it| paging.after.as_ref().is_none_or(|after| it.name() > after.as_str()))
-        .map(|it| ConnectorLine {
-            connector: it.name().to_owned(),
-            title: it.title().to_owned(),
-            about: it.description().to_owned(),
-            triggers: names(it.triggers().iter().map(|trigger| trigger.name).collect()),
-            actions: names(it.actions().iter().map(|action| action.name).collect()),
-        })
-        .collect();
-    lines.sort_by(|a, b| a.connector.cmp(&b.connector));
-    Ok(Json(Page::cut(lines, limit, |it| it.connector.clone())))
+    let lines = connectors.map(|it| ConnectorLine {
+        connector: it.name().to_owned(),
+        title: it.title().to_owned(),
+        about: it.description().to_owned(),
+        triggers: names(it.triggers().iter().map(|trigger| trigger.name).collect()),
+        actions: names(it.actions().iter().map(|action| action.name).collect()),
+    });
+    Page::by_name(lines, &paging, |it| &it.connector).map(Json)
 }
 
 async fn one(

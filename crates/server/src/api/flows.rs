@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{Counts, RunLine};
 
-use super::paging::{Page, no_cursor, number};
+use super::paging::{Page, Paging, moment, number};
 use crate::extract::{Json, Path, Query};
 use crate::identity::Identity;
 use crate::problem::Problem;
@@ -73,7 +73,7 @@ pub(super) fn routes() -> Routes {
         .and(
             get("/api/v1/flows/{flow}/runs", read, runs)
                 .says("flows", "listRuns", "Lists the runs of a flow, newest first.")
-                .query::<super::paging::Paging>()
+                .query::<Paging>()
                 .answers::<Page<RunView>>(200, "A page of runs.")
                 .problems(missing),
         )
@@ -212,7 +212,7 @@ async fn list(
     State(server): State<Server>,
     Query(query): Query<Filter>,
 ) -> Result<Json<Page<FlowLine>>, Problem> {
-    let limit = super::paging::Paging { limit: query.limit, after: None }.limit()?;
+    let limit = Paging { limit: query.limit, after: None }.limit()?;
     let mut flows = server.office().project.flows();
     flows.sort_by(|a, b| a.flow.cmp(&b.flow));
     if let Some(after) = &query.after {
@@ -316,17 +316,16 @@ async fn resume(
 async fn runs(
     State(server): State<Server>,
     Path(name): Path<String>,
-    Query(paging): Query<super::paging::Paging>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<Page<RunView>>, Problem> {
     let limit = paging.limit()?;
     let runs = server.store().runs(&name).await?;
     if runs.is_empty() {
         known(&server, &name)?;
     }
-    let after = paging.after.as_deref().map(|after| place(after).ok_or_else(no_cursor));
-    let after = after.transpose()?;
+    let after = paging.moment()?;
     let is_behind = |run: &RunLine| {
-        after.as_ref().is_none_or(|(started, id)| (run.started, &run.run) < (*started, id))
+        after.as_ref().is_none_or(|(started, id)| (run.started, &run.run) < (started.millis(), id))
     };
     // By start and id, so that a page begins where the one before ended.
     let mut runs: Vec<RunLine> = runs.into_iter().filter(is_behind).collect();
@@ -339,12 +338,5 @@ async fn runs(
         counts: it.counts,
         error: it.error,
     });
-    let cursor = |it: &RunView| format!("{}.{}", it.started.millis(), it.run);
-    Ok(Json(Page::cut(views.collect(), limit, cursor)))
-}
-
-/// A place in a list that is ordered by time and id.
-pub(super) fn place(cursor: &str) -> Option<(i64, String)> {
-    let (at, id) = cursor.split_once('.')?;
-    Some((at.parse().ok()?, id.to_owned()))
+    Ok(Json(Page::cut(views.collect(), limit, |it| moment(it.started, &it.run))))
 }

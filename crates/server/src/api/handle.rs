@@ -1,10 +1,12 @@
 //! The engine's handle over the wire: for the commands of the same version on the same machine.
 
 use axum::extract::State;
-use engine::{Answer, Request};
+use axum::response::{IntoResponse, Response};
+use engine::Request;
 
+use super::errors::ask;
+use crate::audit::What;
 use crate::extract::Json;
-use crate::problem::Problem;
 use crate::routes::{Access, Routes, post};
 use crate::scope::Scope;
 use crate::server::Server;
@@ -19,9 +21,11 @@ pub(super) fn routes() -> Routes {
     )
 }
 
-async fn handle(
-    State(server): State<Server>,
-    Json(request): Json<Request>,
-) -> Result<Json<Answer>, Problem> {
-    Ok(Json(server.office().handle.ask(request).await?))
+async fn handle(State(server): State<Server>, Json(request): Json<Request>) -> Response {
+    // All requests have one path.
+    let what = What(request.words());
+    let answered = ask(&server, request).await;
+    let mut response = answered.map(Json).into_response();
+    response.extensions_mut().insert(what);
+    response
 }

@@ -12,8 +12,7 @@ use serde_json::Value;
 use store::LetterState;
 
 use super::errors::ask;
-use super::flows::place;
-use super::paging::{Page, Paging, no_cursor, number};
+use super::paging::{Page, Paging, moment, number};
 use crate::extract::{Json, Path, Query};
 use crate::problem::Problem;
 use crate::routes::{Access, Routes, delete, get, post, put};
@@ -210,15 +209,14 @@ async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Page<DeadLetterLine>>, Problem> {
     let Asked { flow, step, code, since, until, key, state, limit, after } = asked;
-    let limit = Paging { limit, after: None }.limit()?;
-    let after = after.as_deref().map(|after| place(after).ok_or_else(no_cursor)).transpose()?;
-    let after = after.map(|(at, id)| (Timestamp::from_millis(at), id));
+    let paging = Paging { limit, after };
+    let (limit, after) = (paging.limit()?, paging.moment()?);
     let filter = LetterFilter { ids: vec![], flow, step, code, since, until, key, state };
     let request = Request::DeadLetters { filter, limit: Some(limit + 1), after };
     let Answer::DeadLetters { dead_letters, .. } = ask(&server, request).await? else {
         return Err(Problem::internal());
     };
-    Ok(Json(Page::cut(dead_letters, limit, |it| format!("{}.{}", it.at.millis(), it.id))))
+    Ok(Json(Page::cut(dead_letters, limit, |it| moment(it.at, &it.id))))
 }
 
 async fn letter(server: &Server, id: &str) -> Result<DeadLetter, Problem> {

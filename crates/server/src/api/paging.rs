@@ -1,5 +1,6 @@
 //! Lists that come in pages: `limit`, `after`, and `next`.
 
+use connector::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -41,9 +42,39 @@ impl Paging {
             Some(limit) => Err(Problem::bad(format!("`limit` is {limit}, not from 1 to {MOST}"))),
         }
     }
+
+    /// The place behind which the page begins, if one is given.
+    pub(super) fn place<T>(
+        &self,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let none = || Problem::bad("`after` is not the `next` of a page of this list");
+        self.after.as_deref().map(|after| read(after).ok_or_else(none)).transpose()
+    }
+
+    /// The same in a list that is ordered by time and id.
+    pub(super) fn moment(&self) -> Result<Option<(Timestamp, String)>, Problem> {
+        self.place(|after| {
+            let (at, id) = after.split_once('.')?;
+            Some((Timestamp::from_millis(at.parse().ok()?), id.to_owned()))
+        })
+    }
 }
 
 impl<T> Page<T> {
+    /// The page of a list that is in memory, ordered by what is a name of its own for each.
+    pub(super) fn by_name(
+        items: impl IntoIterator<Item = T>,
+        paging: &Paging,
+        name: impl Fn(&T) -> &str,
+    ) -> Result<Self, Problem> {
+        let limit = paging.limit()?;
+        let behind = |it: &T| paging.after.as_ref().is_none_or(|after| name(it) > after.as_str());
+        let mut items: Vec<T> = items.into_iter().filter(behind).collect();
+        items.sort_by(|a, b| name(a).cmp(name(b)));
+        Ok(Self::cut(items, limit, |it| name(it).to_owned()))
+    }
+
     /// Cuts what was found, one more than fits at least, to the page.
     pub(super) fn cut(mut items: Vec<T>, limit: usize, place: impl Fn(&T) -> String) -> Self {
         let next = if items.len() > limit {
@@ -56,9 +87,9 @@ impl<T> Page<T> {
     }
 }
 
-/// A cursor that this list did not give.
-pub(super) fn no_cursor() -> Problem {
-    Problem::bad("`after` is not the `next` of a page of this list")
+/// What [`Paging::moment`] reads.
+pub(super) fn moment(at: Timestamp, id: &str) -> String {
+    format!("{}.{id}", at.millis())
 }
 
 /// Numbers after a question mark are text, also where they are one of several fields.

@@ -11,7 +11,7 @@ use store::Counts;
 
 use super::errors::ask;
 use super::flows::known;
-use super::paging::{Page, Paging, no_cursor};
+use super::paging::{Page, Paging};
 use crate::extract::{Json, Path, Query};
 use crate::problem::Problem;
 use crate::routes::{Access, Routes, get, post};
@@ -144,8 +144,7 @@ async fn history(
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<Entry>>, Problem> {
     let limit = paging.limit()?;
-    let after = paging.after.as_deref().map(|after| after.parse::<u64>().map_err(|_| no_cursor()));
-    let after = after.transpose()?;
+    let after = paging.place(|after| after.parse::<u64>().ok())?;
     let Answer::History { entries } = ask(&server, Request::History { flow: flow.clone() }).await?
     else {
         return Err(Problem::internal());

@@ -77,11 +77,7 @@ async fn list(
     State(server): State<Server>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<TokenLine>>, Problem> {
-    let limit = paging.limit()?;
-    let after = paging.after;
-    let behind = |it: &TokenLine| after.as_ref().is_none_or(|after| it.name > *after);
-    let lines = server.tokens().list().into_iter().filter(behind).take(limit + 1).collect();
-    Ok(Json(Page::cut(lines, limit, |it: &TokenLine| it.name.clone())))
+    Page::by_name(server.tokens().list(), &paging, |it| &it.name).map(Json)
 }
 
 async fn create(

@@ -1,6 +1,7 @@
 //! A service in process, with a store in memory, a manual clock and some routes of its own.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod accounts;
 pub(crate) mod world;
 
 use std::num::NonZeroUsize;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use towpath_server::{
     Access, Audit, Events, Json, NewToken, Options, Routes, Running, Scope, Server, Session,
-    Settings, Tokens, get, post,
+    Settings, Tokens, get, hooks, post,
 };
 
 use world::World;
@@ -29,6 +30,8 @@ pub(crate) struct House {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) token: Option<Secret>,
     folder: tempfile::TempDir,
+    own: axum::Router,
+    public: axum::Router,
     _stopper: Stopper,
     _service: JoinHandle<()>,
 }
@@ -85,12 +88,15 @@ impl House {
         let (service, handle) = Service::new(options, planned.collect());
         let (stopper, stop) = Stop::new(Duration::ZERO);
         let running = tokio::spawn(service.run(stop));
+        let door = engine::Door::new(engine.clone(), world.clone(), handle.clone());
+        let logins = accounts::logins(store.clone(), clock.clone());
+        let rooms = hooks::routes(door).with(towpath_server::accounts::routes(&logins));
         let server = Server::new(Options {
             store,
             clock: clock.clone(),
             audit: Audit::file(&folder.path().join("audit.log")),
             settings: Settings { address: address.parse().unwrap(), public_url: None, local: None },
-            routes: routes(),
+            routes: routes().with(rooms),
             running: Some(Running {
                 engine,
                 service: handle,
@@ -102,7 +108,9 @@ impl House {
         })
         .await?;
         server.set_ready(true);
-        Ok(Self { server, clock, token, folder, _stopper: stopper, _service: running })
+        let (own, public) = (server.router(), server.public_router());
+        let (_stopper, _service) = (stopper, running);
+        Ok(Self { server, clock, token, folder, own, public, _stopper, _service })
     }
 
     pub(crate) fn with_token(&self, mut request: Request<Body>) -> Request<Body> {
@@ -113,7 +121,7 @@ impl House {
     }
 
     pub(crate) async fn ask(&self, request: Request<Body>) -> Response {
-        self.server.router().oneshot(request).await.unwrap()
+        self.own.clone().oneshot(request).await.unwrap()
     }
 
     /// Asks with the token, and gives status and body.
@@ -143,6 +151,19 @@ impl House {
         (status, value.unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()))
     }
 
+    /// Signs a browser in with the token, and gives its cookie and what its forms carry.
+    pub(crate) async fn session(&self) -> (String, String) {
+        let (_, link) = self.call("POST", "/api/v1/login-links", None).await;
+        let path = link["url"].as_str().unwrap().strip_prefix("http://127.0.0.1:7070").unwrap();
+        let answered = self.ask(request("GET", path)).await;
+        let cookie = answered.headers()["set-cookie"].to_str().unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let mut look = request("GET", "/csrf");
+        look.headers_mut().insert("cookie", cookie.parse().unwrap());
+        let csrf = body(self.ask(look).await).await.as_str().unwrap().to_owned();
+        (cookie, csrf)
+    }
+
     /// Runs a flow and waits until its run is over.
     pub(crate) async fn run(&self, flow: &str) {
         let runs = async || {
@@ -158,7 +179,7 @@ impl House {
     }
 
     pub(crate) async fn ask_outside(&self, request: Request<Body>) -> Response {
-        self.server.public_router().oneshot(request).await.unwrap()
+        self.public.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) fn audit(&self) -> String {
@@ -181,8 +202,12 @@ pub(crate) fn request(method: &str, path: &str) -> Request<Body> {
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
 }
 
-pub(crate) async fn body(response: Response) -> Value {
+pub(crate) async fn text(response: Response) -> String {
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    serde_json::from_slice(&bytes)
-        .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&bytes)))
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+pub(crate) async fn body(response: Response) -> Value {
+    let text = text(response).await;
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
 }

@@ -35,6 +35,22 @@ impl PollingTrigger for Found {
     }
 }
 
+/// Takes what comes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Called {}
+
+impl WebhookTrigger for Called {
+    fn proof(&self) -> Proof {
+        Proof::None
+    }
+
+    fn receive(&self, request: &Received) -> std::result::Result<Vec<Record>, Refusal> {
+        let data = request.json()?;
+        Ok(vec![Record { key: String::new(), version: None, data }])
+    }
+}
+
 /// Takes what is not bad.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +88,7 @@ pub(crate) fn memory() -> Connector {
     Connector::new("memory", "https://memory.test", Auth::api_key("X-Key"))
         .about("Records in memory.")
         .polling::<Found>("found", "$")
+        .webhook::<Called>("called", "$")
         .action::<Take>("take", "data")
 }
 
@@ -88,15 +105,19 @@ impl World {
     }
 }
 
+/// A flow of this name; `hooked` is one that is called.
 fn flow(name: &str, schedule: &str) -> Flow {
     let connectors = [memory()];
     let config = "accounts:\n  m: { connector: memory, apiKey: { env: KEY } }\n";
     let (config, findings) = flow::config::check("towpath.yaml", config, &connectors);
     assert!(findings.is_empty(), "{findings:?}");
+    let trigger = match name {
+        "hooked" => "use: memory.called\n  account: m".to_owned(),
+        _ => format!("use: memory.found\n  account: m\n  {schedule}\n  fields: {{ pages: 3 }}"),
+    };
     let text = format!(
-        "flow: {name}\nabout: For tests.\ntrigger:\n  use: memory.found\n  account: m\n  \
-         {schedule}\n  fields: {{ pages: 3 }}\nsteps:\n  - id: taken\n    use: memory.take\n    \
-         account: m\n"
+        "flow: {name}\nabout: For tests.\ntrigger:\n  {trigger}\nsteps:\n  - id: taken\n    \
+         use: memory.take\n    account: m\n"
     );
     let context = flow::Context { connectors: &connectors, config: config.as_ref() };
     let (flow, findings) = flow::check("flow.yaml", &text, &context);
