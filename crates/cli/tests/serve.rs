@@ -407,11 +407,33 @@ fn where_nothing_can_run_it_says_why() {
         assert_eq!(ended.status.code(), Some(code), "{said}");
         assert!(said.contains(text), "no `{text}` in {said}");
     };
-    ends(4, "there is no flow file in flows");
     project.write("flows/a.yaml", &flow("a", "every: soon"));
     ends(3, "TP0111");
-    project.write("flows/a.yaml", &flow("a", "every: 1h").replace("  every: 1h\n", ""));
-    ends(4, "has a schedule");
+    std::fs::remove_dir_all(project.path("flows")).unwrap();
+    ends(4, "could not list flows");
+}
+
+#[test]
+fn a_service_without_flows_serves_and_takes_up_what_comes() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("flows")).unwrap();
+    let mut served = project.serve(&["--json", "--listen", "127.0.0.1:0"]);
+    let nothing = served.until(|event| event["event"] == "nothingToRun");
+    assert_eq!((&nothing["folder"], &nothing["flows"]), (&"flows".into(), &0.into()));
+    assert!(beside(&project, &["flow", "list"]).contains("no flow"));
+    assert!(beside(&project, &["account", "test", "engagement"]).contains("the test passed"));
+    let by_hand = flow("a", "every: 1h").replace("  every: 1h\n", "");
+    project.write("flows/a.yaml", &by_hand);
+    served.event("added", "a");
+    beside(&project, &["flow", "run", "a"]);
+    assert_eq!(served.event("ran", "a")["counts"]["delivered"], 5);
+    project.write("flows/b.yaml", &flow("b", "every: 1h"));
+    assert_eq!(served.event("ran", "b")["counts"]["delivered"], 5);
+    served.stop();
+    std::fs::remove_file(project.path("flows/b.yaml")).unwrap();
+    let mut served = project.serve(&["--json", "--listen", "off"]);
+    assert_eq!(served.until(|event| event["event"] == "nothingToRun")["flows"], 1);
+    served.stop();
 }
 
 #[test]

@@ -81,11 +81,13 @@ fn done(flow: &str, what: &str, words: &str, json: bool) -> Result {
 async fn list(client: &Client, json: bool) -> Result {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["flow", "schedule", "state", "next"]);
+    let mut none = true;
     let mut after = String::new();
     loop {
         let page = client.call("GET", &format!("/api/v1/flows?limit=500{after}"), None).await?;
         let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).map(str::to_owned);
         for line in page.get("items").and_then(Value::as_array).into_iter().flatten() {
+            none = false;
             if json {
                 print_json(line);
                 continue;
@@ -109,7 +111,7 @@ async fn list(client: &Client, json: bool) -> Result {
         }
     }
     if !json {
-        print(&table.trim_fmt());
+        print(&if none { "the service has no flow".to_owned() } else { table.trim_fmt() });
     }
     Ok(Exit::Done)
 }

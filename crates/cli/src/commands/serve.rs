@@ -38,8 +38,8 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
         .with_context(|| format!("could not list {}", path.display()))
         .map_err(Failed::config)?;
     let (left_out, warnings) = (first.left_out, first.warnings);
-    if first.flows() == 0 {
-        return Err(nothing_to_run(&path, left_out));
+    if first.flows() == 0 && left_out > 0 {
+        return Err(nothing_is_right(&path, left_out));
     }
     // What cannot be listened on is said before anything is opened.
     let door = Door::open(args, &project).await?;
@@ -61,13 +61,6 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let flows = first.flows();
     let planned = office.first(first).await;
     let scheduled = planned.len();
-    if scheduled == 0 {
-        return Err(Failed::config(anyhow!(
-            "no flow in {} has a schedule: give a trigger `every` or `cron`, or run flows by \
-             `towpath run FLOW --once`",
-            path.display()
-        )));
-    }
     let signalled = signals::stop_on_signal(args.grace);
     let (stopper, stop) = Stop::new(args.grace);
     let now = engine.clock().now();
@@ -93,6 +86,9 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
             next: service.next(),
         },
     );
+    if scheduled == 0 {
+        lines.nothing_to_run(now, &path, flows, &project.command("new"));
+    }
     for pause in &paused {
         let words = format!("{} is paused since {} by {}", pause.flow, pause.since, pause.by);
         lines.change(now, "paused", &json!({ "flow": pause.flow, "since": pause.since }), &words);
@@ -173,11 +169,9 @@ async fn follow(
     followed
 }
 
-fn nothing_to_run(folder: &Path, left_out: usize) -> Failed {
+/// What is there was to run, and cannot: better said by the exit code than by a service that waits.
+fn nothing_is_right(folder: &Path, left_out: usize) -> Failed {
     let folder = folder.display();
-    if left_out == 0 {
-        return Failed::config(anyhow!("there is no flow file in {folder}"));
-    }
     let error = anyhow!("nothing to run: {} in {folder}", counted(left_out, "file with mistakes"));
     Failed { exit: Exit::Findings, error }
 }

@@ -84,6 +84,26 @@ impl Lines {
         self.line(now, &line);
     }
 
+    /// Says that no flow runs by itself yet, and how that changes: API, accounts and pages need none.
+    pub(crate) fn nothing_to_run(&self, now: Timestamp, folder: &Path, flows: usize, new: &str) {
+        let shown = folder.display();
+        let words = match flows {
+            0 => format!(
+                "nothing to run yet: `{new}` makes a flow file in {shown}; it is taken up as it comes"
+            ),
+            _ => format!(
+                "nothing runs by itself: no flow in {shown} has a schedule or is called; \
+                 `towpath flow run NAME` runs one, and `every` or `cron` of its trigger schedules it"
+            ),
+        };
+        self.change(
+            now,
+            "nothingToRun",
+            &json!({ "folder": shown.to_string(), "flows": flows }),
+            &words,
+        );
+    }
+
     /// Where the API is, and where what is public alone.
     pub(crate) fn listening(
         &self,

@@ -52,7 +52,10 @@ pub(super) async fn show(project: &Project, flow: Option<&str>, json: bool) -> R
         print(&format!("{flow} is paused since {since} by {}{why}", pause.by));
     }
     match snapshot {
-        None => print(&format!("{flow} has not committed anything yet")),
+        None => {
+            print(&format!("{flow} has not committed anything yet"));
+            print(&format!("  {:<12} {}", "waiting", of_waiting(&waiting)));
+        }
         // One that this version cannot read is shown as it is.
         Some(value) => match Snapshot::read(&flow, value.to_string().as_bytes()) {
             Ok(snapshot) => print(&words(&flow, commit, &snapshot, &waiting, now)),
@@ -92,16 +95,7 @@ fn words(
     if let Some(backfill) = &snapshot.backfill {
         line("backfill", of_backfill(backfill, now));
     }
-    let count = |count: u64, what: &str| format!("{} {what}", HumanCount(count));
-    line(
-        "waiting",
-        [
-            count(waiting.parked, "parked"),
-            count(waiting.dead_letters, "open dead letters"),
-            count(waiting.journal, "in the journal"),
-        ]
-        .join(", "),
-    );
+    line("waiting", of_waiting(waiting));
     line("seen", count(waiting.seen, "entries of settled records"));
     let again = match snapshot.generation {
         0 => String::new(),
@@ -110,6 +104,23 @@ fn words(
     };
     line("commit", format!("{commit}{again}"));
     lines.join("\n")
+}
+
+fn count(count: u64, what: &str) -> String {
+    format!("{} {what}", HumanCount(count))
+}
+
+fn of_waiting(waiting: &Waiting) -> String {
+    let mut parts = vec![
+        count(waiting.parked, "parked"),
+        count(waiting.dead_letters, "open dead letters"),
+        count(waiting.journal, "in the journal"),
+    ];
+    // Only what webhooks bring waits there.
+    if waiting.inbox > 0 {
+        parts.push(count(waiting.inbox, "requests in the inbox"));
+    }
+    parts.join(", ")
 }
 
 fn when(at: Option<Timestamp>, now: Timestamp, none: &str) -> String {
