@@ -223,6 +223,42 @@ fn a_sender_without_an_answer_sends_again_and_it_is_there_once() {
     }
 }
 
+/// A sender is told when to come again: an account has no secret yet, and too much comes at once.
+#[test]
+fn what_cannot_be_taken_now_is_answered_503() {
+    let folder = project();
+    let config = folder.read("towpath.yaml");
+    folder.write("towpath.yaml", &format!("{config}  bare: {{ connector: http }}\n"));
+    folder.write("flows/bare.yaml", &FLOW.replace("orders", "bare").replace("hooks", "bare"));
+    let large = FLOW.replace("flow: orders", "flow: large").replace("2000", "16777216");
+    folder.write("flows/large.yaml", &large);
+    let served = Served::start(&folder, None);
+    let token = format!("content-type: application/json\r\nx-webhook-token: {TOKEN}\r\n");
+    let head = format!("POST /hooks/bare HTTP/1.1\r\n{token}");
+    let (status, said) = ask(&mut connect(&served.address), &head, "{\"id\":1}").unwrap();
+    assert_eq!(status, 503, "{said}");
+    assert!(said.contains("\"unavailable\"") && !said.contains("webhookSecret"), "{said}");
+    // Each says how large its body will be, and has room kept for it until it came.
+    let begin =
+        format!("POST /hooks/large HTTP/1.1\r\nhost: x\r\n{token}content-length: 16777216\r\n\r\n");
+    let mut senders: Vec<TcpStream> = (0..5).map(|_| connect(&served.address)).collect();
+    for sender in &mut senders {
+        sender.write_all(begin.as_bytes()).unwrap();
+    }
+    let (answers, answered) = channel();
+    for mut sender in senders {
+        let answers = answers.clone();
+        std::thread::spawn(move || {
+            let mut answer = [0; 4096];
+            let length = sender.read(&mut answer).unwrap_or_default();
+            drop(answers.send(String::from_utf8_lossy(&answer[..length]).into_owned()));
+        });
+    }
+    let answer = answered.recv_timeout(Duration::from_secs(15)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"busy\""), "{answer}");
+    assert!(answer.to_lowercase().contains("retry-after: 1"), "{answer}");
+}
+
 #[test]
 fn every_answer_has_its_status() {
     let folder = project();

@@ -4,9 +4,11 @@
 
 mod account;
 mod alerts;
+mod canary;
 mod dead_letters;
 mod deletes;
 mod doctor;
+mod echo;
 mod folder;
 mod hooks;
 mod killed;
@@ -15,3 +17,4 @@ mod new;
 mod secret;
 mod state;
 mod store;
+mod stream;
