@@ -27,13 +27,18 @@ impl From<Vec<String>> for Findings {
 const CLIPPY: &[&str] =
     &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
 
+/// What is behind a feature that nothing else turns on.
+const TRACES: &[&str] =
+    &["test", "--quiet", "--package", "towpath", "--features", "otlp", "--bin", "towpath", "otlp"];
+
 pub(crate) fn run() -> Result<()> {
-    let checks: [(&str, &dyn Fn() -> Result<Findings>); 6] = [
+    let checks: [(&str, &dyn Fn() -> Result<Findings>); 7] = [
         ("format", &|| tool(&["fmt", "--all", "--check"])),
         ("arrows", &|| Ok(arrows::check(&metadata()?).into())),
         ("bans", &bans),
         ("files", &|| files::check(&root())),
         ("clippy", &|| tool(CLIPPY)),
+        ("traces", &|| tool(TRACES)),
         ("generated", &|| Ok(schema::compare()?.into())),
     ];
     let mut failures = vec![];

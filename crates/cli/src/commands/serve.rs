@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failed, Result};
 use crate::log::Form;
 use crate::progress::say;
 use crate::project::{Project, Workshop, without_login};
-use crate::serve::{Begin, Door, Lines, Looks, Office, Reload, Shelf, Told};
+use crate::serve::{Begin, Door, Follow, Lines, Looks, Office, Reload, Shelf, Told};
 use crate::signals;
 
 pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Result {
@@ -54,7 +54,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     }));
     let logins = workshop.logins(&project, &door.base_url(&project)?);
     say_who_needs_a_login(&project, &workshop, &lines).await?;
-    let told = Arc::new(Told::new(events.watch()));
+    let told = Arc::new(Told::new(events.watch(), traces(clock.clone())?));
     let shelf = Shelf::new(project.clone(), workshop, lines.clone(), events.clone(), told.clone());
     let shelf = Arc::new(shelf);
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
@@ -65,7 +65,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let (stopper, stop) = Stop::new(args.grace);
     let now = engine.clock().now();
     let paused = service::pauses(&**engine.store()).await.map_err(Failed::run)?;
-    let (host, watch) = (shelf.clone(), told);
+    let (host, watch) = (shelf.clone(), told.clone());
     let options = Options { engine, host, watch, most_runs: args.max_runs };
     let (service, handle) = Service::new(options, planned);
     let service = service.with_paused(paused.iter().map(|pause| pause.flow.as_str().into()));
@@ -101,12 +101,26 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     };
     let (followed, ()) = tokio::join!(followed, service.run(stop));
     face.end().await;
+    told.end().await;
     if followed.is_ok() {
         reloading.abort();
         // What it was telling concerns nobody any more.
         drop(reloading.await);
     }
     followed.map(|()| Exit::Done)
+}
+
+/// Who traces runs, if this program can and the environment names a collector.
+#[cfg(feature = "otlp")]
+fn traces(clock: Arc<SystemClock>) -> Result<Option<Arc<dyn Follow>>> {
+    let traces = crate::serve::Traces::from_environment(clock)?;
+    Ok(traces.map(|traces| traces as Arc<dyn Follow>))
+}
+
+#[cfg(not(feature = "otlp"))]
+#[allow(clippy::unnecessary_wraps, reason = "as it is with the feature")]
+fn traces(_: Arc<SystemClock>) -> Result<Option<Arc<dyn Follow>>> {
+    Ok(None)
 }
 
 /// Says for which accounts somebody has to log in first: flows that use them fail until then.

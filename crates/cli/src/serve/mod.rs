@@ -10,11 +10,15 @@ mod lines;
 mod reload;
 mod shelf;
 mod told;
+#[cfg(feature = "otlp")]
+mod traces;
 mod watch;
 
 pub(crate) use face::{Door, audit_file};
 pub(crate) use lines::{Begin, Lines};
 pub(crate) use reload::{Office, Reload};
 pub(crate) use shelf::Shelf;
-pub(crate) use told::Told;
+pub(crate) use told::{Follow, Told};
+#[cfg(feature = "otlp")]
+pub(crate) use traces::Traces;
 pub(crate) use watch::Looks;

@@ -194,7 +194,7 @@ impl Host for Shelf {
 
     fn ran(&self, ran: &Ran<'_>) {
         self.events.ran(ran);
-        let run = self.told.ended(ran.flow);
+        let run = self.told.ran(ran);
         self.lines.ran(self.engine.clock().now(), ran, run.as_deref());
     }
 }

@@ -3,21 +3,32 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use engine::service::Ran;
 use engine::{Event, Watch};
 
 use crate::log::TARGET;
 
+/// Follows runs from their beginning to their end, and is told when the service ends.
+pub(crate) trait Follow: Watch {
+    /// A run has ended; must not block.
+    fn ran(&self, ran: &Ran<'_>);
+
+    /// The service has ended: what is still to be sent is sent. May block.
+    fn end(&self);
+}
+
 /// Follows the runs of a service.
 pub(crate) struct Told {
     events: Arc<dyn Watch>,
+    traces: Option<Arc<dyn Follow>>,
     /// The ids of the runs under way, by flow.
     runs: Mutex<HashMap<String, String>>,
 }
 
 impl Told {
     /// Tells these of everything, too.
-    pub(crate) fn new(events: Arc<dyn Watch>) -> Self {
-        Self { events, runs: Mutex::default() }
+    pub(crate) fn new(events: Arc<dyn Watch>, traces: Option<Arc<dyn Follow>>) -> Self {
+        Self { events, traces, runs: Mutex::default() }
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<String, String>> {
@@ -29,9 +40,20 @@ impl Told {
         self.runs().get(flow).cloned().unwrap_or_default()
     }
 
-    /// The id of a flow's run that has ended.
-    pub(crate) fn ended(&self, flow: &str) -> Option<String> {
-        self.runs().remove(flow)
+    /// A run has ended; gives its id.
+    pub(crate) fn ran(&self, ran: &Ran<'_>) -> Option<String> {
+        if let Some(traces) = &self.traces {
+            traces.ran(ran);
+        }
+        self.runs().remove(ran.flow)
+    }
+
+    /// The service has ended.
+    pub(crate) async fn end(&self) {
+        if let Some(traces) = self.traces.clone() {
+            // One that breaks off has said why.
+            drop(tokio::task::spawn_blocking(move || traces.end()).await);
+        }
     }
 
     fn log(&self, event: &Event<'_>) {
@@ -101,6 +123,9 @@ impl Told {
 impl Watch for Told {
     fn on(&self, event: &Event<'_>) {
         self.events.on(event);
+        if let Some(traces) = &self.traces {
+            traces.on(event);
+        }
         self.log(event);
     }
 }
