@@ -27,6 +27,10 @@ where
         event.record(&mut fields);
         let metadata = event.metadata();
         let level = metadata.level().as_str().to_ascii_lowercase();
+        if fields.event.is_empty() {
+            // Some programs name their events instead of saying what happened.
+            metadata.name().clone_into(&mut fields.event);
+        }
         let line = super::line(&level, metadata.target(), &fields.event, fields.others);
         writeln!(writer, "{line}")
     }
