@@ -207,6 +207,11 @@ impl Engine {
         self.accounts.is_paused(account)
     }
 
+    /// Keeps what became of accounts, where anything did.
+    pub(crate) async fn keep_accounts(&self) {
+        self.accounts.keep().await;
+    }
+
     /// Tells `watch` when accounts are paused or resumed and circuit breakers open or close; the
     /// first one that is named stays.
     pub fn tell_of_accounts(&self, watch: Arc<dyn Watch>) {

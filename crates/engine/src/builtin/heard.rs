@@ -100,7 +100,9 @@ impl Alerts {
         if let Some(alert) = alert {
             heard.forget(flow);
             if alert.of == Of::Failing && !heard.tells(Of::Failing) {
-                // Nobody looked after them so far.
+                // Nobody looks after them as long as nobody is told.
+                heard.streaks.clear();
+                heard.unkept.clear();
                 let flows: Vec<_> = heard.flows.keys().cloned().collect();
                 heard.unsure.extend(flows.into_iter().map(|flow| (flow, Unsure::default())));
             }
@@ -126,8 +128,10 @@ impl Alerts {
     /// come again.
     pub(crate) fn remove(&self, flow: &str) {
         let mut heard = self.heard();
-        heard.alerts.remove(flow);
         heard.forget(flow);
+        if heard.alerts.remove(flow).is_some() {
+            self.0.changed.notify_one();
+        }
     }
 
     /// Takes note of a run that has ended, or of a check of what systems finish later.

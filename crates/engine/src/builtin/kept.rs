@@ -1,6 +1,6 @@
 //! What the store keeps of alerts: since when flows fail, and what each flow was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connector::Timestamp;
 use serde::de::DeserializeOwned;
@@ -70,6 +70,12 @@ impl Told {
     pub(super) fn new(of: Of) -> Self {
         Self { trigger: of.name().to_owned(), ..Self::default() }
     }
+}
+
+/// The flows of which it is kept since when they fail.
+pub(super) async fn failing(store: &dyn Store) -> Result<BTreeSet<String>> {
+    let names = store.vault_names(FAILING).await?.into_iter();
+    Ok(names.filter_map(|name| name.strip_prefix(FAILING).map(str::to_owned)).collect())
 }
 
 /// Since when a flow fails, as it was kept.

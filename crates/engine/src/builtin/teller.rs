@@ -1,6 +1,6 @@
 //! Decides what there is to tell, and puts it into the inboxes of those who are told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use serde::Serialize;
 use store::{Result, Store};
 
 use super::alert::{Alert, Of};
-use super::conditions::{Lasting, Turn, turn};
 use super::failure::Failure;
 use super::heard::{Alerts, Streak};
 use super::kept::{self, KeptStreak, Mark, Told, Waiting};
@@ -27,15 +26,15 @@ const LOOK: Duration = Duration::from_secs(60);
 /// What was told is kept in one write with what is told next, before that is put into the inbox by
 /// a key of its own: killed anywhere, it tells everything, and nothing twice.
 pub(crate) struct Teller {
-    alerts: Alerts,
-    engine: Arc<Engine>,
+    pub(super) alerts: Alerts,
+    pub(super) engine: Arc<Engine>,
     service: Handle,
     /// What each flow was told, as the store has it.
     told: HashMap<Arc<str>, Told>,
     /// Flows that may have dead letters which a flow was not told of.
-    open: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    pub(super) open: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// When pauses of accounts were noticed, by what has elapsed.
-    noticed: HashMap<String, (Timestamp, Duration)>,
+    pub(super) noticed: HashMap<String, (Timestamp, Duration)>,
 }
 
 impl Teller {
@@ -73,6 +72,9 @@ impl Teller {
     /// flow is told anything.
     pub(super) async fn round(&mut self) -> Option<Duration> {
         if self.alerts.heard().alerts.is_empty() {
+            // What happens meanwhile, the store knows.
+            self.told.clear();
+            self.open.clear();
             return None;
         }
         Some(self.all().await.unwrap_or_else(|error| {
@@ -174,267 +176,24 @@ impl Teller {
         Ok(())
     }
 
-    async fn failing(&self, alert: &Alert, told: &mut Told) -> Result<Option<Duration>> {
-        let (now, elapsed) = (self.now(), self.engine.clock().elapsed());
-        let (streaks, unsure, flows) = {
-            let heard = self.alerts.heard();
-            let streaks: BTreeMap<String, Streak> =
-                heard.streaks.iter().map(|(flow, it)| (flow.to_string(), it.clone())).collect();
-            let unsure: HashSet<Arc<str>> = heard.unsure.keys().cloned().collect();
-            let known = told.marks.keys().filter(|flow| heard.flows.contains_key(flow.as_str()));
-            (streaks, unsure, known.cloned().collect::<BTreeSet<String>>())
-        };
-        let lasting = streaks.iter().map(|(flow, it)| {
-            let lasted = it.lasted(now, elapsed);
-            (flow.clone(), Lasting { since: it.kept.since, lasted })
-        });
-        let lasting = lasting.collect();
-        let Turn { begun, ended, next } =
-            turn(alert, &told.marks, &lasting, |flow| unsure.contains(flow));
-        for flow in ended {
-            let Some(mark) = told.forget(&flow) else { continue };
-            // One that is not run any more is not well for that.
-            if alert.ends && alert.is_about(&flow) && flows.contains(&flow) {
-                let failure = mark.failure.unwrap_or_else(Failure::unknown);
-                let record = self.of_failing(&flow, mark.at, failure, Fails::Recovered).await?;
-                told.tell(("recovered", &flow), mark.at.millis(), &record);
-            }
-        }
-        for flow in begun {
-            let Some(KeptStreak { since, failure }) = streaks.get(&flow).map(|it| it.kept.clone())
-            else {
-                continue;
-            };
-            // Somebody knows of it: it runs no more until they say so.
-            if paused(self.store(), &flow).await.is_ok_and(|paused| paused.is_some()) {
-                continue;
-            }
-            let record = self.of_failing(&flow, since, failure.clone(), Fails::Failing).await?;
-            told.tell(("failing", &flow), since.millis(), &record);
-            told.mark(flow, Mark { at: since, total: 0, failure: Some(failure) });
-        }
-        Ok(next)
-    }
-
-    async fn of_failing(
-        &self,
-        flow: &str,
-        since: Timestamp,
-        failure: Failure,
-        state: Fails,
-    ) -> Result<FlowFailing> {
-        let lines = self.store().runs(flow).await?;
-        let failures = lines
-            .iter()
-            .filter(|line| line.started >= since.millis() && Report::is_failure(&line.outcome));
-        let message = match state {
-            Fails::Failing => failure.words(),
-            Fails::Recovered => "its last run went well",
-        };
-        Ok(FlowFailing {
-            flow: flow.to_owned(),
-            state,
-            since,
-            at: self.now(),
-            failures: failures.count() as u64,
-            message: message.to_owned(),
-            code: failure.code,
-            step: failure.step,
-            account: failure.account,
-            needs_change: failure.needs_change,
-            command: format!("towpath state show {flow}"),
-        })
-    }
-
-    async fn letters(
-        &mut self,
-        of: &Arc<str>,
-        alert: &Alert,
-        told: &mut Told,
-    ) -> Result<Option<Duration>> {
-        let now = self.now();
-        let mut next: Option<Duration> = None;
-        for flow in self.open.get(of).cloned().unwrap_or_default() {
-            let before = told.marks.get(&*flow).cloned();
-            let known = before.as_ref().map_or(0, |mark| mark.total);
-            let due = alert.is_about(&flow) && !self.alerts.heard().alerts.contains_key(&flow);
-            let total = if due { self.dead_letters(&flow).await? } else { known };
-            if total > known {
-                // After a clock was set back nobody waits for what it showed before.
-                let at = before.map(|mark| mark.at).filter(|at| *at <= now);
-                let left =
-                    at.map_or(Duration::ZERO, |at| alert.length.saturating_sub(now.since(at)));
-                if !left.is_zero() {
-                    next = Some(next.map_or(left, |next| next.min(left)));
-                    continue;
-                }
-                let count = total - known;
-                let record = DeadLettered {
-                    flow: flow.to_string(),
-                    count,
-                    total,
-                    codes: letters::codes(self.store(), &flow, count).await?,
-                    since: at.filter(|at| *at != Timestamp::default()),
-                    at: now,
-                    command: format!("towpath dead-letters list {flow}"),
-                };
-                told.tell(("letters", &flow), known, &record);
-                told.mark(flow.to_string(), Mark { at: now, total, failure: None });
-            }
-            if let Some(open) = self.open.get_mut(of) {
-                open.remove(&flow);
-            }
-        }
-        Ok(next)
-    }
-
-    async fn paused(&mut self, alert: &Alert, told: &mut Told) -> Result<Option<Duration>> {
-        let (now, elapsed) = (self.now(), self.engine.clock().elapsed());
-        let rests: BTreeMap<String, accounts::Rest> = accounts::states(self.store())
-            .await?
-            .into_iter()
-            .filter_map(|state| Some((state.account, state.paused?)))
-            .collect();
-        self.noticed.retain(|account, (since, _)| {
-            rests.get(account).is_some_and(|rest| rest.since == *since)
-        });
-        let lasting = rests.iter().map(|(account, rest)| {
-            let known = self.noticed.entry(account.clone()).or_insert((rest.since, elapsed));
-            let lasted = now.since(rest.since).max(elapsed.saturating_sub(known.1));
-            (account.clone(), Lasting { since: rest.since, lasted })
-        });
-        let lasting = lasting.collect();
-        let Turn { begun, ended, next } = turn(alert, &told.marks, &lasting, |_| false);
-        let record = |account: &str, state: Rests, since: Timestamp| AccountPaused {
-            account: account.to_owned(),
-            state,
-            since,
-            at: now,
-            next_probe: rests
-                .get(account)
-                .filter(|_| state == Rests::Paused)
-                .map(|rest| rest.next.max(now)),
-            message: match state {
-                Rests::Paused => "its credentials were refused: nothing is asked or sent with it",
-                Rests::Resumed => "it is used again",
-            }
-            .to_owned(),
-            command: format!("towpath account test {account}"),
-        };
-        for account in ended {
-            let Some(mark) = told.forget(&account) else { continue };
-            if alert.ends && alert.is_about(&account) {
-                let record = record(&account, Rests::Resumed, mark.at);
-                told.tell(("resumed", &account), mark.at.millis(), &record);
-            }
-        }
-        for account in begun {
-            let Some(rest) = rests.get(&account) else { continue };
-            let since = rest.since;
-            told.tell(
-                ("paused", &account),
-                since.millis(),
-                &record(&account, Rests::Paused, since),
-            );
-            told.mark(account, Mark { at: since, total: 0, failure: None });
-        }
-        Ok(next)
-    }
-
-    /// Asks the store about the flows of which nothing is known.
-    async fn learn(&self) -> Result<()> {
-        let unsure: Vec<_> = {
-            let heard = self.alerts.heard();
-            let asked = heard.unsure.iter();
-            asked
-                .map(|(flow, it)| (flow.clone(), it.runs, heard.flows.get(flow).copied()))
-                .collect()
-        };
-        for (flow, runs, called) in unsure {
-            let kept = kept::streak(self.store(), &flow).await?;
-            let streak = self.streak(&flow, called.unwrap_or_default(), kept.as_ref()).await?;
-            let elapsed = self.engine.clock().elapsed();
-            let mut heard = self.alerts.heard();
-            // A run that failed meanwhile has a line that was not read.
-            let known = heard.unsure.get(&flow).filter(|it| it.runs == runs).cloned();
-            let Some(known) = known else { continue };
-            heard.unsure.remove(&flow);
-            let streak = streak.map(|streak| match known.failure {
-                Some(failure) => KeptStreak { failure, ..streak },
-                None => streak,
-            });
-            if streak != kept {
-                heard.unkept.insert(flow.clone());
-            }
-            if let Some(streak) = streak {
-                heard.streaks.insert(flow, Streak::new(streak, elapsed));
-            }
-        }
-        Ok(())
-    }
-
-    /// Since when a flow fails, by the lines of its runs and by what was kept before.
-    async fn streak(
-        &self,
-        flow: &str,
-        called: bool,
-        kept: Option<&KeptStreak>,
-    ) -> Result<Option<KeptStreak>> {
-        // Runs of a flow that is called leave no line where nothing came: its next run shows it.
-        let last =
-            if called && kept.is_none() { None } else { self.store().last_run(flow).await? };
-        if last.is_none_or(|line| line.outcome == Report::COMPLETED) {
-            return Ok(None);
-        }
-        let (mut since, mut began) = (None, false);
-        for line in self.store().runs(flow).await? {
-            if Report::is_failure(&line.outcome) {
-                since = Some(Timestamp::from_millis(line.started));
-            } else if line.outcome != Report::STOPPED {
-                began = true;
-                break;
-            }
-        }
-        let Some(since) = since else { return Ok(kept.filter(|_| !began).cloned()) };
-        let failure = kept.map_or_else(Failure::unknown, |kept| kept.failure.clone());
-        // Where there is no line of a run before that went well, what was kept reaches further back.
-        let before = kept.filter(|_| !began).map(|kept| kept.since);
-        Ok(Some(KeptStreak { since: before.map_or(since, |before| before.min(since)), failure }))
-    }
-
-    async fn keep_streaks(&self) -> Result<()> {
-        loop {
-            let next = {
-                let mut heard = self.alerts.heard();
-                let flow = heard.unkept.pop_first();
-                flow.map(|flow| (heard.streaks.get(&flow).map(|it| it.kept.clone()), flow))
-            };
-            let Some((streak, flow)) = next else { return Ok(()) };
-            if let Err(error) = kept::keep_streak(self.store(), &flow, streak.as_ref()).await {
-                self.alerts.heard().unkept.insert(flow);
-                return Err(error);
-            }
-        }
-    }
-
     /// How many dead letters a flow has made over all time.
-    async fn dead_letters(&self, flow: &str) -> Result<u64> {
+    pub(super) async fn dead_letters(&self, flow: &str) -> Result<u64> {
         let head = self.store().head(flow).await?;
         Ok(head.map_or(0, |head| head.counts.dead_lettered))
     }
 
-    fn store(&self) -> &dyn Store {
+    pub(super) fn store(&self) -> &dyn Store {
         &**self.engine.store()
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.engine.clock().now()
     }
 }
 
 impl Told {
     /// Lets a record wait that is known by what it is about, and by a number.
-    fn tell(
+    pub(super) fn tell(
         &mut self,
         (what, about): (&str, &str),
         number: impl ToString,
@@ -447,12 +206,12 @@ impl Told {
         self.changed = true;
     }
 
-    fn mark(&mut self, about: String, mark: Mark) {
+    pub(super) fn mark(&mut self, about: String, mark: Mark) {
         self.marks.insert(about, mark);
         self.changed = true;
     }
 
-    fn forget(&mut self, about: &str) -> Option<Mark> {
+    pub(super) fn forget(&mut self, about: &str) -> Option<Mark> {
         self.changed = true;
         self.marks.remove(about)
     }

@@ -291,6 +291,43 @@ async fn a_burst_of_dead_letters_is_told_at_once_and_then_together() {
 }
 
 #[tokio::test]
+async fn what_happens_while_nobody_is_told_is_known_when_somebody_is_again() {
+    let desk = Desk::new();
+    for of in [Of::Failing, Of::Letters] {
+        let mut process = desk.process(alert(of, 0));
+        process.ran("news", &Report::default()).await;
+        process.ran("shop", &refused()).await;
+        desk.letters("news", &["T1"]).await;
+        let mut lettered = Report::default();
+        lettered.counts.dead_lettered = 1;
+        process.ran("news", &lettered).await;
+        assert_eq!(process.told().await.len(), 1, "{of:?}");
+        // The file of the flow that is told is away for a while.
+        process.alerts.remove("ops");
+        process.teller.round().await;
+        desk.pass(1);
+        process.ran("shop", &Report::default()).await;
+        process.ran("news", &refused()).await;
+        desk.letters("news", &["T1", "T1"]).await;
+        process.alerts.put(&"ops".into(), true, Some(alert(of, 0)));
+        let told = process.told().await;
+        let told: Vec<_> =
+            told.iter().map(|it| (&it["flow"], &it["state"], &it["count"])).collect();
+        let (shop, news, none) = (&json!("shop"), &json!("news"), &Value::Null);
+        match of {
+            Of::Failing => assert_eq!(
+                told,
+                [(shop, &json!("recovered"), none), (news, &json!("failing"), none)]
+            ),
+            _ => assert_eq!(told, [(news, none, &json!(2))]),
+        }
+        process.ran("news", &Report::default()).await;
+        process.told().await;
+        desk.store.vault_remove("told to flow/ops").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_account_is_told_of_when_it_is_paused_and_used_again() {
     let desk = Desk::new();
     desk.pause("crm").await;

@@ -35,6 +35,7 @@ impl Entrance {
             made = engine.made_of(&self.flow, record) => made,
             () = clock.sleep(answers.deadline) => Ok(Made::Late),
         };
+        engine.keep_accounts().await;
         let took = clock.elapsed().saturating_sub(begun);
         let (became, value) = match value {
             Ok(Made::Value(value)) => (Became::Answered, Some(value)),
