@@ -9,13 +9,10 @@ use serde::Serialize;
 use store::{Result, Store};
 
 use super::alert::{Alert, Of};
-use super::failure::Failure;
-use super::heard::{Alerts, Streak};
-use super::kept::{self, KeptStreak, Mark, Told, Waiting};
-use super::letters;
-use super::record::{AccountPaused, DeadLettered, Fails, FlowFailing, Rests};
-use crate::service::{Handle, paused};
-use crate::{Engine, Report, Stop, accounts, inbox};
+use super::heard::Alerts;
+use super::kept::{self, Mark, Told, Waiting};
+use crate::service::Handle;
+use crate::{Engine, Stop, inbox};
 
 /// So often it looks at what nobody tells it: pauses that were ended by hand, inboxes that were
 /// full, a store that failed.
