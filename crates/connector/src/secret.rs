@@ -45,6 +45,9 @@ struct Known(Secret, OnceLock<Vec<Secret>>);
 /// could be ordinary words.
 const LONG: usize = 8;
 
+/// So many characters of a form are taken for the beginning of the rest.
+const BEGIN: usize = 12;
+
 impl Redactor {
     /// A redactor for these secrets; those too short to be told from ordinary words are left.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
@@ -52,11 +55,7 @@ impl Redactor {
     }
 
     fn of(known: impl IntoIterator<Item = Arc<Known>>) -> Self {
-        let mut known: Vec<_> =
-            known.into_iter().filter(|known| known.0.expose().len() >= 4).collect();
-        // The longest first, so that no remainder of it survives a shorter one's replacement.
-        known.sort_by_key(|known| std::cmp::Reverse(known.0.expose().len()));
-        Self(known.into())
+        Self(known.into_iter().filter(|known| known.0.expose().len() >= 4).collect())
     }
 
     /// This redactor with one more secret.
@@ -65,23 +64,41 @@ impl Redactor {
         Self::of(self.0.iter().cloned().chain([Arc::new(Known(secret, OnceLock::new()))]))
     }
 
-    /// `text` with every known secret replaced by `[secret]`.
+    /// `text` with every known secret replaced by `[secret]`, also where it breaks off: systems show
+    /// the beginning of what they refuse.
     pub fn redact(&self, text: &str) -> String {
         let forms = self.0.iter().flat_map(|known| {
             let others = known.1.get_or_init(|| others(known.0.expose()));
             std::iter::once(&known.0).chain(others)
         });
-        forms.fold(text.to_owned(), |text, form| {
-            if text.contains(form.expose()) {
-                text.replace(form.expose(), "[secret]")
-            } else {
-                text
+        let mut places: Vec<_> = forms.flat_map(|form| places(text, form.expose())).collect();
+        places.sort_unstable();
+        let (mut shown, mut end) = (String::with_capacity(text.len()), 0);
+        for (from, to) in places {
+            // One that begins within another is a part of it, or goes on behind it.
+            if from >= end {
+                shown.push_str(text.get(end..from).unwrap_or_default());
+                shown.push_str("[secret]");
             }
-        })
+            end = end.max(to);
+        }
+        shown.push_str(text.get(end..).unwrap_or_default());
+        shown
     }
 }
 
-/// How else a secret may be written, the longest form first.
+/// Where a form of a secret stands in a text, or the beginning of it: from and to which byte.
+fn places(text: &str, form: &str) -> Vec<(usize, usize)> {
+    let begin = form.char_indices().nth(BEGIN).map_or(form, |(end, _)| form.split_at(end).0);
+    let found = text.match_indices(begin).map(|(from, _)| {
+        let rest = text.get(from..).unwrap_or_default().chars();
+        let same = rest.zip(form.chars()).take_while(|(one, other)| one == other);
+        (from, from + same.map(|(same, _)| same.len_utf8()).sum::<usize>())
+    });
+    found.collect()
+}
+
+/// How else a secret may be written.
 fn others(secret: &str) -> Vec<Secret> {
     if secret.len() < LONG {
         return vec![];
@@ -91,15 +108,13 @@ fn others(secret: &str) -> Vec<Secret> {
     let json = quoted.unwrap_or_default().to_owned();
     let form: String = byte_serialize(secret.as_bytes()).collect();
     let percent = form.replace('+', "%20");
+    let lower = percent.split('%').enumerate().map(|(at, part)| match part.split_at_checked(2) {
+        Some((digits, rest)) if at > 0 => format!("%{}{rest}", digits.to_lowercase()),
+        _ => part.to_owned(),
+    });
+    let lower: String = lower.collect();
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let mut forms = vec![
-        json.replace('/', "\\/"),
-        percent.to_lowercase(),
-        hex.to_uppercase(),
-        json,
-        percent,
-        hex,
-    ];
+    let mut forms = vec![json.replace('/', "\\/"), lower, hex.to_uppercase(), json, percent, hex];
     // OAuth2 has a client's secret escaped before it is made Base64 of.
     for text in [secret, &form] {
         for before in 0..3 {
@@ -108,7 +123,7 @@ fn others(secret: &str) -> Vec<Secret> {
         }
     }
     forms.push(form);
-    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.sort_unstable();
     forms.dedup();
     forms.into_iter().filter(|form| form != secret).map(Secret::new).collect()
 }
@@ -134,9 +149,10 @@ mod tests {
         let redactor = Redactor::new([secret, Secret::new("not-a-real"), Secret::new("a")]);
         assert_eq!(redactor.redact("a not-a-real-passcode, not-a-real"), "a [secret], [secret]");
     }
+
     #[test]
     fn a_secret_is_not_shown_in_another_form_either() {
-        let secret = "not/a real\"pass+code?";
+        let secret = "Not/a real\"pass+code?";
         let redactor = Redactor::new([Secret::new(secret)]);
         let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
         let form: String = byte_serialize(secret.as_bytes()).collect();
@@ -144,7 +160,7 @@ mod tests {
             serde_json::json!({ "echo": secret }).to_string(),
             serde_json::json!({ "echo": secret }).to_string().replace('/', "\\/"),
             format!("code=1&client_secret={form}"),
-            format!("/{}", form.replace('+', "%20").to_lowercase()),
+            "/Not%2fa%20real%22pass%2bcode%3f".to_owned(),
             encoded(&format!("user:{secret}")),
             encoded(&format!("user1:{secret}!")),
             encoded(&format!("user22:{secret}!!")),
@@ -156,6 +172,12 @@ mod tests {
             assert!(redacted.contains("[secret]"), "{shown}");
             assert!(redacted.len() <= shown.len() - secret.len() + 8, "{shown} {redacted}");
         }
+        for cut in [12, 13, 20] {
+            let (cut, _) = secret.split_at(cut);
+            assert_eq!(redactor.redact(&format!("{cut}… and {cut}")), "[secret]… and [secret]");
+        }
+        let (cut, _) = secret.split_at(11);
+        assert_eq!(redactor.redact(cut), cut);
         // Of a short one they could be anything.
         let short = Redactor::new([Secret::new("word")]);
         assert_eq!(short.redact(&encoded("word")), encoded("word"));
