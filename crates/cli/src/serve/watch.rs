@@ -155,7 +155,7 @@ fn listen() -> HangUp {
 }
 
 /// Waits for the signal; for ever where there is none.
-#[cfg_attr(not(unix), allow(unused_variables))]
+#[cfg_attr(not(unix), allow(unused_variables, reason = "other systems have no such signal"))]
 async fn hang_up(signal: &mut HangUp) {
     #[cfg(unix)]
     if let Some(signal) = signal

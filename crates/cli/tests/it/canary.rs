@@ -531,6 +531,9 @@ fn a_secret_of_an_account_comes_out_nowhere() {
     // What pauses an account, or stops a flow, comes last.
     for (name, status) in [("header", 401), ("basic", 403), ("hmac", 401)] {
         send(&served, name, &[status]);
+        // What is in doubt has it wait a while, unless somebody says so.
+        let run = format!("POST /api/v1/flows/in-{name}/run");
+        served.ask(&run, &[("authorization", &bearer)], "");
     }
     let body = "{\"email\":\"ada@example.com\"}";
     served.ask("POST /hooks/upsert", &[("content-type", "application/json")], body);

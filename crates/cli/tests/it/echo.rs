@@ -125,7 +125,10 @@ fn answer(asked: &Asked, tokens: &Tokens, again: bool) -> (u16, &'static str, St
             Some("422") => (422, "", STANDARD.encode(said)),
             Some("500") => (500, "", hex(said)),
             Some("403") => (403, "", percent(said)),
-            _ => (401, "", json!({ "error": said }).to_string()),
+            // Gateways show no more than the beginning.
+            _ => {
+                (401, "", json!({ "error": said.chars().take(30).collect::<String>() }).to_string())
+            }
         },
     }
 }

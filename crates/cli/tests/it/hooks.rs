@@ -228,8 +228,14 @@ fn a_sender_without_an_answer_sends_again_and_it_is_there_once() {
 fn what_cannot_be_taken_now_is_answered_503() {
     let folder = project();
     let config = folder.read("towpath.yaml");
-    folder.write("towpath.yaml", &format!("{config}  bare: {{ connector: http }}\n"));
+    let out = serde_json::to_string(&folder.path("no-such-folder")).unwrap();
+    let more =
+        format!("  bare: {{ connector: http }}\n  gone: {{ connector: file, folder: {out} }}\n");
+    folder.write("towpath.yaml", &format!("{config}{more}"));
     folder.write("flows/bare.yaml", &FLOW.replace("orders", "bare").replace("hooks", "bare"));
+    let stuck =
+        FLOW.replace("flow: orders", "flow: stuck").replace("account: files", "account: gone");
+    folder.write("flows/stuck.yaml", &stuck);
     let large = FLOW.replace("flow: orders", "flow: large").replace("2000", "16777216");
     folder.write("flows/large.yaml", &large);
     let served = Served::start(&folder, None);
@@ -238,6 +244,13 @@ fn what_cannot_be_taken_now_is_answered_503() {
     let (status, said) = ask(&mut connect(&served.address), &head, "{\"id\":1}").unwrap();
     assert_eq!(status, 503, "{said}");
     assert!(said.contains("\"unavailable\"") && !said.contains("webhookSecret"), "{said}");
+    // What was taken and cannot be delivered yet is seen to wait.
+    let (head, body) = order("waits");
+    let (status, said) =
+        ask(&mut connect(&served.address), &head.replace("orders", "stuck"), &body).unwrap();
+    assert_eq!(status, 202, "{said}");
+    let shown = folder.run(&["state", "show", "stuck"]).exits(0);
+    shown.says("has not committed anything yet").says("1 in the inbox");
     // Each says how large its body will be, and has room kept for it until it came.
     let begin =
         format!("POST /hooks/large HTTP/1.1\r\nhost: x\r\n{token}content-length: 16777216\r\n\r\n");

@@ -118,7 +118,7 @@ fn of_waiting(waiting: &Waiting) -> String {
     ];
     // Only what webhooks bring waits there.
     if waiting.inbox > 0 {
-        parts.push(count(waiting.inbox, "requests in the inbox"));
+        parts.push(count(waiting.inbox, "in the inbox"));
     }
     parts.join(", ")
 }
