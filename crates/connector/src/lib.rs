@@ -26,6 +26,7 @@ mod session;
 mod setting;
 mod tested;
 mod token;
+mod token_call;
 mod told;
 mod trigger;
 mod webhook;

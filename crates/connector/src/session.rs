@@ -1,30 +1,22 @@
 //! The authorisation of one account: its token, obtained, renewed once for all, and given up.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, header};
-use oauth2::basic::{BasicClient, BasicErrorResponseType, BasicTokenResponse};
+use oauth2::basic::BasicTokenResponse;
 use oauth2::{
-    AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
-    HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
-    TokenResponse, TokenUrl,
+    AuthorizationCode, PkceCodeVerifier, RedirectUrl, RefreshToken, TokenResponse, TokenUrl,
 };
-use serde_json::Value;
 
 use crate::auth::OAuth2;
 use crate::login::{LoginState, Revocation, Revoked};
 use crate::token::{Held, Slot, Token, Tokens};
-use crate::{Account, Auth, Clock, Error, Redactor, Result, Secret, Services, Timestamp, response};
+use crate::token_call::{self, Refusal, TokenCall};
+use crate::{Account, Auth, Clock, Error, Result, Secret, Services, Timestamp, response};
 
 /// A token is renewed this long before it ends, so that it does not end on the way.
 const AHEAD: Duration = Duration::from_secs(60);
-/// No token answer is larger.
-const TOKEN_BODY: usize = 64 * 1024;
-
-type Client =
-    BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 /// The authorisation of one account, shared by everything that uses it.
 #[derive(Clone)]
@@ -43,22 +35,6 @@ pub(crate) struct Authorised {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// The token in use; `None` where there is nothing to renew.
     pub(crate) token: Option<Secret>,
-}
-
-/// Why the token endpoint gave no token.
-enum Refusal {
-    /// The grant is spent: the code, or the refresh token.
-    Grant(String),
-    Other(Error),
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Grant(reason) => Self::Unauthorized { reason },
-            Refusal::Other(error) => error,
-        }
-    }
 }
 
 impl Session {
@@ -395,7 +371,7 @@ impl Inner {
         if status.is_success() {
             return Ok(());
         }
-        let body = response::read_body(answer, TOKEN_BODY, &label, true).await?;
+        let body = response::read_body(answer, token_call::BODY, &label, true).await?;
         let redactor = token.secrets().fold(self.account.redactor(), |it, more| it.and(more));
         let message = response::message(&body, &redactor);
         Err(response::failure(status, &message, None, &label, true))
@@ -410,102 +386,6 @@ impl Token {
     fn has_ended(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
-}
-
-/// How the `oauth2` crate reaches the token endpoint. Token calls never follow redirects, and
-/// their answers are capped.
-// A closure would do, but the compiler cannot see that its future may change threads.
-struct TokenCall<'a> {
-    http: &'a reqwest::Client,
-    url: TokenUrl,
-    label: String,
-    redactor: Redactor,
-    now: Timestamp,
-}
-
-impl<'c> AsyncHttpClient<'c> for TokenCall<'_> {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.exchange(request))
-    }
-}
-
-impl TokenCall<'_> {
-    fn client(&self, account: &Account) -> Client {
-        let values = account.values();
-        BasicClient::new(ClientId::new(values.get("clientId").to_owned()))
-            .set_client_secret(ClientSecret::new(values.get("clientSecret").to_owned()))
-            .set_token_uri(self.url.clone())
-    }
-
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse> {
-        let (http, label) = (self.http, self.label.as_str());
-        let request = reqwest::Request::try_from(request)
-            .map_err(|error| Error::config(format!("{label}: {error}")))?;
-        let answer = http.execute(request).await;
-        let answer = answer.map_err(|error| response::transport_error(error, label, true))?;
-        let status = answer.status();
-        let retry_after = response::retry_after(answer.headers(), self.now);
-        let body = response::read_body(answer, TOKEN_BODY, label, true).await?;
-        // Only a refusal in OAuth2's own words is left to the crate, which tells every other one by
-        // its body alone: a 401 of a proxy would be something that is no token.
-        let says_why = serde_json::from_slice::<Value>(&body)
-            .is_ok_and(|body| body.get("error").is_some_and(Value::is_string));
-        let refused = matches!(status.as_u16(), 400 | 401) && says_why;
-        if !status.is_success() && !refused {
-            return Err(response::failure(
-                status,
-                &response::message(&body, &self.redactor),
-                retry_after,
-                label,
-                true,
-            ));
-        }
-        let mut answer = HttpResponse::new(without_odd_scope(&body).unwrap_or(body.to_vec()));
-        *answer.status_mut() = status;
-        Ok(answer)
-    }
-
-    fn refusal(
-        &self,
-        error: RequestTokenError<Error, oauth2::basic::BasicErrorResponse>,
-    ) -> Refusal {
-        let label = &self.label;
-        match error {
-            RequestTokenError::ServerResponse(refusal) => {
-                let said = self.redactor.redact(&refusal.to_string());
-                let reason = format!("{label}: the credentials were refused ({said})");
-                match refusal.error() {
-                    BasicErrorResponseType::InvalidClient
-                    | BasicErrorResponseType::UnauthorizedClient => {
-                        Refusal::Other(Error::Unauthorized { reason })
-                    }
-                    _ => Refusal::Grant(reason),
-                }
-            }
-            RequestTokenError::Request(error) => Refusal::Other(error),
-            // What cannot be read may hold a token: it is not quoted.
-            RequestTokenError::Parse(..) => Refusal::Other(Error::retry(format!(
-                "{label} answered something else than a token"
-            ))),
-            RequestTokenError::Other(problem) => {
-                Refusal::Other(Error::retry(format!("{label}: {problem}")))
-            }
-        }
-    }
-}
-
-/// CleverReach may give `scope` as an array (its PHP SDK reads both), which RFC 6749 does not
-/// know; nothing here uses the scope, so it is taken out.
-fn without_odd_scope(body: &[u8]) -> Option<Vec<u8>> {
-    let mut answer: Value = serde_json::from_slice(body).ok()?;
-    let object = answer.as_object_mut()?;
-    if object.get("scope").is_some_and(|scope| !scope.is_string()) {
-        object.remove("scope");
-    }
-    serde_json::to_vec(&answer).ok()
 }
 
 fn sensitive(value: &str, what: &str) -> Result<HeaderValue> {

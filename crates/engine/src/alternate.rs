@@ -7,7 +7,8 @@ use store::{Commit, Counts};
 
 use crate::backfill::{Backfilled, Of};
 use crate::fetch;
-use crate::run::{InFlight, Run};
+use crate::page::InFlight;
+use crate::run::Run;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
 use crate::{Error, Event, Result, history};

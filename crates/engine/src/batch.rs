@@ -9,9 +9,9 @@ use flow::{InDoubt, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::context::{Context, StepContext};
 use crate::narrowing::{Failed, Narrowing, Part};
 use crate::retry::Tries;
-use crate::run::{Context, StepContext};
 use crate::step::Arrival;
 use crate::{Error, Event, Result};
 

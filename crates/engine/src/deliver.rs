@@ -10,10 +10,10 @@ use mapping::Moment;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::context::Context;
 use crate::detect::Emitted;
 use crate::journal::Journal;
 use crate::resume::{Ahead, Resumed};
-use crate::run::Context;
 use crate::settled::{IN_DOUBT, Settled};
 use crate::step::{self, Arrival, Fate, Origin, Traveller};
 use crate::trail::What;

@@ -9,8 +9,8 @@ use mapping::Moment;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::context::Context;
 use crate::detect::{Candidates, Emitted, Identity, Names};
-use crate::run::Context;
 use crate::seen::{Loading, SeenTable};
 use crate::snapshot::{ScanState, Snapshot};
 use crate::{Engine, Error, Result, Watch, fetch};

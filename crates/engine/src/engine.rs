@@ -9,10 +9,11 @@ use flow::Flow;
 use store::{RunLine, Store};
 
 use crate::accounts::Accounts;
+use crate::context::{Context, StepContext};
 use crate::exhausted::Exhausted;
 use crate::gone::Gone;
 use crate::journal::Journal;
-use crate::run::{Context, Ended, Run, StepContext};
+use crate::run::{Ended, Run};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 use crate::tokens::VaultTokens;

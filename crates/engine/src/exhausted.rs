@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::Mutex;
 
-use crate::run::{Context, StepContext};
+use crate::context::{Context, StepContext};
 use crate::{Error, Result};
 
 /// What its dead letter says.

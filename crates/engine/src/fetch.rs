@@ -6,10 +6,10 @@ use connector::{Changes, Record, Scan, Timestamp, Want};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::context::Context;
 use crate::detect::Fingerprint;
 use crate::inbox;
 use crate::retry::Tries;
-use crate::run::Context;
 use crate::{Error, Result};
 
 /// A page as it was fetched.

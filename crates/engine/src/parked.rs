@@ -11,11 +11,12 @@ use store::{NewDeadLetter, Parked, ParkedChange, Store};
 
 use crate::age::{self, Before};
 use crate::beside::Beside;
+use crate::context::{Context, StepContext};
 use crate::deliver;
 use crate::detect;
 use crate::learned::Payload;
 use crate::resume::{Resume, Resumed};
-use crate::run::{Context, Run, StepContext};
+use crate::run::Run;
 use crate::settled::Settled;
 use crate::trail::What;
 use crate::{Error, Event, Result};

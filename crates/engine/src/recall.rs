@@ -3,7 +3,8 @@
 use connector::Changes;
 
 use crate::fetch::Fetched;
-use crate::run::{InFlight, Run};
+use crate::page::InFlight;
+use crate::run::Run;
 use crate::seen::{Key, Loading, SLACK, SeenTable};
 use crate::{Error, Result};
 

@@ -4,108 +4,20 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use connector::{Api, Clock, Want};
-use flow::{Flow, Step};
-use serde_json::Value;
-use store::{Fence, Store};
-use tokio::sync::OwnedSemaphorePermit;
+use connector::Want;
+use store::Fence;
 
-use crate::accounts::Accounts;
 use crate::backfill::Of;
-use crate::calls::Calls;
+use crate::context::Context;
 use crate::deletes::DELETES;
-use crate::deliver;
-use crate::detect::{Candidates, Detected, Emitted, Identity, Names};
-use crate::exhausted::Exhausted;
-use crate::fetch::{self, Fetched};
+use crate::fetch;
 use crate::gone::Gone;
-use crate::journal::Journal;
+use crate::page::{InFlight, Waiting};
 use crate::seen::SeenTable;
 use crate::settled::Settled;
 use crate::snapshot::{ScanState, Snapshot};
 use crate::task::Task;
-use crate::workers::{Unmapped, Workers};
-use crate::{Error, Event, Place, Report, Result, Stop, Watch};
-
-/// What every part of a run shares.
-pub(crate) struct Context {
-    pub(crate) flow: Arc<Flow>,
-    pub(crate) trigger_api: Api,
-    pub(crate) trigger_place: Place,
-    pub(crate) steps: Vec<StepContext>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) watch: Arc<dyn Watch>,
-    pub(crate) workers: Workers,
-    pub(crate) unmapped: Unmapped,
-    /// Of a run with the right to commit; without it nothing is sent that must not be repeated.
-    pub(crate) journal: Option<Arc<Journal>>,
-    pub(crate) calls: Arc<Calls>,
-    pub(crate) exhausted: Arc<Exhausted>,
-    /// Whether somebody waits for what the steps give.
-    pub(crate) keeps_results: bool,
-}
-
-/// A step with its access to its system.
-pub(crate) struct StepContext {
-    pub(crate) step: Step,
-    pub(crate) api: Api,
-    pub(crate) place: Place,
-}
-
-impl StepContext {
-    /// Whether what it sends must not be sent twice, and so is written down.
-    pub(crate) fn is_journaled(&self) -> bool {
-        !self.step.action.idempotent()
-    }
-}
-
-impl Context {
-    /// Where a step is.
-    pub(crate) fn place(&self, step: usize) -> Place {
-        let place = self.steps.get(step).map(|step| &step.place);
-        place.unwrap_or(&self.trigger_place).clone()
-    }
-
-    /// The error where a step is asked for that there is not, or that nothing may be sent by.
-    pub(crate) fn no_step(&self) -> Error {
-        let problem = "a step was begun that this run cannot take".to_owned();
-        Error::Internal { place: self.trigger_place.clone(), problem }
-    }
-
-    /// The ids of a page's messages, if any of them may be in the journal.
-    pub(crate) fn journaled_ids(&self, emitted: &[Emitted]) -> Vec<Arc<str>> {
-        let known = self.journal.as_ref().is_some_and(|journal| !journal.is_empty());
-        if !known && !self.steps.iter().any(StepContext::is_journaled) {
-            return vec![];
-        }
-        emitted.iter().map(|emitted| emitted.id.clone()).collect()
-    }
-
-    /// The same with requests that let all others go first.
-    pub(crate) fn behind_live(&self, accounts: &Arc<Accounts>) -> Self {
-        let steps = self.steps.iter().map(|it| StepContext {
-            step: it.step.clone(),
-            api: it.api.limited_by(accounts.behind(&it.place.account)),
-            place: it.place.clone(),
-        });
-        Self {
-            flow: self.flow.clone(),
-            trigger_api: self.trigger_api.limited_by(accounts.behind(&self.trigger_place.account)),
-            trigger_place: self.trigger_place.clone(),
-            steps: steps.collect(),
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            watch: self.watch.clone(),
-            workers: self.workers.clone(),
-            unmapped: self.workers.unmapped(),
-            journal: self.journal.clone(),
-            calls: self.calls.clone(),
-            exhausted: self.exhausted.clone(),
-            keeps_results: self.keeps_results,
-        }
-    }
-}
+use crate::{Error, Event, Report, Result, Stop};
 
 /// A run under way.
 pub(crate) struct Run {
@@ -147,24 +59,6 @@ pub(crate) struct Ended {
 enum End {
     Complete,
     Stopped,
-}
-
-/// A page between its fetch and its commit.
-pub(crate) struct InFlight {
-    pub(crate) of: Of,
-    pub(crate) detected: Detected,
-    /// The scan as it stands behind this page; `None` as cursor means that it is complete.
-    pub(crate) scan: ScanState,
-    /// Up to where it takes what is in the inbox.
-    pub(crate) taken: Option<u64>,
-    /// Where the next scan begins, if this page ends one of what is appended.
-    pub(crate) position: Option<Value>,
-}
-
-/// A page's messages that are still to be delivered.
-pub(crate) struct Waiting {
-    emitted: Vec<Emitted>,
-    unmapped: OwnedSemaphorePermit,
 }
 
 impl Run {
@@ -493,81 +387,6 @@ impl Run {
             }
         }
         end
-    }
-
-    /// Holds a page against what was settled, and moves the scan behind it.
-    pub(crate) fn detect(
-        &mut self,
-        of: Of,
-        partition: &str,
-        ahead: &mut ScanState,
-        fetched: Fetched,
-        sequence: u64,
-    ) -> (InFlight, Waiting) {
-        let context = &self.context;
-        let trigger = &context.flow.trigger;
-        let rules = self.snapshot.rules(of);
-        let mut unread = SeenTable::default();
-        let seen = self.seen.as_mut().unwrap_or(&mut unread);
-        let mut detected = seen.detect(
-            &*context.store,
-            Candidates {
-                records: fetched.records,
-                want: ahead.want(),
-                until: rules.until,
-                forgotten: &rules.forgotten,
-                changes: trigger.trigger.changes(),
-                names: match &self.gone {
-                    None => Names::None,
-                    Some(_) if ahead.want() == Want::All && !self.snapshot.is_named(partition) => {
-                        Names::All
-                    }
-                    Some(_) => Names::New,
-                },
-                identity: Identity {
-                    flow: &context.flow.name,
-                    trigger: &trigger.name,
-                    partition,
-                    generation: rules.generation,
-                },
-                committed: self.sequence,
-                sequence,
-            },
-        );
-        ahead.note(detected.newest);
-        ahead.cap = ahead.cap.or(Some(fetched.date));
-        ahead.cursor = fetched.next;
-        let emitted = std::mem::take(&mut detected.emitted);
-        let waiting = Waiting { emitted, unmapped: fetched.unmapped };
-        (
-            InFlight {
-                of,
-                detected,
-                scan: ahead.clone(),
-                taken: fetched.taken,
-                position: fetched.position,
-            },
-            waiting,
-        )
-    }
-
-    pub(crate) fn deliver(
-        &self,
-        of: Of,
-        partition: &Arc<str>,
-        Waiting { emitted, unmapped }: Waiting,
-    ) -> Task<Settled> {
-        let context = self.context_of(of).clone();
-        let page = deliver::page(context, partition.clone(), emitted, unmapped);
-        Task::of(page, self.context.trigger_place.clone(), "delivery")
-    }
-
-    /// What a page's requests go through.
-    pub(crate) const fn context_of(&self, of: Of) -> &Arc<Context> {
-        match of {
-            Of::Live => &self.context,
-            Of::Backfill => &self.behind_live,
-        }
     }
 
     fn lost(&self) -> Error {

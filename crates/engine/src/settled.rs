@@ -9,7 +9,7 @@ use serde_json::Value;
 use store::{NewDeadLetter, Parked, Store, TrailBlock, parked_id};
 
 use crate::batch::HandedOver;
-use crate::run::StepContext;
+use crate::context::StepContext;
 use crate::step::Traveller;
 use crate::trail::{Trail, What};
 use crate::{Error, Place, journal};

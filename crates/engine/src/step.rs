@@ -10,9 +10,9 @@ use mapping::Moment;
 use serde_json::Value;
 
 use crate::batch::{self, Answered, HandedOver, Outgoing, Sent};
+use crate::context::{Context, StepContext};
 use crate::exhausted;
 use crate::journal::Known;
-use crate::run::{Context, StepContext};
 use crate::settled::in_doubt;
 use crate::{Error, Result};
 

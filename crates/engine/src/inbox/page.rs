@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::entry;
+use crate::context::Context;
 use crate::fetch::Fetched;
-use crate::run::Context;
 use crate::{Error, Result};
 
 /// A page has so many bytes of entries, and one entry at least.

@@ -9,7 +9,7 @@ use store::JournalEntry;
 
 use super::answer::Answer;
 use crate::batch::{HandedOver, Outgoing};
-use crate::run::StepContext;
+use crate::context::StepContext;
 use crate::step::Origin;
 use crate::{Error, Result};
 

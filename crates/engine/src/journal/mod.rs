@@ -20,7 +20,7 @@ use store::{Fence, JournalChange, Store};
 use self::answer::Answer;
 use self::block::{Block, Item, State};
 use crate::batch::{HandedOver, Outgoing, Verdict};
-use crate::run::StepContext;
+use crate::context::StepContext;
 use crate::step::Traveller;
 use crate::{Error, Result};
 
