@@ -1,21 +1,31 @@
 //! Sealing of entries, and hashes that say nothing without the key.
 
-use chacha20poly1305::aead::{Aead as _, Generate as _, Payload};
+use chacha20poly1305::aead::{Aead as _, AeadInOut as _, Generate as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 
 use crate::error::{Error, Result};
 use crate::trees::Tree;
 use crate::vault::{KeyId, MasterKey};
 
-const FORMAT: u8 = 1;
+/// The envelope of a text as it is.
+const PLAIN: u8 = 1;
+/// The envelope of a text that was compressed: LZ4, behind the length of the text (4 bytes, little
+/// end first).
+const COMPRESSED: u8 = 2;
 const ID_LEN: usize = 8;
 const NONCE_LEN: usize = 24;
+const HEADER_LEN: usize = 1 + ID_LEN + NONCE_LEN;
+const TAG_LEN: usize = 16;
 const KEY_LEN: usize = 32;
+
+/// A text of fewer bytes than these is sealed as it is.
+const COMPRESSED_FROM: usize = 512;
 
 /// Seals and opens entries with keys derived from the master key.
 ///
 /// An envelope is format (1 byte), key id (8), nonce (24, random), then the sealed text with its
-/// tag. It is bound to its address: moved to another tree or key it does not open.
+/// tag. It is bound to its address: moved to another tree or key it does not open. What compresses
+/// is compressed before: the longest texts are records, which say the same names over and over.
 pub(crate) struct Sealer {
     id: KeyId,
     cipher: XChaCha20Poly1305,
@@ -52,16 +62,17 @@ impl Sealer {
 
     pub(crate) fn seal(&self, tree: Tree, key: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
         let nonce = XNonce::generate();
-        let aad = self.address(tree, key);
-        let sealed = self
+        let mut envelope = envelope(plain);
+        let format = envelope.first().copied().unwrap_or(PLAIN);
+        let (header, text) = envelope.split_at_mut(HEADER_LEN);
+        header[1..=ID_LEN].copy_from_slice(&self.id.0);
+        header[1 + ID_LEN..].copy_from_slice(&nonce);
+        let aad = self.address(format, tree, key);
+        let tag = self
             .cipher
-            .encrypt(&nonce, Payload { msg: plain, aad: &aad })
+            .encrypt_inout_detached(&nonce, &aad, text.into())
             .map_err(|_| Error::Database { doing: "seal", reason: "too long".to_owned() })?;
-        let mut envelope = Vec::with_capacity(1 + ID_LEN + NONCE_LEN + sealed.len());
-        envelope.push(FORMAT);
-        envelope.extend_from_slice(&self.id.0);
-        envelope.extend_from_slice(&nonce);
-        envelope.extend_from_slice(&sealed);
+        envelope.extend_from_slice(&tag);
         Ok(envelope)
     }
 
@@ -71,25 +82,33 @@ impl Sealer {
         if wants != self.id {
             return Err(Error::WrongKey { wants, given: Some(self.id) });
         }
+        let format = envelope.first().copied().unwrap_or_default();
         let (nonce, sealed) = envelope
             .get(1 + ID_LEN..)
             .and_then(|rest| rest.split_first_chunk::<NONCE_LEN>())
             .ok_or_else(|| corrupt("the entry is cut off"))?;
-        let aad = self.address(tree, key);
-        self.cipher
+        let aad = self.address(format, tree, key);
+        let text = self
+            .cipher
             .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
-            .map_err(|_| corrupt("the entry is not the one that was sealed"))
+            .map_err(|_| corrupt("the entry is not the one that was sealed"))?;
+        if format == PLAIN {
+            return Ok(text);
+        }
+        // What opens is what was sealed: its length is the one that was written.
+        lz4_flex::block::decompress_size_prepended(&text)
+            .map_err(|_| corrupt("the entry does not decompress"))
     }
 
     /// Reads from an envelope which key sealed it.
     pub(crate) fn sealed_by(tree: Tree, key: &[u8], envelope: &[u8]) -> Result<KeyId> {
         match envelope.split_first() {
-            Some((&FORMAT, rest)) => rest
+            Some((&(PLAIN | COMPRESSED), rest)) => rest
                 .first_chunk::<ID_LEN>()
                 .map(|id| KeyId(*id))
                 .ok_or_else(|| Error::corrupt(tree, key, "the entry is cut off")),
-            Some((&newer, _)) if newer > FORMAT => {
-                Err(Error::NewerFormat { found: u32::from(newer), known: u32::from(FORMAT) })
+            Some((&newer, _)) if newer > COMPRESSED => {
+                Err(Error::NewerFormat { found: u32::from(newer), known: u32::from(COMPRESSED) })
             }
             _ => Err(Error::corrupt(tree, key, "the entry has no known format")),
         }
@@ -111,8 +130,8 @@ impl Sealer {
     }
 
     /// What an entry is bound to: format, sealing key, tree and key.
-    fn address(&self, tree: Tree, key: &[u8]) -> Vec<u8> {
-        let mut address = vec![FORMAT];
+    fn address(&self, format: u8, tree: Tree, key: &[u8]) -> Vec<u8> {
+        let mut address = vec![format];
         address.extend_from_slice(&self.id.0);
         address.extend_from_slice(tree.name().as_bytes());
         // No tree's name has a zero byte, so no two addresses read alike.
@@ -120,6 +139,34 @@ impl Sealer {
         address.extend_from_slice(key);
         address
     }
+}
+
+/// Returns an envelope that is open yet: its format, room for key id and nonce, and the text.
+fn envelope(plain: &[u8]) -> Vec<u8> {
+    let header = |format| std::iter::once(format).chain([0; HEADER_LEN - 1]);
+    if plain.len() >= COMPRESSED_FROM
+        && let Ok(length) = u32::try_from(plain.len())
+    {
+        let most = lz4_flex::block::get_maximum_output_size(plain.len());
+        let mut envelope: Vec<u8> = header(COMPRESSED).chain(length.to_le_bytes()).collect();
+        let text = envelope.len();
+        envelope.resize(text + most, 0);
+        let room = envelope.get_mut(text..).unwrap_or_default();
+        let written = lz4_flex::block::compress_into(plain, room);
+        // What saves no eighth is not worth the time that opening it takes.
+        if let Ok(written) = written
+            && written < plain.len() / 8 * 7
+        {
+            envelope.truncate(text + written);
+            envelope.reserve_exact(TAG_LEN);
+            envelope.shrink_to(text + written + TAG_LEN);
+            return envelope;
+        }
+    }
+    let mut envelope = Vec::with_capacity(HEADER_LEN + plain.len() + TAG_LEN);
+    envelope.extend(header(PLAIN));
+    envelope.extend_from_slice(plain);
+    envelope
 }
 
 fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
@@ -145,6 +192,32 @@ mod tests {
     }
 
     #[test]
+    fn what_compresses_is_compressed_and_what_does_not_is_left() {
+        let sealer = Sealer::new(&MasterKey::generate());
+        let record = br#"{"email":"ada@example.com","first_name":"Ada","last_name":"Lovelace"}"#;
+        let noise: Vec<u8> =
+            (0..256_u32).flat_map(|at| *blake3::hash(&at.to_be_bytes()).as_bytes()).collect();
+        for (plain, format) in [
+            (record.repeat(1_000), COMPRESSED),
+            (record.repeat(8), COMPRESSED),
+            (record.to_vec(), PLAIN),
+            (vec![], PLAIN),
+            (noise, PLAIN),
+        ] {
+            let sealed = sealer.seal(Tree::Journal, b"a", &plain).unwrap();
+            assert_eq!(sealed[0], format, "{} bytes", plain.len());
+            assert_eq!(sealed.capacity(), sealed.len());
+            assert!(sealed.len() <= HEADER_LEN + plain.len() + TAG_LEN);
+            assert_eq!(sealer.open(Tree::Journal, b"a", &sealed).unwrap(), plain);
+            // What is said of the text's form is sealed with it.
+            let mut other = sealed;
+            other[0] = PLAIN + COMPRESSED - format;
+            assert!(matches!(sealer.open(Tree::Journal, b"a", &other), Err(Error::Corrupt { .. })));
+        }
+        assert!(sealer.seal(Tree::Journal, b"a", &record.repeat(1_000)).unwrap().len() < 2_000);
+    }
+
+    #[test]
     fn damage_is_told_from_another_key_and_from_a_newer_format() {
         let sealer = Sealer::new(&MasterKey::generate());
         let sealed = sealer.seal(Tree::Vault, b"a", b"token").unwrap();
@@ -153,9 +226,9 @@ mod tests {
             assert!(matches!(error, Error::Corrupt { tree: "vault", .. }), "{cut}: {error}");
         }
         let mut newer = sealed.clone();
-        newer[0] = 2;
+        newer[0] = 3;
         let error = sealer.open(Tree::Vault, b"a", &newer).unwrap_err();
-        assert!(matches!(error, Error::NewerFormat { found: 2, known: 1 }));
+        assert!(matches!(error, Error::NewerFormat { found: 3, known: 2 }));
         let other = Sealer::new(&MasterKey::generate());
         let error = other.open(Tree::Vault, b"a", &sealed).unwrap_err();
         assert!(error.to_string().contains(&sealer.id.to_string()), "{error}");
