@@ -243,12 +243,16 @@ struct Served {
 impl Served {
     /// How long it took until it served that many flows.
     fn begin(&mut self, flows: usize) -> Result<Duration> {
-        let (at, line) = self.lines.recv().context("the service ended at once")?;
-        let event: Value = serde_json::from_str(&line)?;
-        if event.get("flows").and_then(Value::as_u64) != Some(flows as u64) {
-            bail!("the service said {line}");
+        loop {
+            let (at, line) = self.lines.recv().context("the service ended at once")?;
+            let event: Value = serde_json::from_str(&line)?;
+            match event.get("flows").and_then(Value::as_u64) {
+                Some(served) if served == flows as u64 => return Ok(at.duration_since(self.began)),
+                // Where it listens comes first.
+                None if event.get("event").is_some_and(|it| it == "listening") => {}
+                _ => bail!("the service said {line}"),
+            }
         }
-        Ok(at.duration_since(self.began))
     }
 
     /// Everything it says up to a moment.
