@@ -57,6 +57,14 @@ pub async fn check(make: impl AsyncFn() -> Result<Arc<dyn Store>>) -> Result<()>
     go_on_after_restart(&*store).await
 }
 
+/// Returns that many bytes which do not compress, so that a home keeps them as the large value that
+/// they are; each seed gives others.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut noise = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_be_bytes()).finalize_xof().fill(&mut noise);
+    noise
+}
+
 async fn empty_at_first(store: &dyn Store) -> Result<()> {
     assert_eq!(store.head("nothing").await?, None);
     assert_eq!(seen_of(store, "nothing").await?, []);
@@ -136,7 +144,7 @@ async fn counts(store: &dyn Store) -> Result<()> {
 async fn dead_letters(store: &dyn Store) -> Result<()> {
     let flow = "letters";
     let fence = store.lease(flow).await?.fence;
-    let large = vec![b'x'; 100_000];
+    let large = noise(1, 100_000);
     let first = [letter("m1", Some("profiles"), 5, b"{\"a\":1}"), letter("m2", None, 7, &large)];
     store.commit(&fence, 1, commit(b"{}").letters(&first)).await?;
     let listed = store.dead_letters(Some(flow)).await?;
@@ -212,9 +220,9 @@ async fn runs(store: &dyn Store) -> Result<()> {
 async fn vault(store: &dyn Store) -> Result<()> {
     store.vault_put("oauth/crm", b"first").await?;
     store.vault_put("oauth/crm", b"second").await?;
-    store.vault_put("oauth/shop", &[7; 100_000]).await?;
+    store.vault_put("oauth/shop", &noise(7, 100_000)).await?;
     assert_eq!(store.vault_get("oauth/crm").await?, Some(b"second".to_vec()));
-    assert_eq!(store.vault_get("oauth/shop").await?, Some(vec![7; 100_000]));
+    assert_eq!(store.vault_get("oauth/shop").await?, Some(noise(7, 100_000)));
     assert_eq!(store.vault_get("oauth/other").await?, None);
     store.vault_put("secret/shop", b"short-lived").await?;
     store.vault_put("secret/crm", b"kept").await?;
@@ -231,7 +239,7 @@ async fn flows_side_by_side(store: &Arc<dyn Store>) -> Result<()> {
     let work = |flow: String, store: Arc<dyn Store>| async move {
         let fence = store.lease(&flow).await?.fence;
         for sequence in 1..=4 {
-            let snapshot = vec![u8::try_from(sequence).unwrap_or(0); 70_000];
+            let snapshot = noise(sequence, 70_000);
             let page = commit(&snapshot).seen(SeenChange::Append(entries(sequence, 200)));
             store.commit(&fence, sequence, page).await?;
         }
@@ -247,7 +255,7 @@ async fn flows_side_by_side(store: &Arc<dyn Store>) -> Result<()> {
     }
     for flow in names {
         let head = store.head(flow).await?;
-        assert_eq!(head.map(|head| head.snapshot), Some(vec![4; 70_000]), "{flow}");
+        assert_eq!(head.map(|head| head.snapshot), Some(noise(4, 70_000)), "{flow}");
         let expected: Vec<_> = (1..=4).flat_map(|sequence| entries(sequence, 200)).collect();
         assert_eq!(seen_of(&**store, flow).await?, expected, "{flow}");
     }

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use towpath_store::conformance::noise;
 use towpath_store::{Commit, Error, MasterKey, Result, Seen, SledStore, Store, upkeep};
 
 fn copy(from: &Path, to: &Path) {
@@ -58,7 +59,7 @@ async fn made(path: &Path, key: &MasterKey, commits: u64) -> BTreeMap<String, Re
     full::fill(&store).await;
     let fence = store.lease("busy").await.unwrap().fence;
     for sequence in 1..=commits {
-        let commit = Commit { snapshot: vec![b' '; 4_000], ..full::busy(sequence) };
+        let commit = Commit { snapshot: noise(sequence, 4_000), ..full::busy(sequence) };
         store.commit(&fence, sequence, commit).await.unwrap();
     }
     answers(&store).await

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use towpath_store::conformance::seen_of;
+use towpath_store::conformance::{noise, seen_of};
 use towpath_store::{
     Commit, Durability, Error, MasterKey, Result, Seen, SeenChange, SledOptions, SledStore, Store,
 };
@@ -98,14 +98,14 @@ async fn files_of_large_values_live_as_long_as_their_entries() {
     let store = open(folder.path(), &key).await.unwrap();
     let fence = store.lease("f").await.unwrap().fence;
     for sequence in 1..=3 {
-        store.commit(&fence, sequence, page(sequence, 0, vec![7; 200_000])).await.unwrap();
+        store.commit(&fence, sequence, page(sequence, 0, noise(7, 200_000))).await.unwrap();
         assert_eq!(files(&blobs).len(), 1, "the older snapshot's file is gone");
     }
     drop(store);
     fs::write(blobs.join("0123.tmp"), b"cut off").unwrap();
     let store = open(folder.path(), &key).await.unwrap();
     assert_eq!(files(&blobs).len(), 1, "what no entry names is swept up");
-    assert_eq!(store.head("f").await.unwrap().unwrap().snapshot, vec![7; 200_000]);
+    assert_eq!(store.head("f").await.unwrap().unwrap().snapshot, noise(7, 200_000));
 
     fs::remove_file(&files(&blobs)[0]).unwrap();
     let error = store.head("f").await.unwrap_err().to_string();
@@ -123,7 +123,10 @@ async fn pages_of_a_thousand_are_in_synced_files() {
     let store = open(folder.path(), &key).await.unwrap();
     let fence = store.lease("f").await.unwrap().fence;
     for sequence in 1..=100 {
-        store.commit(&fence, sequence, page(sequence, 1_000, vec![b' '; 4_000])).await.unwrap();
+        store
+            .commit(&fence, sequence, page(sequence, 1_000, noise(sequence, 4_000)))
+            .await
+            .unwrap();
     }
     assert_eq!(seen_of(&store, "f").await.unwrap().len(), 100_000);
     assert_eq!(files(&folder.path().join("sled/blobs")), Vec::<PathBuf>::new());

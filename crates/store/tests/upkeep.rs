@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use full::{everything, fill, open, options};
 use serde_json::json;
+use towpath_store::conformance::noise;
 use towpath_store::upkeep::{self, Answer, Desk, Holder, Request, Retention};
 use towpath_store::{
     Commit, Error, LetterChange, LetterMark, LetterState, MasterKey, Seen, SeenChange, SledStore,
@@ -136,7 +137,7 @@ async fn a_compaction_keeps_what_counts_and_takes_less_room() {
     fill(&store).await;
     let fence = store.lease("churn").await.unwrap().fence;
     for sequence in 1..=150 {
-        let commit = Commit { snapshot: vec![b' '; 4_000], ..full::busy(sequence) };
+        let commit = Commit { snapshot: noise(sequence, 4_000), ..full::busy(sequence) };
         store.commit(&fence, sequence, commit).await.unwrap();
     }
     let before = everything(&store).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::store::{Accepted, Commit, Delivery, InboxEntry, InboxState, Room, Store};
 
-use super::commit;
+use super::{commit, noise};
 
 const ROOM: Room =
     Room { entries: 10_000, bytes: 64 << 20, remember: Duration::from_secs(24 * 3600) };
@@ -50,7 +50,7 @@ pub(super) async fn in_order(store: &dyn Store) -> Result<()> {
     let flow = "inbox";
     assert_eq!(store.inbox_state(flow).await?, InboxState::default());
     assert_eq!(store.inbox(flow, (0, u64::MAX), 1_000).await?, []);
-    let large = vec![b'x'; 100_000];
+    let large = noise(1, 100_000);
     for (position, bytes) in [(1, &b"one"[..]), (2, b""), (3, &large), (4, b"four")] {
         let kept = store.accept(flow, delivery(-5, bytes), ROOM).await?;
         assert_eq!(kept, Accepted { position, repeated: false });

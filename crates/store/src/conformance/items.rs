@@ -6,7 +6,7 @@ use crate::store::{
     ParkedChange, Store, TrailBlock,
 };
 
-use super::{ExpectLetter as _, commit, letter};
+use super::{ExpectLetter as _, commit, letter, noise};
 
 pub(super) async fn letters_change(store: &dyn Store) -> Result<()> {
     let flow = "letters that change";
@@ -55,7 +55,7 @@ pub(super) async fn letters_change(store: &dyn Store) -> Result<()> {
 
 pub(super) async fn parked(store: &dyn Store) -> Result<()> {
     let fence = store.lease("parked").await?.fence;
-    let large = vec![b'x'; 100_000];
+    let large = noise(1, 100_000);
     let put = |id: &str, check_at, payload: &[u8]| {
         ParkedChange::Put(Parked {
             id: format!("{id:0>16}"),
@@ -108,7 +108,7 @@ pub(super) async fn journal(store: &dyn Store) -> Result<()> {
     };
     let refused = store.journal(&stale, vec![put(1, b"stale")]).await;
     assert!(matches!(refused, Err(Error::Fenced)), "{refused:?}");
-    let large = vec![b'x'; 100_000];
+    let large = noise(1, 100_000);
     store.journal(&fence, vec![put(2, b"b"), put(1, &large), put(3, b"c")]).await?;
     store.journal(&fence, vec![put(2, b"other"), JournalChange::Forget([3; 16])]).await?;
     store.journal(&fence, vec![answer(1, b"perhaps"), answer(2, b"done")]).await?;

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use towpath_store::conformance::noise;
 use towpath_store::{
     Cause, Commit, Counts, Durability, JournalChange, MasterKey, Name, NamesChange, NewDeadLetter,
     Parked, ParkedChange, Result, RunLine, Seen, SeenChange, SledOptions, SledStore, Store,
@@ -39,7 +40,7 @@ fn letter(message: &str, size: usize) -> NewDeadLetter {
         code: "invalid".to_owned(),
         reason: "the address is refused".to_owned(),
         at: AT,
-        payload: vec![b'p'; size],
+        payload: noise(7, size),
         record_key: message.to_owned(),
         partition_key: [3; 16],
         ..NewDeadLetter::default()
@@ -84,7 +85,7 @@ pub(crate) async fn fill(store: &SledStore) {
     let mut table = seen(1, 13_000);
     table.sort_by_key(|seen| seen.key);
     let commit = Commit {
-        snapshot: vec![b' '; 9_000],
+        snapshot: noise(1, 9_000),
         seen: SeenChange::Replace(vec![Arc::new(table)]),
         ..Commit::default()
     };
