@@ -14,6 +14,7 @@ mod hooks;
 mod killed;
 mod map;
 mod new;
+mod planted;
 mod secret;
 mod state;
 mod store;
