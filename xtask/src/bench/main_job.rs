@@ -14,6 +14,9 @@ use super::report::{Figures, Report};
 use super::sandbox::Sandbox;
 use crate::cargo::{cargo, metadata, root, succeed};
 
+/// How often the flow polls once more in each round, behind the first poll after the job.
+const POLLS: usize = 5;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many receivers, one measurement each.
@@ -88,7 +91,10 @@ fn run_round(
             }
         }
         if contender == Contender::Towpath {
-            figures.nothing_new.push(finish(contender, command(), &log)?);
+            figures.reopened.push(finish(contender, command(), &log)?);
+            for _ in 0..POLLS {
+                figures.nothing_new.push(finish(contender, command(), &log)?);
+            }
             // Had it sent anything again, there were more by now.
             delivered::check_counts(&sandbox, receivers).context("a second run")?;
         }

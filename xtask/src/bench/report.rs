@@ -23,7 +23,10 @@ pub(super) const ENTRY: f64 = 40.0;
 pub(crate) struct Figures {
     pub(crate) receivers: usize,
     pub(crate) runs: BTreeMap<Contender, Vec<Measured>>,
-    /// Runs of the flow that found nothing to do.
+    /// The runs right after the job, which found nothing to do: the database reads all that the job
+    /// wrote to its log, once.
+    pub(crate) reopened: Vec<Measured>,
+    /// Those after them.
     pub(crate) nothing_new: Vec<Measured>,
 }
 
@@ -91,6 +94,13 @@ impl Figures {
                 towpath.map(|towpath| bytes(towpath.memory)),
                 MEMORY,
                 (1e-6, " MB"),
+            ),
+            budget(
+                "reopenedCpu",
+                "the first poll after it, CPU of the process",
+                median(&self.reopened).map(|measured| measured.cpu),
+                NOTHING_NEW,
+                (1000.0, " ms"),
             ),
             budget(
                 "nothingNewCpu",
