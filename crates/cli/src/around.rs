@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use engine::builtin::Alert;
+/// What a flow is to be told of: read from its file alone, as `check` does everything.
+pub(crate) use engine::builtin::Alert;
 
 use crate::project::{Checked, Project};
 

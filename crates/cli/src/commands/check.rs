@@ -5,10 +5,9 @@ use std::collections::hash_map::Entry;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use engine::builtin::Alert;
-
 use crate::again;
 use crate::args::{Check, Format};
+use crate::around::Alert;
 use crate::exit::{Exit, Result};
 use crate::progress::{print, print_json};
 use crate::project::{Checked, Project};
