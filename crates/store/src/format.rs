@@ -6,7 +6,7 @@ use crate::trees::{Tree, Trees, Wait, Write};
 use crate::vault::KeyId;
 
 /// The format that this program writes.
-pub(crate) const FORMAT: u32 = 7;
+pub(crate) const FORMAT: u32 = 8;
 
 /// From this format on a flow's entries are as this program has them, or as it still reads them.
 pub(crate) const SAME_ENTRIES_SINCE: u32 = 4;
@@ -121,6 +121,10 @@ async fn migrate(trees: &impl Trees, sealer: &Sealer) -> Result<()> {
     if found(trees).await? == Some(6) {
         // And the seventh: envelopes of compressed text.
         trees.apply(vec![format(7)], Wait::Durable).await?;
+    }
+    if found(trees).await? == Some(7) {
+        // And the eighth: values in pieces beside their entries.
+        trees.apply(vec![format(8)], Wait::Durable).await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod disk;
 mod opening;
+mod value;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -114,6 +114,26 @@ async fn files_of_large_values_live_as_long_as_their_entries() {
     store.commit(&fence, 1, page(1, 0, b"{}".to_vec())).await.unwrap();
 }
 
+/// A value too long for its entry and too short for a file costs no sync of its own.
+#[tokio::test]
+async fn longer_values_lie_in_pieces_as_long_as_their_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = open(folder.path(), &key).await.unwrap();
+    let fence = store.lease("f").await.unwrap().fence;
+    for (sequence, len) in (1..).zip([5_000, 6_000, 40_000, 8_192, 64_000, 5_100, 60_000]) {
+        let snapshot = noise(sequence, len);
+        store.commit(&fence, sequence, page(sequence, 0, snapshot.clone())).await.unwrap();
+        assert_eq!(store.head("f").await.unwrap().unwrap().snapshot, snapshot);
+    }
+    drop(store);
+    let store = open(folder.path(), &key).await.unwrap();
+    assert_eq!(store.head("f").await.unwrap().unwrap().snapshot, noise(7, 60_000));
+    for folder in ["blobs", "sled/blobs"].map(|it| folder.path().join(it)) {
+        assert!(!folder.exists() || files(&folder).is_empty(), "{} holds files", folder.display());
+    }
+}
+
 /// sled writes leaves above an eighth of a megabyte to heap files that it never syncs; none may
 /// appear, or an acknowledged commit is not durable. The folder must also not outgrow its content.
 #[tokio::test]
@@ -175,7 +195,7 @@ async fn a_damaged_file_gives_no_wrong_entry() {
     let key = MasterKey::generate();
     let store = open(folder.path(), &key).await.unwrap();
     let fence = store.lease("f").await.unwrap().fence;
-    let mut commit = page(1, 900, b"{}".to_vec());
+    let mut commit = page(1, 2_000, b"{}".to_vec());
     let SeenChange::Append(mut table) = commit.seen else { unreachable!() };
     table.sort_by_key(|seen| seen.key);
     commit.seen = SeenChange::Replace(vec![Arc::new(table.clone())]);
@@ -194,7 +214,7 @@ async fn a_damaged_file_gives_no_wrong_entry() {
     let mut refused = 0;
     for bytes in flipped.chain(cut).chain(longer) {
         fs::write(file, bytes).unwrap();
-        for seen in [table[0], table[450], table[899]] {
+        for seen in [table[0], table[1_000], table[1_999]] {
             match store.look_up("f", &[seen.key]).await {
                 Ok(found) => assert_eq!(found.entries, [seen]),
                 Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => refused += 1,

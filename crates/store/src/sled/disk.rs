@@ -1,4 +1,7 @@
 //! The disk behind a sled store: the database, the files of its large values, and its mark.
+//!
+//! A small value lies in its entry, a longer one beside it in pieces, a large one in a file. Pieces
+//! cost no sync of their own: they are in the database's log, before the entry that names them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -7,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::opening::{DATABASE, Lock, database_file, failed, open_database};
+use super::value::{Pieced, Value};
 use crate::blobs::Blobs;
 use crate::disk::{BlobName, Disk, Durability};
 use crate::error::{Error, Result};
@@ -16,18 +20,26 @@ use crate::upkeep::mark::Mark;
 use crate::upkeep::{LEAST_FREE, swap};
 use crate::{files, format, layout};
 
-/// The largest value that goes into the database itself.
+/// The largest value that goes into its entry.
 ///
 /// sled keeps up to 16 keys in a leaf, and some more until it splits; a leaf that passes an
 /// eighth of a megabyte goes to a heap file that sled never syncs, so a power failure could take
 /// an acknowledged commit. Below this size no leaf comes near that.
 const INLINE_MAX: usize = 5 * 1024;
 
+/// The largest value that goes into the database in pieces: a larger one is worth a file, which the
+/// database need not move about.
+const PIECES_MAX: usize = 64 * 1024;
+
+/// The tree of the pieces.
+const PIECES: &str = "pieces";
+
 /// An open database with its own descriptor for syncing.
 pub(super) struct SledDisk {
     pub(super) folder: PathBuf,
     db: ::sled::Db,
     trees: BTreeMap<Tree, ::sled::Tree>,
+    pub(super) pieces: ::sled::Tree,
     /// sled's flush calls `sync_file_range` on Linux, which does not make data durable.
     file: File,
     file_path: PathBuf,
@@ -45,9 +57,10 @@ impl SledDisk {
     pub(super) fn open(path: &Path, lock: Arc<Lock>, at: Option<At>) -> Result<Self> {
         let db = open_database(path)?;
         let open_tree =
-            |tree: Tree| db.open_tree(tree.name()).map_err(|error| failed("open a tree", &error));
-        let opened = Tree::ALL.into_iter().map(|tree| Ok((tree, open_tree(tree)?)));
+            |name: &str| db.open_tree(name).map_err(|error| failed("open a tree", &error));
+        let opened = Tree::ALL.into_iter().map(|tree| Ok((tree, open_tree(tree.name())?)));
         let trees = opened.collect::<Result<BTreeMap<_, _>>>()?;
+        let pieces = open_tree(PIECES)?;
         let file_path = database_file(path);
         let file = File::options().read(true).write(true).open(&file_path);
         let file = file.map_err(|error| Error::io("open", &file_path, error))?;
@@ -58,6 +71,7 @@ impl SledDisk {
             folder,
             db,
             trees,
+            pieces,
             file,
             file_path,
             blobs,
@@ -79,7 +93,31 @@ impl SledDisk {
         if self.lock.found == swap::Found::Done {
             swap::forget_old(&self.folder)?;
         }
+        self.sweep_pieces()?;
         self.blobs.sweep(|| self.blobs_named())
+    }
+
+    /// Removes the pieces of writes that never came to their entry or lost it.
+    fn sweep_pieces(&self) -> Result<()> {
+        for key in self.pieces.iter().keys() {
+            let key = key.map_err(|error| failed("read", &error))?;
+            let named = match Pieced::owner(&key) {
+                None => false,
+                Some((tree, owner, name)) => {
+                    let value = self.tree(tree).get(owner).map_err(|error| failed("read", &error))?;
+                    // What cannot be read may name them.
+                    value.is_some_and(|value| match Value::decode(tree, owner, &value) {
+                        Ok(Value::Pieces(pieced)) => pieced.name == name,
+                        Ok(_) => false,
+                        Err(_) => true,
+                    })
+                }
+            };
+            if !named {
+                self.pieces.remove(key).map_err(|error| failed("write", &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// How many syncs the database has seen.
@@ -100,7 +138,7 @@ impl SledDisk {
         let Some(value) = value else { return Ok(Some(None)) };
         match Value::decode(tree, key, &value)? {
             Value::Inline(value) => Ok(Some(Some(value.to_vec()))),
-            Value::Blob(_) => Ok(None),
+            Value::Pieces(_) | Value::Blob(_) => Ok(None),
         }
     }
 
@@ -119,23 +157,68 @@ impl SledDisk {
         loop {
             let value = self.tree(tree).get(key).map_err(|error| failed("read", &error))?;
             let Some(value) = value else { return Ok(None) };
-            let name = match Value::decode(tree, key, &value)? {
+            let part = match Value::decode(tree, key, &value)? {
                 Value::Inline(value) => {
                     let until = range.end.min(value.len());
-                    let part = value.get(range.start.min(until)..until).unwrap_or_default();
-                    return Ok(Some(part.to_vec()));
+                    Some(value.get(range.start.min(until)..until).unwrap_or_default().to_vec())
                 }
-                Value::Blob(name) => name,
+                Value::Pieces(pieced) => self.joined(tree, key, &pieced, range.clone())?,
+                Value::Blob(name) => self.blobs.read(&name, range.clone())?,
             };
-            if let Some(part) = self.blobs.read(&name, range.clone())? {
-                return Ok(Some(part));
+            if part.is_some() {
+                return Ok(part);
             }
             // A newer value took this one's place meanwhile, unless the entry still names it.
-            if gone.replace(name) == Some(name) {
-                let reason = format!("its file blobs/{} is gone", layout::hex(&name));
+            if gone.as_ref() == Some(&value) {
+                let reason = match Value::decode(tree, key, &value)? {
+                    Value::Blob(name) => format!("its file blobs/{} is gone", layout::hex(&name)),
+                    _ => "a piece of it is gone".to_owned(),
+                };
                 return Err(Error::corrupt(tree, key, reason));
             }
+            gone = Some(value);
         }
+    }
+
+    /// Reads the bytes of a value in pieces that lie in a range; `None` if one of them is gone.
+    fn joined(
+        &self,
+        tree: Tree,
+        key: &[u8],
+        pieced: &Pieced,
+        range: Range<usize>,
+    ) -> Result<Option<Vec<u8>>> {
+        let mut joined = Vec::new();
+        for (number, within) in pieced.parts(range) {
+            let piece = self.pieces.get(pieced.key(tree, key, number));
+            let Some(piece) = piece.map_err(|error| failed("read", &error))? else {
+                return Ok(None);
+            };
+            let Some(part) = piece.get(within) else {
+                return Err(Error::corrupt(tree, key, "a piece of it is cut off"));
+            };
+            joined.extend_from_slice(part);
+        }
+        Ok(Some(joined))
+    }
+
+    /// Puts a value beside its entry, in pieces.
+    fn put_pieces(&self, tree: Tree, key: &[u8], value: &[u8]) -> Result<Pieced> {
+        let pieced = Pieced::new(value.len());
+        for (number, piece) in pieced.split(value) {
+            self.step()?;
+            let put = self.pieces.insert(pieced.key(tree, key, number), piece);
+            put.map_err(|error| failed("write", &error))?;
+        }
+        Ok(pieced)
+    }
+
+    fn remove_pieces(&self, tree: Tree, key: &[u8], pieced: &Pieced) -> Result<()> {
+        for number in pieced.numbers() {
+            let removed = self.pieces.remove(pieced.key(tree, key, number));
+            removed.map_err(|error| failed("write", &error))?;
+        }
+        Ok(())
     }
 
     pub(super) fn entries(
@@ -150,7 +233,7 @@ impl SledDisk {
             let (key, value) = entry.map_err(|error| failed("read", &error))?;
             let value = match Value::decode(tree, &key, &value)? {
                 Value::Inline(value) => Some(value.to_vec()),
-                Value::Blob(_) => self.get(tree, &key)?,
+                Value::Pieces(_) | Value::Blob(_) => self.get(tree, &key)?,
             };
             held += value.as_ref().map_or(0, Vec::len);
             entries.extend(value.map(|value| (key.to_vec(), value)));
@@ -212,7 +295,7 @@ impl Disk for SledDisk {
     fn write(&self, writes: &[Write], durability: Durability) -> Result<Vec<BlobName>> {
         // Files come first: the database may bring an entry to the disk whenever it likes.
         let large = writes.iter().map(|write| match write {
-            Write::Put(_, _, value) if value.len() > INLINE_MAX => Some(&value[..]),
+            Write::Put(_, _, value) if value.len() > PIECES_MAX => Some(&value[..]),
             _ => None,
         });
         self.step()?;
@@ -228,15 +311,21 @@ impl Disk for SledDisk {
             self.step()?;
             let (tree, key, old) = match write {
                 Write::Put(tree, key, value) => {
-                    let value = file.map_or(Value::Inline(value), Value::Blob).encode();
-                    (*tree, key, self.tree(*tree).insert(key, value))
+                    let value = match file {
+                        Some(name) => Value::Blob(name),
+                        None if value.len() <= INLINE_MAX => Value::Inline(value),
+                        None => Value::Pieces(self.put_pieces(*tree, key, value)?),
+                    };
+                    (*tree, key, self.tree(*tree).insert(key, value.encode()))
                 }
                 Write::Delete(tree, key) => (*tree, key, self.tree(*tree).remove(key)),
             };
-            if let Some(old) = old.map_err(|error| failed("write", &error))?
-                && let Value::Blob(name) = Value::decode(tree, key, &old)?
-            {
-                orphans.push(name);
+            if let Some(old) = old.map_err(|error| failed("write", &error))? {
+                match Value::decode(tree, key, &old)? {
+                    Value::Inline(_) => {}
+                    Value::Pieces(pieced) => self.remove_pieces(tree, key, &pieced)?,
+                    Value::Blob(name) => orphans.push(name),
+                }
             }
             match write {
                 Write::Put(Tree::Heads, ..) => self.at_on_disk("store.head.written")?,
@@ -298,33 +387,4 @@ impl Disk for SledDisk {
 /// buffers of half a megabyte among them, and there are as many threads as ever wrote at once.
 fn free() {
     crossbeam_epoch::pin().flush();
-}
-
-/// A value as the database holds it: itself, or the name of its file.
-enum Value<'a> {
-    Inline(&'a [u8]),
-    Blob(BlobName),
-}
-
-impl<'a> Value<'a> {
-    fn encode(&self) -> Vec<u8> {
-        let (tag, bytes): (u8, &[u8]) = match self {
-            Self::Inline(value) => (0, value),
-            Self::Blob(name) => (1, name),
-        };
-        let mut encoded = Vec::with_capacity(1 + bytes.len());
-        encoded.push(tag);
-        encoded.extend_from_slice(bytes);
-        encoded
-    }
-
-    fn decode(tree: Tree, key: &[u8], bytes: &'a [u8]) -> Result<Self> {
-        match bytes.split_first() {
-            Some((0, value)) => Ok(Self::Inline(value)),
-            Some((1, name)) if name.len() == size_of::<BlobName>() => {
-                Ok(Self::Blob(std::array::from_fn(|at| name[at])))
-            }
-            _ => Err(Error::corrupt(tree, key, "the value has no known form")),
-        }
-    }
 }
