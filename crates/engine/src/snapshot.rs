@@ -12,9 +12,6 @@ use crate::backfill::Backfill;
 use crate::forgotten::Forgotten;
 use crate::{Error, Result};
 
-/// The format that this version writes. The one before had neither `forgotten` nor `begin` nor
-/// `backfill`: who does not know them would not send what they ask for.
-const FORMAT: u32 = 2;
 /// The oldest format that this version reads.
 const OLDEST: u32 = 1;
 
@@ -130,6 +127,10 @@ impl ScanState {
 }
 
 impl Snapshot {
+    /// The format that this version writes. The one before had neither `forgotten` nor `begin` nor
+    /// `backfill`: who does not know them would not send what they ask for.
+    pub const FORMAT: u32 = 2;
+
     /// Reads what a store keeps.
     ///
     /// A newer format is refused rather than misread.
@@ -142,9 +143,10 @@ impl Snapshot {
             ))
         })?;
         match value.get("format").and_then(Value::as_u64) {
-            Some(format) if (OLDEST.into()..=FORMAT.into()).contains(&format) => {}
-            Some(found) if found > u64::from(FORMAT) => {
-                return Err(Error::NewerSnapshot { flow: flow.to_owned(), found, known: FORMAT });
+            Some(format) if (OLDEST.into()..=Self::FORMAT.into()).contains(&format) => {}
+            Some(found) if found > u64::from(Self::FORMAT) => {
+                let (flow, known) = (flow.to_owned(), Self::FORMAT);
+                return Err(Error::NewerSnapshot { flow, found, known });
             }
             _ => {
                 return Err(problem(format!(
@@ -159,12 +161,12 @@ impl Snapshot {
                  `towpath state reset {flow}` reads everything again"
             ))
         })?;
-        Ok(Self { format: FORMAT, ..read })
+        Ok(Self { format: Self::FORMAT, ..read })
     }
 
     /// A snapshot of a flow that never committed.
     pub fn new(source: String) -> Self {
-        Self { format: FORMAT, source, ..Self::default() }
+        Self { format: Self::FORMAT, source, ..Self::default() }
     }
 
     /// The snapshot that a run of a flow with this source begins with.
@@ -316,7 +318,7 @@ mod tests {
         let error = Snapshot::read("f", b"{\"format\":1,").unwrap_err().to_string();
         assert!(error.contains("state reset f"), "{error}");
         let old = Snapshot::read("f", br#"{"format":1,"source":"s","generation":2}"#).unwrap();
-        assert_eq!((old.format, old.generation), (FORMAT, 2));
+        assert_eq!((old.format, old.generation), (Snapshot::FORMAT, 2));
         let whole = Snapshot::new("s".to_owned());
         assert_eq!(Snapshot::read("f", &whole.write("f").unwrap()).unwrap(), whole);
     }

@@ -23,6 +23,11 @@ enum Fate {
     New,
     /// The flow goes on from it.
     Kept,
+    /// So it does, and its next commit writes it in this version's format.
+    Migrated {
+        /// The format that it has.
+        from: u64,
+    },
     /// It is about another source: the flow does not run before somebody decides.
     Refused,
     /// It stays, and no file has a flow of that name.
@@ -30,6 +35,16 @@ enum Fate {
     /// It cannot be told.
     Unknown(String),
 }
+
+/// What is kept of a flow.
+struct Kept {
+    /// The number of its format, which this version reads.
+    format: u64,
+    source: String,
+}
+
+/// What is kept, or why it cannot be read.
+type Stored = std::result::Result<Kept, String>;
 
 /// A flow, and what becomes of its state.
 struct Planned {
@@ -87,20 +102,37 @@ pub(crate) async fn run(project: &Project, args: &Serve, json: bool) -> Result {
     Ok(if planned.iter().any(stands) { Exit::Config } else { Exit::Done })
 }
 
-/// How far a flow's state reaches, what waits there, and what it is about.
-async fn state(
-    held: &Held,
-    flow: &str,
-) -> Result<(Option<Timestamp>, Waiting, Option<Option<String>>)> {
+/// How far a flow's state reaches, what waits there, and what is kept.
+async fn state(held: &Held, flow: &str) -> Result<(Option<Timestamp>, Waiting, Option<Stored>)> {
     let answer = held.ask(Request::State { flow: flow.to_owned() }).await?;
     let Answer::State { snapshot, waiting, .. } = answer else {
         return Ok((None, Waiting::default(), None));
     };
     let Some(snapshot) = snapshot else { return Ok((None, waiting, None)) };
-    // One that cannot be read is about nothing that a file could say.
-    let read = Snapshot::read(flow, snapshot.to_string().as_bytes()).ok();
-    let until = read.as_ref().and_then(|snapshot| snapshot.last_updated);
-    Ok((until, waiting, Some(read.map(|snapshot| snapshot.source))))
+    let format = snapshot.get("format").and_then(Value::as_u64).unwrap_or_default();
+    let read = Snapshot::read(flow, snapshot.to_string().as_bytes());
+    let until = read.as_ref().ok().and_then(|snapshot| snapshot.last_updated);
+    let kept = read.map(|Snapshot { source, .. }| Kept { format, source });
+    Ok((until, waiting, Some(kept.map_err(|error| error.to_string()))))
+}
+
+impl Fate {
+    /// What becomes of what is kept when a flow reads this source.
+    fn of(stored: Option<Stored>, source: impl FnOnce() -> Result<String>) -> Self {
+        let kept = match stored {
+            None => return Self::New,
+            Some(Ok(kept)) => kept,
+            Some(Err(unreadable)) => return Self::Unknown(unreadable),
+        };
+        match source() {
+            Err(failed) => Self::Unknown(format!("{:#}", failed.error)),
+            Ok(source) if source != kept.source => Self::Refused,
+            Ok(_) if kept.format < u64::from(Snapshot::FORMAT) => {
+                Self::Migrated { from: kept.format }
+            }
+            Ok(_) => Self::Kept,
+        }
+    }
 }
 
 impl Planned {
@@ -116,14 +148,7 @@ impl Planned {
             Some(held) => state(held, &name).await?,
             None => (None, Waiting::default(), None),
         };
-        let fate = match stored {
-            None => Fate::New,
-            Some(stored) => match source(project, vault, flow) {
-                Ok(source) if stored.as_ref() == Some(&source) => Fate::Kept,
-                Ok(_) => Fate::Refused,
-                Err(failed) => Fate::Unknown(format!("{:#}", failed.error)),
-            },
-        };
+        let fate = Fate::of(stored, || source(project, vault, flow));
         Ok(Self { flow: name, fate, until, waiting, sweeps })
     }
 
@@ -131,6 +156,7 @@ impl Planned {
         match self.fate {
             Fate::New => "new",
             Fate::Kept => "kept",
+            Fate::Migrated { .. } => "migrated",
             Fate::Refused => "refused",
             Fate::Left => "left",
             Fate::Unknown(_) => "unknown",
@@ -151,6 +177,12 @@ impl Planned {
         let mut words = match &self.fate {
             Fate::New => format!("{flow}: new: its first run reads and sends everything"),
             Fate::Kept => format!("{flow}: kept: goes on from its state {reach}"),
+            Fate::Migrated { from } => format!(
+                "{flow}: migrated: goes on from its state {reach}, which its next commit writes in \
+                 format {} instead of {from}; nothing is sent again. Versions before this one \
+                 cannot read it then: `towpath store backup` keeps it for them",
+                Snapshot::FORMAT
+            ),
             Fate::Refused => {
                 let keep = project.command(&format!("state keep {flow}"));
                 let reset = project.command(&format!("state reset {flow}"));
@@ -173,6 +205,7 @@ impl Planned {
             (waiting.dead_letters, "open dead letter"),
             (waiting.parked, "message that a system has yet to finish"),
             (waiting.journal, "unsettled call"),
+            (waiting.inbox, "webhook in the inbox"),
         ];
         let waits = waits.into_iter().filter(|(count, _)| *count > 0);
         let waits: Vec<_> = waits.map(|(count, what)| counted(count, what)).collect();
@@ -199,4 +232,28 @@ fn source(project: &Project, vault: &Vault, flow: &Flow) -> Result<String> {
     let accounts = project.accounts([flow], Some(vault))?;
     let workshop = Workshop::in_memory(project, accounts.ready);
     workshop.engine.source(flow).map_err(crate::exit::Failed::config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_a_state_depends_on_its_source_and_its_format() {
+        let stored = |format, source: &str| Some(Ok(Kept { format, source: source.to_owned() }));
+        let now = u64::from(Snapshot::FORMAT);
+        for (stored, expected) in [
+            (None, "new"),
+            (stored(now, "s"), "kept"),
+            (stored(1, "s"), "migrated"),
+            (stored(1, "other"), "refused"),
+            (stored(now, "other"), "refused"),
+            (Some(Err("it is torn".to_owned())), "unknown"),
+        ] {
+            let fate = Fate::of(stored, || Ok("s".to_owned()));
+            let (flow, waiting) = ("f".to_owned(), Waiting::default());
+            let planned = Planned { flow, fate, until: None, waiting, sweeps: false };
+            assert_eq!(planned.word(), expected);
+        }
+    }
 }
