@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use engine::{Answer, Engine, Handle, Request};
-use store::{Store, upkeep};
+use store::{SledStore, Store, upkeep};
 
 use crate::exit::{Exit, Failed, Result};
 use crate::project::Project;
@@ -47,6 +47,18 @@ impl Project {
         }
         let store = self.existing_store().await?;
         Ok(store.map(|store| Held::Here(Handle::new(store.clone()), store)))
+    }
+
+    /// The same for who only looks: a store of an older format stays in it.
+    pub(crate) async fn looked_at(&self) -> Result<Option<Held>> {
+        if let Some(client) = self.service().await {
+            return Ok(Some(Held::There(client)));
+        }
+        if !SledStore::exists(&self.store_path()) {
+            return Ok(None);
+        }
+        let store = self.looked_store().await?;
+        Ok(Some(Held::Here(Handle::new(store.clone()), store)))
     }
 }
 

@@ -10,7 +10,7 @@ use connector::{Connector, SystemClock};
 use engine::{Engine, Options};
 use flow::{Config, Finding, Flow};
 use server::accounts::Logins;
-use store::upkeep::Retention;
+use store::upkeep::{Looked, Retention};
 use store::{MasterKey, MemoryStore, SledOptions, SledStore, Store};
 
 use crate::accounts::Accounts;
@@ -222,6 +222,12 @@ impl Project {
         durability: Durability,
     ) -> Result<(SledStore, MasterKey)> {
         keys::with_key(&self.store_path(), async |key| self.opened(key, durability).await).await
+    }
+
+    /// Opens the store to look at it: nothing is counted, migrated or cleared up.
+    pub(crate) async fn looked_store(&self) -> Result<Arc<dyn Store>> {
+        let open = async |key: &MasterKey| Looked::open(self.store_options(key)).await;
+        keys::with_key(&self.store_path(), open).await.map(Looked::into_store)
     }
 
     async fn opened(

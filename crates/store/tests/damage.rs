@@ -204,7 +204,7 @@ async fn what_is_damaged_is_in_no_backup_and_the_other_flows_are() {
     let (key, path) = (MasterKey::generate(), folder.path().join("store"));
     let store = full::open(&path, &key).await.unwrap();
     full::fill(&store).await;
-    // The large values are the table's segments and snapshot, and a letter's payload.
+    // The large values are the table's segment and a letter's payload.
     let table = fs::read_dir(path.join("blobs")).unwrap().map(|it| it.unwrap().path());
     let table = table.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     fs::remove_file(table).unwrap();

@@ -32,7 +32,9 @@ enum Fate {
     Refused,
     /// It stays, and no file has a flow of that name.
     Left,
-    /// It cannot be told.
+    /// It cannot be read.
+    Unreadable(String),
+    /// What the flow reads cannot be told.
     Unknown(String),
 }
 
@@ -66,7 +68,7 @@ pub(crate) async fn run(project: &Project, args: &Serve, json: bool) -> Result {
         flows.extend(flow);
         all.push(checked);
     }
-    let held = project.held().await?;
+    let held = project.looked_at().await?;
     let mut planned = vec![];
     let used = project.secrets_used();
     let vault = match &held {
@@ -81,8 +83,10 @@ pub(crate) async fn run(project: &Project, args: &Serve, json: bool) -> Result {
         let names: BTreeSet<&str> = flows.iter().map(|flow| flow.name.as_str()).collect();
         if let Answer::Flows { flows: known } = held.ask(Request::Flows).await? {
             for flow in known.into_iter().filter(|flow| !names.contains(flow.as_str())) {
-                let (until, waiting, _) = state(held, &flow).await?;
-                planned.push(Planned { flow, fate: Fate::Left, until, waiting, sweeps: false });
+                let (until, waiting, stored) = state(held, &flow).await;
+                let unreadable = stored.and_then(std::result::Result::err);
+                let fate = unreadable.map_or(Fate::Left, Fate::Unreadable);
+                planned.push(Planned { flow, fate, until, waiting, sweeps: false });
             }
         }
     }
@@ -98,22 +102,25 @@ pub(crate) async fn run(project: &Project, args: &Serve, json: bool) -> Result {
         say(&format!("error: {}", counted(mistakes, "mistake")));
         return Ok(Exit::Findings);
     }
-    let stands = |line: &Planned| matches!(line.fate, Fate::Refused | Fate::Unknown(_));
+    let stands = |line: &Planned| matches!(line.fate, Fate::Refused | Fate::Unreadable(_) | Fate::Unknown(_));
     Ok(if planned.iter().any(stands) { Exit::Config } else { Exit::Done })
 }
 
 /// How far a flow's state reaches, what waits there, and what is kept.
-async fn state(held: &Held, flow: &str) -> Result<(Option<Timestamp>, Waiting, Option<Stored>)> {
-    let answer = held.ask(Request::State { flow: flow.to_owned() }).await?;
-    let Answer::State { snapshot, waiting, .. } = answer else {
-        return Ok((None, Waiting::default(), None));
+async fn state(held: &Held, flow: &str) -> (Option<Timestamp>, Waiting, Option<Stored>) {
+    let (snapshot, waiting) = match held.ask(Request::State { flow: flow.to_owned() }).await {
+        Ok(Answer::State { snapshot, waiting, .. }) => (snapshot, waiting),
+        Ok(_) => (None, Waiting::default()),
+        Err(failed) => {
+            return (None, Waiting::default(), Some(Err(format!("{:#}", failed.error))));
+        }
     };
-    let Some(snapshot) = snapshot else { return Ok((None, waiting, None)) };
+    let Some(snapshot) = snapshot else { return (None, waiting, None) };
     let format = snapshot.get("format").and_then(Value::as_u64).unwrap_or_default();
     let read = Snapshot::read(flow, snapshot.to_string().as_bytes());
     let until = read.as_ref().ok().and_then(|snapshot| snapshot.last_updated);
     let kept = read.map(|Snapshot { source, .. }| Kept { format, source });
-    Ok((until, waiting, Some(kept.map_err(|error| error.to_string()))))
+    (until, waiting, Some(kept.map_err(|error| error.to_string())))
 }
 
 impl Fate {
@@ -122,7 +129,7 @@ impl Fate {
         let kept = match stored {
             None => return Self::New,
             Some(Ok(kept)) => kept,
-            Some(Err(unreadable)) => return Self::Unknown(unreadable),
+            Some(Err(unreadable)) => return Self::Unreadable(unreadable),
         };
         match source() {
             Err(failed) => Self::Unknown(format!("{:#}", failed.error)),
@@ -145,7 +152,7 @@ impl Planned {
         let sweeps = matches!(changes, Changes::Both | Changes::Content);
         let name = flow.name.clone();
         let (until, waiting, stored) = match held {
-            Some(held) => state(held, &name).await?,
+            Some(held) => state(held, &name).await,
             None => (None, Waiting::default(), None),
         };
         let fate = Fate::of(stored, || source(project, vault, flow));
@@ -159,7 +166,7 @@ impl Planned {
             Fate::Migrated { .. } => "migrated",
             Fate::Refused => "refused",
             Fate::Left => "left",
-            Fate::Unknown(_) => "unknown",
+            Fate::Unreadable(_) | Fate::Unknown(_) => "unknown",
         }
     }
 
@@ -179,8 +186,8 @@ impl Planned {
             Fate::Kept => format!("{flow}: kept: goes on from its state {reach}"),
             Fate::Migrated { from } => format!(
                 "{flow}: migrated: goes on from its state {reach}, which its next commit writes in \
-                 format {} instead of {from}; nothing is sent again. Versions before this one \
-                 cannot read it then: `towpath store backup` keeps it for them",
+                 format {} instead of {from}; nothing is sent again, and an older towpath cannot \
+                 read it then",
                 Snapshot::FORMAT
             ),
             Fate::Refused => {
@@ -197,15 +204,16 @@ impl Planned {
                 )
             }
             Fate::Left => format!("{flow}: left: no file has it; its state {reach} stays"),
+            Fate::Unreadable(why) => format!("{flow}: unknown: {why}"),
             Fate::Unknown(why) => {
                 format!("{flow}: unknown: whether it reads what its state {reach} is about: {why}")
             }
         };
         let waits = [
             (waiting.dead_letters, "open dead letter"),
-            (waiting.parked, "message that a system has yet to finish"),
+            (waiting.parked, "unfinished message"),
             (waiting.journal, "unsettled call"),
-            (waiting.inbox, "webhook in the inbox"),
+            (waiting.inbox, "waiting webhook"),
         ];
         let waits = waits.into_iter().filter(|(count, _)| *count > 0);
         let waits: Vec<_> = waits.map(|(count, what)| counted(count, what)).collect();
@@ -217,7 +225,7 @@ impl Planned {
 
     fn json(&self) -> Value {
         let why = match &self.fate {
-            Fate::Unknown(why) => Some(why),
+            Fate::Unreadable(why) | Fate::Unknown(why) => Some(why),
             _ => None,
         };
         json!({

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use indicatif::HumanBytes;
-use store::upkeep::{self, Looked};
+use store::upkeep;
 use store::{Error, SledStore, Store};
 
 use super::Sheet;
 use super::holder::Holder;
 use crate::args::Durability;
-use crate::exit::{Failed, Result};
-use crate::keys;
+use crate::exit::Failed;
 use crate::project::Project;
 
 /// From here on a person should know that the disk fills up.
@@ -38,12 +37,10 @@ async fn holder(sheet: &mut Sheet, project: &Project, path: &Path, writes: bool)
         sheet.ok("store", name, "none yet: nothing has run here");
         return Holder::Absent;
     }
-    let opened: Result<Arc<dyn Store>> = if writes {
+    let opened = if writes {
         project.store(Durability::Full).await
     } else {
-        let opened =
-            keys::with_key(path, async |key| Looked::open(project.store_options(key)).await);
-        opened.await.map(Looked::into_store)
+        project.looked_store().await
     };
     let Failed { error, .. } = match opened {
         Ok(store) => {

@@ -1,7 +1,8 @@
 //! The disk behind a sled store: the database, the files of its large values, and its mark.
 //!
-//! A small value lies in its entry, a longer one beside it in pieces, a large one in a file. Pieces
-//! cost no sync of their own: they are in the database's log, before the entry that names them.
+//! A small value lies in its entry, a large one in a file. One in between lies beside its entry in
+//! pieces if it goes soon: they cost no sync of their own, being in the database's log, before the
+//! entry that names them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -14,6 +15,7 @@ use super::value::{Pieced, Value};
 use crate::blobs::Blobs;
 use crate::disk::{BlobName, Disk, Durability};
 use crate::error::{Error, Result};
+use crate::guard::guarded;
 use crate::points::At;
 use crate::trees::{Entry, Tree, Write};
 use crate::upkeep::mark::Mark;
@@ -30,6 +32,18 @@ const INLINE_MAX: usize = 5 * 1024;
 /// The largest value that goes into the database in pieces: a larger one is worth a file, which the
 /// database need not move about.
 const PIECES_MAX: usize = 64 * 1024;
+
+/// Whether a commit or two later an entry has another value or is gone. What stays has a file: an
+/// opening looks at all pieces, and what was looked at stays in the database's memory.
+const fn is_soon_gone(tree: Tree) -> bool {
+    matches!(tree, Tree::Journal | Tree::Heads)
+}
+
+/// Whether a value has a file of its own.
+const fn has_a_file(tree: Tree, value: &[u8]) -> bool {
+    let in_line = if is_soon_gone(tree) { PIECES_MAX } else { INLINE_MAX };
+    value.len() > in_line
+}
 
 /// The tree of the pieces.
 const PIECES: &str = "pieces";
@@ -93,7 +107,10 @@ impl SledDisk {
         if self.lock.found == swap::Found::Done {
             swap::forget_old(&self.folder)?;
         }
-        self.sweep_pieces()?;
+        // Pieces that cannot be read belong to entries that cannot; what can is read nevertheless.
+        if let Err(error) = guarded("look at the pieces of values", || self.sweep_pieces()) {
+            tracing::warn!(%error, "pieces of values that no entry names were not looked for");
+        }
         self.blobs.sweep(|| self.blobs_named())
     }
 
@@ -295,7 +312,7 @@ impl Disk for SledDisk {
     fn write(&self, writes: &[Write], durability: Durability) -> Result<Vec<BlobName>> {
         // Files come first: the database may bring an entry to the disk whenever it likes.
         let large = writes.iter().map(|write| match write {
-            Write::Put(_, _, value) if value.len() > PIECES_MAX => Some(&value[..]),
+            Write::Put(tree, _, value) if has_a_file(*tree, value) => Some(&value[..]),
             _ => None,
         });
         self.step()?;

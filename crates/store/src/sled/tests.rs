@@ -191,14 +191,14 @@ async fn pieces_live_as_long_as_their_entries() {
     let trees = &store.core.trees;
     let disk = &trees.0.disk;
     let value = |seed: u8| (0..20_000_u32).map(|at| at.to_le_bytes()[0] ^ seed).collect::<Vec<_>>();
-    let put = |seed| vec![Write::Put(Tree::Runs, b"k".to_vec(), value(seed))];
+    let put = |seed| vec![Write::Put(Tree::Journal, b"k".to_vec(), value(seed))];
     for seed in [1, 2] {
         trees.apply(put(seed), Wait::Visible).await.unwrap();
         assert_eq!(disk.pieces.len(), 5, "those of the older value are gone");
-        assert_eq!(trees.get(Tree::Runs, b"k").await.unwrap(), Some(value(seed)));
+        assert_eq!(trees.get(Tree::Journal, b"k").await.unwrap(), Some(value(seed)));
     }
     for range in [0..0, 0..1, 4_095..4_097, 5_000..13_000, 19_999..20_000, 19_000..usize::MAX] {
-        let parts = trees.parts(Tree::Runs, vec![(b"k".to_vec(), range.clone())]).await.unwrap();
+        let parts = trees.parts(Tree::Journal, vec![(b"k".to_vec(), range.clone())]).await.unwrap();
         let whole = value(2);
         let until = range.end.min(whole.len());
         assert_eq!(parts, [Some(whole[range.start.min(until)..until].to_vec())]);
@@ -206,23 +206,40 @@ async fn pieces_live_as_long_as_their_entries() {
 
     let kept: Vec<_> = disk.pieces.iter().map(Result::unwrap).collect();
     let (last, piece) = kept.last().unwrap();
-    for nobodys in [&b"runs\0k"[..], b"runs\0otherNAMENAME\0\0\0\0", b"?"] {
+    for nobodys in [&b"journal\0k"[..], b"journal\0otherNAMENAME\0\0\0\0", b"?"] {
         disk.pieces.insert(nobodys, piece.clone()).unwrap();
     }
     let cut_off = [&last[..last.len() - 12], b"NEWNAMES", &[0; 4]].concat();
     disk.pieces.insert(cut_off, piece.clone()).unwrap();
     disk.clear_up().unwrap();
     assert_eq!(disk.pieces.len(), 5);
-    assert_eq!(trees.get(Tree::Runs, b"k").await.unwrap(), Some(value(2)));
+    assert_eq!(trees.get(Tree::Journal, b"k").await.unwrap(), Some(value(2)));
 
     for damage in [None, Some(&piece[..piece.len() - 1])] {
         match damage {
             None => drop(disk.pieces.remove(last).unwrap()),
             Some(cut) => drop(disk.pieces.insert(last, cut).unwrap()),
         }
-        let error = trees.get(Tree::Runs, b"k").await.unwrap_err().to_string();
-        assert!(error.contains("runs") && error.contains("a piece of it is"), "{error}");
+        let error = trees.get(Tree::Journal, b"k").await.unwrap_err().to_string();
+        assert!(error.contains("journal") && error.contains("a piece of it is"), "{error}");
     }
-    trees.apply(vec![Write::Delete(Tree::Runs, b"k".to_vec())], Wait::Visible).await.unwrap();
+    trees.apply(vec![Write::Delete(Tree::Journal, b"k".to_vec())], Wait::Visible).await.unwrap();
     assert_eq!(disk.pieces.len(), 0);
+}
+
+/// What stays is no burden of the database's, and what cannot be read keeps nobody from the rest.
+#[tokio::test]
+async fn only_what_goes_soon_lies_in_pieces_and_their_loss_stops_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = filled(folder.path(), &key).await;
+    let disk = &store.core.trees.0.disk;
+    assert_eq!(disk.pieces.len(), 3, "the snapshot of `table`, and no letter's payload");
+    let truth = full::flow(&store, "letters").await;
+    disk.pieces.clear().unwrap();
+    drop(store);
+    let store = full::open(folder.path(), &key).await.unwrap();
+    assert_eq!(full::flow(&store, "letters").await, truth);
+    let error = store.head("table").await.unwrap_err().to_string();
+    assert!(error.contains("damaged at heads, flow `table`: a piece of it is gone"), "{error}");
 }

@@ -8,7 +8,7 @@ use crate::disk::BlobName;
 use crate::error::{Error, Result};
 use crate::trees::Tree;
 
-/// The bytes of a piece, at most: as many leaves of the database hold as of entries.
+/// The bytes of a piece, at most: leaves of the database stay as small as with entries.
 const PIECE: usize = 4 * 1024;
 
 const INLINE: u8 = 0;

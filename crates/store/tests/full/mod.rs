@@ -112,7 +112,7 @@ pub(crate) fn busy(sequence: u64) -> Commit {
         SeenChange::Append(seen(sequence, 1))
     };
     Commit {
-        snapshot: sequence.to_be_bytes().to_vec(),
+        snapshot: snapshot(sequence),
         seen,
         dead_letters: vec![letter(&format!("r{sequence}"), 10)],
         counts: Counts { records: 1, ..Counts::default() },
@@ -120,10 +120,16 @@ pub(crate) fn busy(sequence: u64) -> Commit {
     }
 }
 
+/// Some are too long for their entries.
+fn snapshot(sequence: u64) -> Vec<u8> {
+    let long = if sequence.is_multiple_of(7) { noise(sequence, 9_000) } else { Vec::new() };
+    [&sequence.to_be_bytes()[..], &long].concat()
+}
+
 /// Checks that a flow of [`busy`] commits is as after the one with this sequence.
 pub(crate) async fn is_whole(store: &SledStore, flow: &str, sequence: u64) {
     let head = store.head(flow).await.unwrap().unwrap();
-    assert_eq!(head.snapshot, sequence.to_be_bytes());
+    assert_eq!(head.snapshot, snapshot(sequence));
     assert_eq!(head.counts.records, sequence);
     let entries = towpath_store::conformance::seen_of(store, flow).await.unwrap();
     assert_eq!(entries.len() as u64, sequence);
