@@ -16,7 +16,10 @@ pub const POINTS: &[(&str, &str)] = &[
     ("store.file.written", "a large value is in its file, and no entry names it"),
     ("store.piece.written", "a piece of a large commit is written, and more follows"),
     ("store.head.next", "a commit's entries are on disk, its head is not"),
-    ("store.head.written", "a commit's head is on disk, and of what it made obsolete at most pieces of the older head are deleted"),
+    (
+        "store.head.written",
+        "a commit's head is on disk, and of what it made obsolete at most pieces of the older head are deleted",
+    ),
     ("store.obsolete.deleted", "the deletion of an obsolete block is on disk"),
     ("store.flush.next", "writes are made, and the database buffers them"),
     ("store.flushed", "the operating system has the writes, the disk may not"),

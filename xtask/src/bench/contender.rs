@@ -33,6 +33,15 @@ impl Contender {
     }
 }
 
+/// The contenders of a round in their order: every other round runs them backwards, since who comes
+/// after a long one finds a warmer machine than who comes first.
+pub(crate) fn in_turns(mut contenders: Vec<Contender>, round: usize) -> Vec<Contender> {
+    if round.is_multiple_of(2) {
+        contenders.reverse();
+    }
+    contenders
+}
+
 /// Where the programs are.
 pub(crate) struct Programs {
     pub(crate) towpath: PathBuf,

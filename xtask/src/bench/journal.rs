@@ -7,7 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::contender::{Contender, Programs, write_config};
+use super::contender::{Contender, Programs, in_turns, write_config};
 use super::delivered;
 use super::measured::{Measured, measure};
 use super::report::{DURABILITY, bytes, count, median};
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for &receivers in &args.receivers {
         let mut figures = Figures { receivers, durable: vec![], not_durable: vec![], syncs: 0 };
         for round in 1..=args.rounds {
-            run_round(&programs, &target, &mut figures)
+            run_round(&programs, &target, round, &mut figures)
                 .with_context(|| format!("{receivers} receivers, round {round}"))?;
         }
         all.push(figures);
@@ -68,8 +68,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn run_round(programs: &Programs, target: &Path, figures: &mut Figures) -> Result<()> {
-    for contender in [Contender::Towpath, Contender::TowpathNotDurable] {
+fn run_round(
+    programs: &Programs,
+    target: &Path,
+    round: usize,
+    figures: &mut Figures,
+) -> Result<()> {
+    for contender in in_turns(vec![Contender::Towpath, Contender::TowpathNotDurable], round) {
         let sandbox = Sandbox::start(&programs.towpath, figures.receivers)?;
         let home = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
         write_config(home.path(), &sandbox.access)?;

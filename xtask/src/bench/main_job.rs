@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::contender::{Contender, Programs, write_config};
+use super::contender::{Contender, Programs, in_turns, write_config};
 use super::delivered;
 use super::measured::{Measured, measure};
 use super::report::{Figures, Report};
@@ -66,7 +66,7 @@ fn run_round(
 ) -> Result<()> {
     let receivers = figures.receivers;
     let mut first: Option<BTreeMap<_, _>> = None;
-    for contender in programs.contenders() {
+    for contender in in_turns(programs.contenders(), round) {
         // A sandbox for each, so that nobody finds its pages warm; state beside the build, since
         // the folder for temporary files may be memory, where a commit costs nothing.
         let sandbox = Sandbox::start(&programs.towpath, receivers)?;

@@ -102,7 +102,9 @@ pub(crate) async fn run(project: &Project, args: &Serve, json: bool) -> Result {
         say(&format!("error: {}", counted(mistakes, "mistake")));
         return Ok(Exit::Findings);
     }
-    let stands = |line: &Planned| matches!(line.fate, Fate::Refused | Fate::Unreadable(_) | Fate::Unknown(_));
+    let stands = |line: &Planned| {
+        matches!(line.fate, Fate::Refused | Fate::Unreadable(_) | Fate::Unknown(_))
+    };
     Ok(if planned.iter().any(stands) { Exit::Config } else { Exit::Done })
 }
 

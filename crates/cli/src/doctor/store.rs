@@ -1,11 +1,10 @@
 //! The store: whether it opens, who has it, and the room on its disk.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use indicatif::HumanBytes;
 use store::upkeep;
-use store::{Error, SledStore, Store};
+use store::{Error, SledStore};
 
 use super::Sheet;
 use super::holder::Holder;
@@ -37,11 +36,8 @@ async fn holder(sheet: &mut Sheet, project: &Project, path: &Path, writes: bool)
         sheet.ok("store", name, "none yet: nothing has run here");
         return Holder::Absent;
     }
-    let opened = if writes {
-        project.store(Durability::Full).await
-    } else {
-        project.looked_store().await
-    };
+    let opened =
+        if writes { project.store(Durability::Full).await } else { project.looked_store().await };
     let Failed { error, .. } = match opened {
         Ok(store) => {
             sheet.ok("store", name, "opens with its key; nobody else has it");

@@ -121,7 +121,8 @@ impl SledDisk {
             let named = match Pieced::owner(&key) {
                 None => false,
                 Some((tree, owner, name)) => {
-                    let value = self.tree(tree).get(owner).map_err(|error| failed("read", &error))?;
+                    let value =
+                        self.tree(tree).get(owner).map_err(|error| failed("read", &error))?;
                     // What cannot be read may name them.
                     value.is_some_and(|value| match Value::decode(tree, owner, &value) {
                         Ok(Value::Pieces(pieced)) => pieced.name == name,
