@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use store::{
-    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Error, Fence, Found, Head,
+    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Echo, Error, Fence, Found, Head,
     InboxEntry, InboxState, JournalChange, JournalEntry, Lease, Name, Parked, Remembered, Result,
     Room, RunLine, Seen, Store, TrailBlock,
 };
@@ -138,6 +138,14 @@ impl Store for Dying {
     ) -> Result<()> {
         self.tables.fetch_add(1, Ordering::SeqCst);
         self.alive()?.seen(flow, each).await
+    }
+
+    async fn has_echoes(&self, flow: &str) -> Result<bool> {
+        self.alive()?.has_echoes(flow).await
+    }
+
+    async fn echoes(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Vec<Echo>> {
+        self.alive()?.echoes(flow, keys).await
     }
 
     async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {

@@ -261,6 +261,7 @@ impl Project {
             trail_bytes: kept.trail_megabytes << 20,
             runs: kept.runs,
             history: kept.history,
+            ..Retention::default()
         }
     }
 }

@@ -28,12 +28,53 @@ pub struct Commit {
     pub taken: Option<u64>,
     /// What becomes of the names behind the seen keys.
     pub names: NamesChange,
+    /// What becomes of echoes, of this flow and of others, in this order.
+    pub echoes: Vec<EchoChange>,
     /// Why the snapshot is to be remembered in the history; `None` if it is not.
     pub cause: Option<Cause>,
     /// What became of each record.
     pub trail: Option<TrailBlock>,
     /// Added to the totals.
     pub counts: Counts,
+}
+
+/// What one flow wrote under a key that another one reads: found there again, it is an echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Echo {
+    /// A keyed hash of where it came from, and of the key under which it was written.
+    pub key: [u8; 16],
+    /// A keyed hash of what the reading flow makes of what was written.
+    pub content: [u8; 8],
+    /// The version of the record that it was made of, as the engine keeps versions.
+    pub version: i64,
+    /// When it was written, in the engine's own order of what happens.
+    pub moment: u64,
+    /// When it was written, in milliseconds since the epoch: it goes by age.
+    pub at: i64,
+}
+
+/// One change of the echoes that a flow looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EchoChange {
+    /// Sets an echo, in the place of an earlier one with its key.
+    Put {
+        /// The flow that reads what was written.
+        flow: String,
+        /// The echo.
+        echo: Echo,
+    },
+    /// Removes an echo, if it is there.
+    Forget {
+        /// The flow that reads what was written.
+        flow: String,
+        /// The echo's key.
+        key: [u8; 16],
+    },
+    /// Removes all of a flow.
+    ForgetAll {
+        /// The flow that reads what was written.
+        flow: String,
+    },
 }
 
 /// A journal entry: what was about to be sent, or what became of it, in the engine's own bytes.
@@ -242,6 +283,17 @@ pub struct Counts {
     pub delivered: u64,
     /// Dead letters: a message has one for each step that refused it.
     pub dead_lettered: u64,
+    /// Messages that only gave back what another flow had written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub echoed: u64,
+    /// Messages that lost against a newer change of the other side.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overruled: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -255,6 +307,8 @@ impl Counts {
             filtered: self.filtered.checked_add(other.filtered)?,
             delivered: self.delivered.checked_add(other.delivered)?,
             dead_lettered: self.dead_lettered.checked_add(other.dead_lettered)?,
+            echoed: self.echoed.checked_add(other.echoed)?,
+            overruled: self.overruled.checked_add(other.overruled)?,
         })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It panics where a home breaks the contract, so it belongs into tests.
 
+mod echoes;
 mod inbox;
 mod items;
 mod seen;
@@ -37,6 +38,7 @@ pub async fn check(make: impl AsyncFn() -> Result<Arc<dyn Store>>) -> Result<()>
     items::journal(&*store).await?;
     items::past(&*store).await?;
     items::trail(&*store).await?;
+    echoes::put_and_forgotten(&*store).await?;
     inbox::in_order(&*store).await?;
     inbox::taken_by_commits(&*store).await?;
     inbox::keys(&*store).await?;
@@ -121,6 +123,7 @@ async fn counts(store: &dyn Store) -> Result<()> {
         filtered: 1,
         delivered: 6,
         dead_lettered: 1,
+        ..Counts::default()
     };
     for sequence in 1..=3 {
         store.commit(&fence, sequence, Commit { counts: page, ..commit(b"{}") }).await?;
@@ -132,6 +135,7 @@ async fn counts(store: &dyn Store) -> Result<()> {
         filtered: 3,
         delivered: 18,
         dead_lettered: 3,
+        ..Counts::default()
     };
     assert_eq!(store.head("counts").await?.map(|head| head.counts), Some(total));
     let huge = Counts { delivered: u64::MAX, ..Counts::default() };

@@ -89,6 +89,18 @@ pub(crate) fn version(key: &[u8]) -> Option<Version<'_>> {
     Some(Version { flow, id, sequence: u64::from_be_bytes(*sequence), is_gone })
 }
 
+/// Returns the key of an echo: the flow that looks for it, then the echo's own key.
+pub(crate) fn echo_key(flow: &str, key: [u8; 16]) -> Vec<u8> {
+    let mut place = flow_prefix(flow);
+    place.extend_from_slice(&key);
+    place
+}
+
+/// Reads an echo's own key.
+pub(crate) fn split_echo(key: &[u8]) -> Option<[u8; 16]> {
+    split_flow(key)?.1.try_into().ok()
+}
+
 /// What follows the flow in the keys of the catalogue: the list of a commit's items, or a letter.
 const COMMIT_ITEMS: u8 = 0;
 const LETTER: u8 = 1;
@@ -343,7 +355,7 @@ pub(crate) fn place(tree: Tree, key: &[u8]) -> String {
                 format!("flow `{flow}`, page {sequence}, id {id}")
             })
         }
-        Tree::Journal => split_flow(key).map(|(flow, _)| format!("flow `{flow}`")),
+        Tree::Journal | Tree::Echoes => split_flow(key).map(|(flow, _)| format!("flow `{flow}`")),
         Tree::Inbox => split_flow(key).map(|(flow, _)| match split_inbox(key) {
             Some(InboxKey::Entry { position }) => format!("flow `{flow}`, entry {position}"),
             _ => format!("flow `{flow}`"),
@@ -390,10 +402,22 @@ pub(crate) struct Tip {
 
 const TIP_LEN: usize = 9 * 8;
 
+/// Ends a head that counts echoes. No snapshot ends so: it is text.
+const ECHO_COUNTS: &[u8; 8] = b"\0echoes\0";
+
+fn split_echo_counts(rest: &[u8]) -> (&[u8], [u64; 2]) {
+    let counted = rest.strip_suffix(ECHO_COUNTS).and_then(|rest| {
+        let (rest, overruled) = rest.split_last_chunk::<8>()?;
+        let (snapshot, echoed) = rest.split_last_chunk::<8>()?;
+        Some((snapshot, [u64::from_be_bytes(*echoed), u64::from_be_bytes(*overruled)]))
+    });
+    counted.unwrap_or((rest, [0, 0]))
+}
+
 impl StoredHead {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Tip { sequence, seen_from, seen_entries, counts } = self.tip;
-        let Counts { records, emitted, unchanged, filtered, delivered, dead_lettered } = counts;
+        let Counts { records, emitted, unchanged, filtered, delivered, dead_lettered, .. } = counts;
         let mut bytes = Vec::with_capacity(TIP_LEN + self.snapshot.len());
         for number in [
             sequence,
@@ -409,11 +433,19 @@ impl StoredHead {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
         bytes.extend_from_slice(&self.snapshot);
+        // Behind the snapshot, and only where there are any: heads of earlier formats have none.
+        if counts.echoed > 0 || counts.overruled > 0 {
+            for number in [counts.echoed, counts.overruled] {
+                bytes.extend_from_slice(&number.to_be_bytes());
+            }
+            bytes.extend_from_slice(ECHO_COUNTS);
+        }
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (numbers, snapshot) = bytes.split_first_chunk::<TIP_LEN>()?;
+        let (numbers, rest) = bytes.split_first_chunk::<TIP_LEN>()?;
+        let (snapshot, [echoed, overruled]) = split_echo_counts(rest);
         let mut numbers = numbers.chunks_exact(8).filter_map(|number| number.try_into().ok());
         let mut next = || numbers.next().map(u64::from_be_bytes);
         let tip = Tip {
@@ -427,6 +459,8 @@ impl StoredHead {
                 filtered: next()?,
                 delivered: next()?,
                 dead_lettered: next()?,
+                echoed,
+                overruled,
             },
         };
         Some(Self { tip, snapshot: snapshot.to_vec() })

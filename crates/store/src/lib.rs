@@ -20,6 +20,7 @@ mod catalogue;
 mod commit;
 pub mod conformance;
 mod disk;
+mod echoes;
 mod error;
 mod files;
 mod format;
@@ -54,9 +55,9 @@ pub use memory::MemoryStore;
 pub use points::{At, POINTS};
 pub use sled::{Durability, SledOptions, SledStore};
 pub use store::{
-    Accepted, Cause, Commit, Counts, DeadLetter, DeadLetterSummary, Delivery, Fence, Found, Head,
-    InboxEntry, InboxState, JournalChange, JournalEntry, Lease, LetterChange, LetterMark,
-    LetterState, Name, NamesChange, NewDeadLetter, Parked, ParkedChange, Remembered, Room, RunLine,
-    Seen, SeenChange, Store, TrailBlock, parked_id,
+    Accepted, Cause, Commit, Counts, DeadLetter, DeadLetterSummary, Delivery, Echo, EchoChange,
+    Fence, Found, Head, InboxEntry, InboxState, JournalChange, JournalEntry, Lease, LetterChange,
+    LetterMark, LetterState, Name, NamesChange, NewDeadLetter, Parked, ParkedChange, Remembered,
+    Room, RunLine, Seen, SeenChange, Store, TrailBlock, parked_id,
 };
 pub use vault::{KeyFile, KeyId, MasterKey};

@@ -1,8 +1,9 @@
 //! The commit protocol, once for every home: leases, sequences, writes in order, recovery.
 //!
 //! A commit writes seen blocks, dead letters, parked work, a snapshot of the history, a block of the
-//! trail and a note of what the journal forgets under its own sequence, then the head, then it
-//! deletes what the head made obsolete. Invariant: whatever prefix of these writes survives a crash,
+//! trail and a note of what the journal forgets under its own sequence, then what becomes of echoes,
+//! which are true whether or not the commit comes to its head, then the head, then it deletes what
+//! the head made obsolete. Invariant: whatever prefix of these writes survives a crash,
 //! readers see the last commit whose head is there, and nothing else. So nothing depends on how many
 //! of the writes a home is handed at once.
 
@@ -20,7 +21,7 @@ use crate::pieces::Pieces;
 use crate::seal::Sealer;
 use crate::seen::{Blocks, Change, Kept};
 use crate::store::{
-    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Epoch, Fence, Found, Head,
+    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Echo, Epoch, Fence, Found, Head,
     InboxEntry, InboxState, JournalChange, JournalEntry, Lease, Name, Parked, Remembered, Room,
     RunLine, Seen, Store, TrailBlock,
 };
@@ -148,6 +149,7 @@ impl<T: Trees> Core<T> {
         let taking = self.taking(flow, sequence, commit.taken).await?;
         let took = taking.as_ref().map(|taking| taking.at(sequence));
         let (taken, taken_gone) = taking.map(|it| (it.note, it.obsolete)).unzip();
+        let echoes = self.echo_writes(&commit.echoes).await?;
         let names = self.name_blocks(flow, sequence, &commit.names)?;
         let seen = self.change(flow, (&kept, tip.seen_entries), sequence, commit.seen).await?;
         let Change { seen_from, seen_entries, .. } = seen;
@@ -168,6 +170,9 @@ impl<T: Trees> Core<T> {
             pieces.add(names).await?;
             pieces.add(note).await?;
             pieces.add(taken).await?;
+            // Before the head: an echo that is forgotten too soon is carried once more, one that
+            // stays too long would keep a change from being carried.
+            pieces.add(echoes).await?;
             let kept = (tip.sequence, sequence);
             let old_names = self.keep_names(&mut pieces, flow, kept, &commit.names).await?;
             pieces.add([Write::Put(Tree::Heads, key, head)]).await?;
@@ -348,6 +353,14 @@ impl<H: Home> Store for H {
 
     async fn inbox_state(&self, flow: &str) -> Result<InboxState> {
         self.core().inbox_state(flow).await
+    }
+
+    async fn has_echoes(&self, flow: &str) -> Result<bool> {
+        self.core().has_echoes(flow).await
+    }
+
+    async fn echoes(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Vec<Echo>> {
+        self.core().echoes(flow, keys).await
     }
 
     async fn each_parked(

@@ -118,6 +118,14 @@ pub trait Store: Send + Sync + 'static {
     /// Returns where a flow's inbox stands.
     async fn inbox_state(&self, flow: &str) -> Result<InboxState>;
 
+    /// Whether a flow has any echoes to look for.
+    async fn has_echoes(&self, flow: &str) -> Result<bool>;
+
+    /// Returns the echoes that a flow looks for and that have one of these keys, in their order.
+    ///
+    /// Those of a commit may be there before its head is.
+    async fn echoes(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Vec<Echo>>;
+
     /// Gives what the flow's messages wait for at remote systems to `each`, in no order that says
     /// anything, until that says `false` or there is no more. Some of it is in memory at once.
     async fn each_parked(

@@ -35,10 +35,12 @@ pub(crate) enum Tree {
     Catalogue,
     /// What came from outside and waits, with the keys that came and up to where commits took.
     Inbox,
+    /// What flows wrote that others read back.
+    Echoes,
 }
 
 impl Tree {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Meta,
         Self::Heads,
         Self::Seen,
@@ -52,6 +54,7 @@ impl Tree {
         Self::Names,
         Self::Catalogue,
         Self::Inbox,
+        Self::Echoes,
     ];
 
     /// The name on disk and in errors; part of what sealed entries are bound to.
@@ -70,6 +73,7 @@ impl Tree {
             Self::Names => "names",
             Self::Catalogue => "catalogue",
             Self::Inbox => "inbox",
+            Self::Echoes => "echoes",
         }
     }
 }

@@ -174,6 +174,8 @@ fn sum(all: Counts, more: Counts) -> Counts {
         filtered: all.filtered + more.filtered,
         delivered: all.delivered + more.delivered,
         dead_lettered: all.dead_lettered + more.dead_lettered,
+        echoed: all.echoed + more.echoed,
+        overruled: all.overruled + more.overruled,
     }
 }
 
@@ -222,8 +224,9 @@ impl World {
     }
 
     fn examine(&self, next: &Model, commit: &Commit, added: &[Seen]) -> Result<(), String> {
-        let Counts { records, emitted, unchanged, filtered, delivered, dead_lettered } =
+        let Counts { records, emitted, unchanged, filtered, delivered, dead_lettered, .. } =
             commit.counts;
+        // Nobody carries anything back here.
         let ends = filtered + delivered + dead_lettered;
         // Deletes and replays begin with no record.
         let of_deletes = added.iter().any(|entry| entry.content == TOMBSTONE);

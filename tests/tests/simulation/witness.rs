@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store::{
-    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Error, Fence, Found, Head,
+    Accepted, Commit, DeadLetter, DeadLetterSummary, Delivery, Echo, Error, Fence, Found, Head,
     InboxEntry, InboxState, JournalChange, JournalEntry, Lease, MemoryStore, Name, Parked,
     Remembered, Result, Room, RunLine, Seen, Store, TrailBlock,
 };
@@ -96,6 +96,16 @@ impl Store for Witness {
     ) -> Result<()> {
         alive().await;
         self.0.names(flow, each).await
+    }
+
+    async fn has_echoes(&self, flow: &str) -> Result<bool> {
+        alive().await;
+        self.0.has_echoes(flow).await
+    }
+
+    async fn echoes(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Vec<Echo>> {
+        alive().await;
+        self.0.echoes(flow, keys).await
     }
 
     async fn look_up(&self, flow: &str, keys: &[[u8; 16]]) -> Result<Found> {

@@ -83,18 +83,18 @@ async fn a_newer_format_is_refused_and_nothing_of_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let key = MasterKey::generate();
     let store = filled(folder.path(), &key).await;
-    let newer = Write::Put(Tree::Meta, b"format".to_vec(), 9_u32.to_be_bytes().to_vec());
+    let newer = Write::Put(Tree::Meta, b"format".to_vec(), 10_u32.to_be_bytes().to_vec());
     store.core.trees.apply(vec![newer], Wait::Durable).await.unwrap();
     drop(store);
     fs::write(folder.path().join("blobs/of-a-newer-kind"), b"kept").unwrap();
     let before = files(&folder.path().join("blobs"));
     for _ in 0..2 {
         let refused = full::open(folder.path(), &key).await.map(drop);
-        assert!(matches!(refused, Err(Error::NewerFormat { found: 9, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::NewerFormat { found: 10, .. })), "{refused:?}");
         let refused = crate::upkeep::verify(full::options(folder.path(), &key)).await;
-        assert!(matches!(refused, Err(Error::NewerFormat { found: 9, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::NewerFormat { found: 10, .. })), "{refused:?}");
         let refused = crate::upkeep::compact(full::options(folder.path(), &key), None, &|_, _| {});
-        assert!(matches!(refused.await, Err(Error::NewerFormat { found: 9, .. })));
+        assert!(matches!(refused.await, Err(Error::NewerFormat { found: 10, .. })));
     }
     assert_eq!(files(&folder.path().join("blobs")), before);
     let trees = SledTrees::open(folder.path().to_owned(), Durability::Full, None).await.unwrap();

@@ -21,6 +21,8 @@ pub struct Retention {
     pub trail: Duration,
     /// The same, in bytes a flow.
     pub trail_bytes: u64,
+    /// What flows wrote that others read back, if nobody came for it.
+    pub echoes: Duration,
     /// The lines of each flow's runs.
     pub runs: usize,
     /// The snapshots of each flow's history.
@@ -30,7 +32,14 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         let month = Duration::from_secs(30 * 24 * 3600);
-        Self { dead_letters: month, trail: month, trail_bytes: 64 << 20, runs: 100, history: 50 }
+        Self {
+            dead_letters: month,
+            trail: month,
+            trail_bytes: 64 << 20,
+            echoes: month,
+            runs: 100,
+            history: 50,
+        }
     }
 }
 
@@ -52,6 +61,9 @@ pub struct Tidied {
     pub dead_letters: u64,
     /// Blocks of the trail.
     pub trail: u64,
+    /// Echoes that nobody came for.
+    #[serde(default)]
+    pub echoes: u64,
     /// Lines of runs.
     pub runs: u64,
     /// Snapshots of the history.
@@ -119,6 +131,10 @@ impl<T: Trees> Core<T> {
         let (trail, blocks) = self.overdue_trail(flow, committed, now).await?;
         gone.extend(trail.into_iter().map(|key| Write::Delete(Tree::Trail, key)));
         tidied.trail += blocks;
+        let before = now.saturating_sub(millis(retention.echoes));
+        let echoes = self.overdue_echoes(flow, before).await?;
+        tidied.echoes += echoes.len() as u64;
+        gone.extend(echoes.into_iter().map(|key| Write::Delete(Tree::Echoes, key)));
         for (tree, kept, count) in [
             (Tree::Runs, retention.runs, &mut tidied.runs),
             (Tree::History, retention.history, &mut tidied.history),
