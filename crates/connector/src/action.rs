@@ -42,6 +42,15 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// stays unset is unknown.
     async fn run(&self, api: &Api, batch: &Batch<Self::Input>) -> Result<Outcomes>;
 
+    /// The record as a polling trigger of this connector would find it once the input is done and
+    /// gave this value: with it the runtime knows what it wrote again when it reads it.
+    ///
+    /// What it says has to be so in the system; what else the record may hold is left out. `None`
+    /// is not known, and what was written is then read as anybody's change.
+    fn written(&self, _input: &Self::Input, _value: &Value) -> Option<Value> {
+        None
+    }
+
     /// Asks after a message that [`run`](Self::run) gave as [`Outcome::Parked`] with this token,
     /// perhaps in another process: all that the question needs is in the token and the fields.
     ///
@@ -117,6 +126,8 @@ pub trait ErasedAction: Send + Sync {
     fn prepare(&self, input: Value) -> Result<Prepared, String>;
     /// The input as it is sent, defaults filled in.
     fn show(&self, input: &Prepared) -> Result<Value, String>;
+    /// [`Action::written`].
+    fn written(&self, input: &Prepared, value: &Value) -> Option<Value>;
     /// [`Action::run`].
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes>;
     /// [`Action::check`].
@@ -151,6 +162,10 @@ impl<A: Action> ErasedAction for Erased<A> {
     fn show(&self, input: &Prepared) -> Result<Value, String> {
         let input = typed::<A::Input>(input).map_err(|error| error.to_string())?;
         serde_json::to_value(&*input).map_err(|error| error.to_string())
+    }
+
+    fn written(&self, input: &Prepared, value: &Value) -> Option<Value> {
+        self.0.written(&*typed::<A::Input>(input).ok()?, value)
     }
 
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes> {

@@ -187,6 +187,10 @@ impl Action for UpsertReceiver {
         true
     }
 
+    fn written(&self, receiver: &Receiver, value: &Value) -> Option<Value> {
+        Some(upsert::written(receiver, value))
+    }
+
     async fn run(&self, api: &Api, batch: &Batch<Receiver>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
         let mut account = None;

@@ -5,5 +5,7 @@ mod attributes;
 mod confirmation;
 mod known;
 mod send;
+mod written;
 
 pub(crate) use send::{Call, send};
+pub(crate) use written::written;

@@ -228,7 +228,7 @@ fn row<'r>(
 }
 
 /// The tags to add: a hyphen in front or an asterisk would take tags away.
-fn tags(given: &[String]) -> Vec<String> {
+pub(super) fn tags(given: &[String]) -> Vec<String> {
     let bare = |tag: &String| {
         tag.trim_start_matches(|c: char| c == '-' || c.is_whitespace()).trim_end().replace('*', "_")
     };
