@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 use engine::{Engine, Options, Report, Silent, Stop};
-use flow::{Flow, MaxRejects, OnReject, Retry, Step, Takes, Transformation, Trigger};
+use flow::{Flow, MaxRejects, OnReject, Prefer, Retry, Step, Takes, Transformation, Trigger};
 use store::Store;
 
 type Poll = dyn Fn(&Scan<usize>) -> Result<Page<usize>> + Send + Sync;
@@ -262,6 +262,7 @@ fn flow_by(trigger_name: &str, board: &Board) -> Flow {
         },
         steps: vec![step_to(board, "collect", vec![])],
         max_rejects: MaxRejects::default(),
+        prefer: Prefer::default(),
         window: NonZeroUsize::new(4).unwrap(),
         variables: Arc::default(),
         tests: vec![],

@@ -18,7 +18,7 @@ use crate::finding::{Finding, code};
 use crate::graph::{self, Graph};
 use crate::source::Source;
 use crate::yaml::Node;
-use crate::{Flow, InDoubt, MaxRejects, Step, Takes, Trigger};
+use crate::{Flow, InDoubt, MaxRejects, Prefer, Step, Takes, Trigger};
 use crate::{across, deletes, examples, schedule, secret, shape, suggest, yaml};
 
 /// What a flow file is checked against.
@@ -122,6 +122,10 @@ impl<'a> Checker<'_, '_, 'a> {
             trigger: trigger??,
             steps: steps?,
             max_rejects: file.max_rejects.as_ref().map(max_rejects).unwrap_or_default(),
+            prefer: match file.prefer.as_ref().map(|it| &*it.value) {
+                Some("target") => Prefer::Target,
+                _ => Prefer::Source,
+            },
             window: count(file.window.as_ref()).unwrap_or(const { NonZeroUsize::new(4).unwrap() }),
             tests,
         })

@@ -58,6 +58,13 @@ pub(crate) struct FlowFile {
     /// How many messages of a page may be refused before the flow stops instead: a broken mapping
     /// must not turn everything into dead letters.
     pub(crate) max_rejects: Option<MaxRejectsFile>,
+    /// Whose change wins where another flow goes the opposite way between the same accounts, one
+    /// receiver, contact or deal was changed on both sides before either flow knew of the other
+    /// side's change, and the systems do not tell which change is newer: that of the trigger's
+    /// system, `source`, or that of the steps' system, `target`. The newer one wins otherwise. Of two
+    /// flows, say `source` in one and `target` in the other.
+    #[schemars(with = "Option<PreferFile>", extend("default" = "source"))]
+    pub(crate) prefer: Option<Spanned<String>>,
     /// How many pages are fetched, mapped and delivered at once. Pages are committed in their
     /// order all the same; after a crash at most so many are sent again.
     #[schemars(range(min = 1, max = 64), extend("default" = 4))]
@@ -65,6 +72,17 @@ pub(crate) struct FlowFile {
     /// Examples that `towpath test` runs without a network: what is given, and what each step would
     /// send.
     pub(crate) tests: Option<Vec<TestFile>>,
+}
+
+/// A side of the flow.
+#[derive(JsonSchema)]
+#[schemars(rename = "Prefer", rename_all = "camelCase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum PreferFile {
+    /// What the trigger finds.
+    Source,
+    /// What the steps' system has.
+    Target,
 }
 
 /// How the expressions that flow files write, `when` and `customMapping`, are evaluated. The
@@ -338,6 +356,7 @@ impl FlowFile {
                 share: number(node, "share", serde_json::Number::as_f64),
                 at_least: number(node, "atLeast", whole),
             }),
+            prefer: text(root, "prefer"),
             window: number(root, "window", whole),
             tests: list(root, "tests").map(|tests| tests.iter().map(TestFile::read).collect()),
         }

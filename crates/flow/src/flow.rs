@@ -25,6 +25,9 @@ pub struct Flow {
     pub steps: Vec<Step>,
     /// When refused messages stop the flow.
     pub max_rejects: MaxRejects,
+    /// Whose change wins where another flow goes the opposite way, both sides changed at once, and
+    /// their systems do not tell which change is newer.
+    pub prefer: Prefer,
     /// How many pages are fetched, mapped and delivered at once.
     pub window: NonZeroUsize,
     /// What every expression sees as `$flow`: `{ name, vars }`.
@@ -122,6 +125,16 @@ pub struct Step {
     /// What becomes of a message of which nobody knows whether it arrived, where the action may
     /// not be repeated.
     pub in_doubt: InDoubt,
+}
+
+/// A side of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prefer {
+    /// What the trigger finds.
+    #[default]
+    Source,
+    /// What the step's system has.
+    Target,
 }
 
 /// What becomes of a message that was sent, and nobody knows whether it arrived, by an action that

@@ -45,7 +45,8 @@ pub use check::{Context, check, is_name};
 pub use config::Config;
 pub use finding::{CODES, Code, Finding, Place, Severity};
 pub use flow::{
-    Flow, InDoubt, MaxDeletes, MaxRejects, OnReject, Retry, Step, Takes, Transformation, Trigger,
+    Flow, InDoubt, MaxDeletes, MaxRejects, OnReject, Prefer, Retry, Step, Takes, Transformation,
+    Trigger,
 };
 pub use misnamed::misnamed;
 pub use render::{line, render};
