@@ -18,6 +18,7 @@ mod keeper;
 mod keys;
 mod left_alone;
 mod log;
+mod opposite;
 mod progress;
 mod project;
 mod question;

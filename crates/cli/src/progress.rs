@@ -122,6 +122,8 @@ pub(crate) fn summary(report: &Report) -> String {
         (report.deletes, "gone"),
         (counts.unchanged, "unchanged"),
         (counts.filtered, "filtered out"),
+        (counts.echoed, "echoed"),
+        (counts.overruled, "overruled"),
         (counts.dead_lettered, "refused, kept as dead letters"),
     ] {
         if count > 0 {

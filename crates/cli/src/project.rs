@@ -22,6 +22,7 @@ use crate::folder;
 use crate::hold;
 use crate::keeper::Keeper;
 use crate::keys;
+use crate::opposite::Lying;
 use crate::progress::say;
 use crate::registry;
 use crate::vault::Vault;
@@ -363,6 +364,7 @@ impl Workshop {
             let error = anyhow!("account \"{name}\" has no login: run `{login}`");
             return Err(Failed { exit: Exit::Unauthorized, error });
         }
+        engine.knows_flows_by(Arc::new(Lying::of(project)));
         let workshop = Self { engine, vault, keeper };
         workshop.logins(project, connect::base_url(project)?.as_str());
         Ok(workshop)

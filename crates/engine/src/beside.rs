@@ -54,11 +54,14 @@ impl Run {
         let counts = Counts {
             emitted,
             filtered: settled.filtered,
+            echoed: settled.echoed,
+            overruled: settled.overruled,
             delivered: settled.delivered,
             dead_lettered: settled.dead_letters.len() as u64,
             ..Counts::default()
         };
         self.report.parked += settled.parked.len() as u64;
+        let (echoes, _turn) = self.context.echoes_of(&mut settled).await?;
         let trail = settled.trail(self.context.clock.now());
         parked.extend(settled.parked.into_iter().map(ParkedChange::Put));
         let (stored, appended) = match &seen {
@@ -84,6 +87,7 @@ impl Run {
             parked,
             seen,
             names,
+            echoes,
             trail,
             counts,
             ..Commit::default()

@@ -4,7 +4,7 @@
 use connector::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{Cause, Commit, Head, SeenChange};
+use store::{Cause, Commit, EchoChange, Head, SeenChange};
 
 use crate::backfill::Backfill;
 use crate::forgotten::Forgotten;
@@ -72,8 +72,12 @@ impl Hands<'_> {
             let commit = Commit { snapshot: head.snapshot.clone(), cause, ..Commit::default() };
             store.commit(&lease.fence, committed + 1, commit).await.map_err(failed)?;
         }
+        // Who has records sent again wants them sent, whoever wrote them.
+        let sends_again = cause != "keep";
+        let all = EchoChange::ForgetAll { flow: flow.to_owned() };
+        let echoes = if sends_again { vec![all] } else { vec![] };
         let cause = Some(Cause { at: now, what: cause.to_owned() });
-        let commit = Commit { snapshot, seen, cause, ..Commit::default() };
+        let commit = Commit { snapshot, seen, cause, echoes, ..Commit::default() };
         store.commit(&lease.fence, sequence, commit).await.map_err(failed)?;
         let before = before.or(keep.map(|_| committed + 1));
         Ok(Changed { entry: Some(sequence), before })

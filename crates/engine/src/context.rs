@@ -9,6 +9,7 @@ use store::Store;
 use crate::accounts::Accounts;
 use crate::calls::Calls;
 use crate::detect::Emitted;
+use crate::echo::Ways;
 use crate::exhausted::Exhausted;
 use crate::journal::Journal;
 use crate::workers::{Unmapped, Workers};
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     /// Of a run with the right to commit; without it nothing is sent that must not be repeated.
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) ways: Arc<Ways>,
     pub(crate) exhausted: Arc<Exhausted>,
     /// Whether somebody waits for what the steps give.
     pub(crate) keeps_results: bool,
@@ -88,6 +90,7 @@ impl Context {
             unmapped: self.workers.unmapped(),
             journal: self.journal.clone(),
             calls: self.calls.clone(),
+            ways: self.ways.clone(),
             exhausted: self.exhausted.clone(),
             keeps_results: self.keeps_results,
         }

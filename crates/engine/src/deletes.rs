@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 use store::{Name, NamesChange, Seen, SeenChange};
 
 use crate::beside::Beside;
-use crate::deliver;
 use crate::detect::{self, Emitted, Identity, TOMBSTONE};
 use crate::gone::Gone;
 use crate::run::Run;
 use crate::seen::{Entry, Key, SLACK};
-use crate::{Error, Result};
+use crate::step::Origin;
+use crate::{Error, Result, deliver, echo};
 
 /// What the journal knows the messages of deletes by, as those of a partition; none is called so.
 pub(crate) const DELETES: &str = "\0deletes";
@@ -222,12 +222,13 @@ impl Run {
             };
             let (id, seed) = identity.delete(&*context.store, key, name, entry);
             let (key, partition_key) = (name.as_str().into(), *key);
-            let data: Box<RawValue> = RawValue::NULL.to_owned();
-            emitted.push(Emitted { id, key, partition_key, data, seed, deleted: true });
+            let (data, version): (Box<RawValue>, _) = (RawValue::NULL.to_owned(), entry.version);
+            emitted.push(Emitted { id, key, partition_key, data, seed, version, deleted: true });
         }
         let count = emitted.len() as u64;
         let unmapped = context.unmapped.page(&context.trigger_place).await?;
-        let delivered = deliver::page(context, DELETES.into(), emitted, unmapped).await;
+        let origin = Origin::Page { partition: DELETES.into(), asked: echo::now(&*context.clock) };
+        let delivered = deliver::page(context, origin, emitted, unmapped).await;
         // What was sent is written down, also if something else failed.
         self.context.calls.finish().await;
         let mut settled = delivered?;

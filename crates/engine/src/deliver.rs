@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::context::Context;
 use crate::detect::Emitted;
+use crate::echo::Meetings;
 use crate::journal::Journal;
 use crate::resume::{Ahead, Resumed};
 use crate::settled::{IN_DOUBT, Settled};
@@ -41,7 +42,7 @@ type Mapped = (Arc<Traveller>, Option<Unmappable>);
 /// once there are no raw records any more.
 pub(crate) async fn page(
     context: Arc<Context>,
-    partition: Arc<str>,
+    origin: Origin,
     emitted: Vec<Emitted>,
     unmapped: OwnedSemaphorePermit,
 ) -> Result<Settled> {
@@ -52,9 +53,14 @@ pub(crate) async fn page(
         return Ok(page.settled);
     }
     let ids = page.context.journaled_ids(&emitted);
-    let travellers = page.map(emitted, &Origin::Page { partition }).await?;
+    let travellers = page.map(emitted, &origin).await?;
     page.context.watch.at("engine.page.mapped");
     drop(unmapped);
+    if let Origin::Page { asked, .. } = origin {
+        let mapped = travellers.iter().filter(|(_, problem)| problem.is_none());
+        let messages = mapped.map(|(traveller, _)| traveller);
+        page.settled.meetings = Arc::new(Meetings::of(&page.context, asked, messages).await?);
+    }
     for round in rounds(travellers, |(traveller, _)| &traveller.key) {
         let mut going = vec![];
         for (traveller, problem) in round {
@@ -162,7 +168,7 @@ impl Page {
                 let variables = message::variables(&context.flow, &trigger.fields);
                 emitted
                     .into_iter()
-                    .map(|Emitted { id, key, partition_key, data, seed, deleted }| {
+                    .map(|Emitted { id, key, partition_key, data, seed, version, deleted }| {
                         let now_ms = moments.get(&*id).copied().unwrap_or(now_ms);
                         let origin = origin.clone();
                         let moment = Moment { now_ms, seed };
@@ -175,6 +181,7 @@ impl Page {
                                 message,
                                 moment,
                                 origin,
+                                version,
                                 deleted,
                             };
                             return (Arc::new(gone), None);
@@ -189,8 +196,16 @@ impl Page {
                             }
                         };
                         let message = message.into();
-                        let traveller =
-                            Traveller { id, key, partition_key, message, moment, origin, deleted };
+                        let traveller = Traveller {
+                            id,
+                            key,
+                            partition_key,
+                            message,
+                            moment,
+                            origin,
+                            version,
+                            deleted,
+                        };
                         (Arc::new(traveller), problem)
                     })
                     .collect::<Vec<_>>()
@@ -235,13 +250,15 @@ impl Page {
                 });
                 let arrivals: Vec<_> = arrivals.collect();
                 let (context, allowed) = (self.context.clone(), self.allowed);
+                let meetings = self.settled.meetings.clone();
                 running.push(async move {
-                    let taken = step::take(context, allowed, step, arrivals).await;
+                    let taken = step::take(context, meetings, allowed, step, arrivals).await;
                     taken.map(|taken| (taken, arrived))
                 });
             }
             let Some((taken, arrived)) = running.try_next().await? else { break };
             self.settled.outage = self.settled.outage.take().or(taken.outage);
+            self.settled.carried.extend(taken.carried);
             let context = self.context.clone();
             let Some(step) = context.steps.get(taken.step).map(|step| &*step.step.id) else {
                 return Err(context.no_step());
@@ -258,6 +275,14 @@ impl Page {
                     Fate::Filtered => {
                         self.settled.tell(traveller, What::Filtered { step });
                         way.filtered(at);
+                    }
+                    Fate::Echoed => {
+                        self.settled.tell(traveller, What::Echoed { step });
+                        way.echoed(at);
+                    }
+                    Fate::Overruled => {
+                        self.settled.tell(traveller, What::Overruled { step });
+                        way.overruled(at);
                     }
                     Fate::Parked(how) => {
                         way.parked(at);
@@ -293,13 +318,16 @@ impl Page {
                 self.settled.results.insert(traveller.id.clone(), way.results_of(at).collect());
             }
         }
-        let Ends { delivered, filtered, parked, refused } = way.ends();
-        if delivered + filtered + parked + refused != travellers.len() as u64 {
+        let Ends { delivered, filtered, echoed, overruled, parked, refused } = way.ends();
+        let ends = delivered + filtered + echoed + overruled + parked + refused;
+        if ends != travellers.len() as u64 {
             let problem = "a message was lost between two steps".to_owned();
             return Err(Error::Internal { place: self.place(None), problem });
         }
         self.settled.delivered += delivered;
         self.settled.filtered += filtered;
+        self.settled.echoed += echoed;
+        self.settled.overruled += overruled;
         Ok(())
     }
 

@@ -78,6 +78,8 @@ pub(crate) struct Emitted {
     pub(crate) data: Box<RawValue>,
     /// Fixes `$random()`: the same message gets the same numbers when it is sent again.
     pub(crate) seed: u64,
+    /// As its seen entry has it.
+    pub(crate) version: i64,
     /// Whether the record is gone: then there is no data.
     pub(crate) deleted: bool,
 }
@@ -280,8 +282,9 @@ impl SeenTable {
                 (id, seed) = page.identity.message(store, &record, found, page.sequence);
             }
             let key = record.key.into();
-            let (partition_key, data) = (found.key, record.data);
-            detected.emitted.push(Emitted { id, key, partition_key, data, seed, deleted: false });
+            let (partition_key, data, version) = (found.key, record.data, entry.version);
+            let emitted = Emitted { id, key, partition_key, data, seed, version, deleted: false };
+            detected.emitted.push(emitted);
         }
         detected
     }

@@ -10,6 +10,7 @@ use store::{RunLine, Store};
 
 use crate::accounts::Accounts;
 use crate::context::{Context, StepContext};
+use crate::echo::{Flows, Ways};
 use crate::exhausted::Exhausted;
 use crate::gone::Gone;
 use crate::journal::Journal;
@@ -58,6 +59,10 @@ pub struct Engine {
     pub(crate) tables: Tables,
     /// The flows whose last run could not commit.
     doubtful: Mutex<HashSet<String>>,
+    /// Who knows the flows of the installation.
+    flows: Mutex<Option<Arc<dyn Flows>>>,
+    /// One commit at a time of flows that go both ways.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A flow's place among those that run; free again when dropped.
@@ -99,6 +104,8 @@ impl Engine {
             workers,
             tables: Tables::default(),
             doubtful: Mutex::default(),
+            flows: Mutex::default(),
+            turn: Arc::default(),
         }
     }
 
@@ -219,6 +226,13 @@ impl Engine {
         self.accounts.tell(watch);
     }
 
+    /// Asks `flows` which flows bring back what another one writes, so that they know it again.
+    /// Without it flows go both ways all the same, and carry once
+    /// more what they find.
+    pub fn knows_flows_by(&self, flows: Arc<dyn Flows>) {
+        *lock(&self.flows) = Some(flows);
+    }
+
     /// The fingerprint of what a flow reads: trigger, its fields, connector and account.
     pub fn source(&self, flow: &Flow) -> Result<String> {
         let place = trigger_place(flow);
@@ -318,8 +332,13 @@ impl Engine {
             let api = self.api(&step.account, &step.connector, &place)?;
             Ok(StepContext { step: step.clone(), api, place })
         });
+        let steps: Vec<StepContext> = steps.collect::<Result<_>>()?;
+        let targets = steps.iter().map(|step| step.api.account());
+        let (turn, flows) = (self.turn.clone(), lock(&self.flows).clone());
+        let ways = Ways::of(&*self.options.store, trigger_api.account(), targets, turn, flows);
         Ok(Context {
-            steps: steps.collect::<Result<_>>()?,
+            ways: Arc::new(ways),
+            steps,
             flow: flow.clone(),
             trigger_api,
             trigger_place,

@@ -8,9 +8,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::context::Context;
 use crate::detect::Fingerprint;
-use crate::inbox;
 use crate::retry::Tries;
 use crate::{Error, Result};
+use crate::{echo, inbox};
 
 /// A page as it was fetched.
 pub(crate) struct Fetched {
@@ -23,6 +23,8 @@ pub(crate) struct Fetched {
     pub(crate) taken: Option<u64>,
     /// The system's own time at the first answer, or ours if it tells none.
     pub(crate) date: Timestamp,
+    /// When the system was asked.
+    pub(crate) asked: u64,
     /// Held until the records are mapped: raw records are what takes memory.
     pub(crate) unmapped: OwnedSemaphorePermit,
 }
@@ -66,12 +68,13 @@ pub(crate) async fn page(
     let unmapped = context.unmapped.page(place).await?;
     let retry = context.flow.trigger.retry;
     let mut tries = Tries::new(retry, place, &partition, &*context.clock, &*context.watch);
-    let (page, date) = loop {
+    let (page, date, moment) = loop {
+        let moment = echo::now(&*context.clock);
         // A system that dates changes in whole seconds dates what follows now as early as that.
         let asked = Timestamp::from_secs(context.clock.now().secs());
         let (api, observed) = context.trigger_api.observed();
         match context.flow.trigger.trigger.poll(&api, &scan).await {
-            Ok(page) => break (page, observed.date().unwrap_or(asked)),
+            Ok(page) => break (page, observed.date().unwrap_or(asked), moment),
             Err(error) => match tries.again(error).await {
                 Ok(()) => {}
                 Err(error) => return Err(Error::of_call(place.clone(), error, tries.made)),
@@ -111,5 +114,5 @@ pub(crate) async fn page(
             .collect()
     });
     let records = hashed.await?;
-    Ok(Fetched { records, next, position, taken: None, date, unmapped })
+    Ok(Fetched { records, next, position, taken: None, date, asked: moment, unmapped })
 }

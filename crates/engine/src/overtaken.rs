@@ -171,7 +171,8 @@ fn mark_own(flow: &Flow, trail: &Trail, new: &mut [NewDeadLetter]) {
 
 /// Whether a message that this happened to will not be sent as it was before.
 const fn settles(kind: Kind) -> bool {
-    matches!(kind, Kind::Delivered | Kind::Filtered | Kind::Parked)
+    use Kind::{Delivered, Echoed, Filtered, Overruled, Parked};
+    matches!(kind, Delivered | Filtered | Echoed | Overruled | Parked)
 }
 
 /// Whether what happened at a step makes a letter of another step, or of the trigger, obsolete:

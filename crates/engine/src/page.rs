@@ -15,6 +15,7 @@ use crate::run::Run;
 use crate::seen::SeenTable;
 use crate::settled::Settled;
 use crate::snapshot::ScanState;
+use crate::step::Origin;
 use crate::task::Task;
 
 /// A page between its fetch and its commit.
@@ -32,6 +33,8 @@ pub(crate) struct InFlight {
 /// A page's messages that are still to be delivered.
 pub(crate) struct Waiting {
     emitted: Vec<Emitted>,
+    /// When the system was asked for them.
+    asked: u64,
     unmapped: OwnedSemaphorePermit,
 }
 
@@ -79,7 +82,7 @@ impl Run {
         ahead.cap = ahead.cap.or(Some(fetched.date));
         ahead.cursor = fetched.next;
         let emitted = std::mem::take(&mut detected.emitted);
-        let waiting = Waiting { emitted, unmapped: fetched.unmapped };
+        let waiting = Waiting { emitted, asked: fetched.asked, unmapped: fetched.unmapped };
         (
             InFlight {
                 of,
@@ -96,10 +99,11 @@ impl Run {
         &self,
         of: Of,
         partition: &Arc<str>,
-        Waiting { emitted, unmapped }: Waiting,
+        Waiting { emitted, asked, unmapped }: Waiting,
     ) -> Task<Settled> {
         let context = self.context_of(of).clone();
-        let page = deliver::page(context, partition.clone(), emitted, unmapped);
+        let origin = Origin::Page { partition: partition.clone(), asked };
+        let page = deliver::page(context, origin, emitted, unmapped);
         Task::of(page, self.context.trigger_place.clone(), "delivery")
     }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::detect::Emitted;
+use crate::seen::UNVERSIONED;
 use crate::step::{Origin, Traveller};
 use crate::way::Onward;
 use crate::{Error, Place, Result};
@@ -80,6 +81,7 @@ impl Resumed {
                     partition_key,
                     data,
                     seed,
+                    version: UNVERSIONED,
                     deleted: false,
                 }));
             }
@@ -93,7 +95,9 @@ impl Resumed {
         let moment = Moment { now_ms, seed };
         let origin = Origin::Resumed { begins };
         let deleted = flow::message::is_delete(&message);
-        let traveller = Traveller { id, key, partition_key, message, moment, origin, deleted };
+        let version = UNVERSIONED;
+        let traveller =
+            Traveller { id, key, partition_key, message, moment, origin, version, deleted };
         Ok(Ahead::Steps(traveller, Some(onward)))
     }
 }

@@ -37,10 +37,16 @@ impl Run {
             emitted: page.detected.records - page.detected.unchanged,
             unchanged: page.detected.unchanged,
             filtered: settled.filtered,
+            echoed: settled.echoed,
+            overruled: settled.overruled,
             delivered: settled.delivered,
             dead_lettered: settled.dead_letters.len() as u64,
         };
         let parked = settled.parked.len() as u64;
+        let (echoes, _turn) = match self.context.echoes_of(&mut settled).await {
+            Ok(echoes) => echoes,
+            Err(error) => return Err((error, page)),
+        };
         let (snapshot, backfilled) = match page.of {
             Of::Live => (self.behind(partition, listed, &page), None),
             Of::Backfill => self.behind_backfill(partition, listed, &page, counts),
@@ -83,6 +89,7 @@ impl Run {
                     let commit = Commit {
                         snapshot,
                         seen,
+                        echoes,
                         cause,
                         names: NamesChange::Append(names),
                         counts,

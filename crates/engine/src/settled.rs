@@ -10,6 +10,7 @@ use store::{NewDeadLetter, Parked, Store, TrailBlock, parked_id};
 
 use crate::batch::HandedOver;
 use crate::context::StepContext;
+use crate::echo::{Carried, Meetings};
 use crate::step::Traveller;
 use crate::trail::{Trail, What};
 use crate::{Error, Place, journal};
@@ -22,6 +23,8 @@ pub(crate) const IN_DOUBT: &str = "inDoubt";
 pub(crate) struct Settled {
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
+    pub(crate) echoed: u64,
+    pub(crate) overruled: u64,
     pub(crate) dead_letters: Vec<NewDeadLetter>,
     /// What systems finish later.
     pub(crate) parked: Vec<Parked>,
@@ -35,6 +38,10 @@ pub(crate) struct Settled {
     pub(crate) resumed: Vec<Arc<str>>,
     /// Entries of the journal that the commit forgets whatever they are about.
     pub(crate) journal: Vec<journal::Id>,
+    /// What was written that other flows read back.
+    pub(crate) carried: Vec<Carried>,
+    /// What the messages met that other flows had written.
+    pub(crate) meetings: Arc<Meetings>,
     /// What ends the run although everything here is settled and to be committed.
     pub(crate) outage: Option<Error>,
 }

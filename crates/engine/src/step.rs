@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::batch::{self, Answered, HandedOver, Outgoing, Sent};
 use crate::context::{Context, StepContext};
+use crate::echo::{self, Carried, Done, Meetings, Verdict};
 use crate::exhausted;
 use crate::journal::Known;
 use crate::settled::in_doubt;
@@ -28,6 +29,8 @@ pub(crate) struct Traveller {
     /// What `$now()` and `$random()` give.
     pub(crate) moment: Moment,
     pub(crate) origin: Origin,
+    /// The version of its record, as the seen entry has it.
+    pub(crate) version: i64,
     /// Whether it is of a record that is gone.
     pub(crate) deleted: bool,
 }
@@ -36,7 +39,12 @@ pub(crate) struct Traveller {
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     /// A page of a partition: it may come again as long as that is not committed.
-    Page { partition: Arc<str> },
+    Page {
+        /// The partition.
+        partition: Arc<str>,
+        /// When the system was asked for it, among the moments of the process.
+        asked: u64,
+    },
     /// It was on its way before. Where it begins at a step, somebody asked that it be sent there.
     Resumed { begins: Option<usize> },
 }
@@ -69,6 +77,8 @@ pub(crate) struct Arrival {
 pub(crate) struct Taken {
     pub(crate) step: usize,
     pub(crate) fates: Vec<Fate>,
+    /// What other flows will read back.
+    pub(crate) carried: Vec<Carried>,
     /// A call that left all its messages in doubt.
     pub(crate) outage: Option<Error>,
 }
@@ -80,6 +90,10 @@ pub(crate) enum Fate {
         target_key: Option<String>,
     },
     Filtered,
+    /// Another flow wrote it: the system has it.
+    Echoed,
+    /// The system has a newer change of the same record.
+    Overruled,
     Parked(HandedOver),
     Refused(Unmappable),
     /// It was refused, and its dead letter is committed already.
@@ -89,16 +103,25 @@ pub(crate) enum Fate {
 /// Takes messages through one step; after more than `allowed` refusals of the system the rest
 /// counts as refused too.
 ///
-/// What the journal knows of a message is its fate: nothing is mapped or sent of it.
+/// What the journal knows of a message is its fate, and so is what the message met: nothing is
+/// mapped or sent of it.
 pub(crate) async fn take(
     context: Arc<Context>,
+    meetings: Arc<Meetings>,
     allowed: usize,
     step: usize,
     arrivals: Vec<Arrival>,
 ) -> Result<Taken> {
     let Some(taken) = context.steps.get(step) else { return Err(context.no_step()) };
-    let mut fates: Vec<Option<Fate>> =
-        arrivals.iter().map(|arrival| known(&context, step, taken, &arrival.traveller)).collect();
+    let fate = |Arrival { traveller, .. }: &Arrival| {
+        let known = known(&context, step, taken, traveller);
+        known.or_else(|| match meetings.at(&context, step, traveller)? {
+            Verdict::Echo => Some(Fate::Echoed),
+            Verdict::Loses => Some(Fate::Overruled),
+            Verdict::Later | Verdict::Wins => None,
+        })
+    };
+    let mut fates: Vec<Option<Fate>> = arrivals.iter().map(fate).collect();
     let ids: Vec<Arc<str>> = arrivals.iter().map(|it| it.traveller.id.clone()).collect();
     let unknown = arrivals.into_iter().zip(&fates).enumerate();
     let unknown = unknown.filter(|(_, (_, fate))| fate.is_none());
@@ -125,15 +148,27 @@ pub(crate) async fn take(
         going.chunks(size.max(1)).map(|going| batch::send(&context, step, going, allowed));
     // Started here and not sooner: what is not yet asked for sends nothing.
     let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
-    let mut places = places.into_iter();
+    let mut places = places.into_iter().zip(&going);
+    let is_read_back = !context.ways.back(&context.flow, step).await.is_empty();
+    let mut done = vec![];
     let mut first_outage = None;
     let mut exhausted: Vec<(usize, Error, u64)> = vec![];
     let mut passes = 0;
     while let Some(Answered { sent, outage }) = answers.try_next().await? {
         first_outage = first_outage.or(outage);
-        for (sent, at) in sent.into_iter().zip(places.by_ref()) {
+        for (sent, (at, going)) in sent.into_iter().zip(places.by_ref()) {
             let fate = match sent {
-                Sent::Done { value, target_key } => Fate::Done { value, target_key },
+                Sent::Done { value, target_key } => {
+                    if let Some(target_key) = target_key.as_ref().filter(|_| is_read_back) {
+                        done.push(Done {
+                            traveller: going.arrival.traveller.clone(),
+                            input: going.item.input.clone(),
+                            value: value.clone(),
+                            target_key: target_key.clone(),
+                        });
+                    }
+                    Fate::Done { value, target_key }
+                }
                 Sent::Parked(handed_over) => Fate::Parked(handed_over),
                 Sent::Rejected { code, reason } => Fate::Refused(Unmappable::new(code, reason)),
                 Sent::Exhausted { error, since } => {
@@ -175,7 +210,8 @@ pub(crate) async fn take(
         place: taken.place.clone(),
         problem: "a message was left without a fate".to_owned(),
     })?;
-    Ok(Taken { step, fates, outage: first_outage })
+    let carried = echo::carried(&context, step, done).await?;
+    Ok(Taken { step, fates, carried, outage: first_outage })
 }
 
 /// What became of a message at a step before, if that settles it.

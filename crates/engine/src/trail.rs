@@ -36,6 +36,16 @@ pub(crate) enum What<'a> {
         /// The step's id.
         step: &'a str,
     },
+    /// Another flow had written it: the step's system has it.
+    Echoed {
+        /// The step's id.
+        step: &'a str,
+    },
+    /// The step's system has a newer change of the same record.
+    Overruled {
+        /// The step's id.
+        step: &'a str,
+    },
     /// It became a dead letter.
     Refused {
         /// The step's id; `None` if the trigger's mapping refused it.
@@ -98,6 +108,8 @@ pub(crate) enum Kind {
     Superseded = 8,
     Edited = 9,
     Dropped = 10,
+    Echoed = 11,
+    Overruled = 12,
 }
 
 /// What is told of a page's messages, in the order in which it happened.
@@ -157,6 +169,8 @@ impl Trail {
                 return target;
             }
             What::Filtered { step } => (Kind::Filtered, step, ""),
+            What::Echoed { step } => (Kind::Echoed, step, ""),
+            What::Overruled { step } => (Kind::Overruled, step, ""),
             What::Refused { step, code } => (Kind::Refused, step.unwrap_or_default(), code),
             What::Parked { step } => (Kind::Parked, step, ""),
             What::InDoubt { step } => (Kind::InDoubt, step, ""),

@@ -33,6 +33,8 @@ pub(crate) struct Onward {
 pub(crate) struct Ends {
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
+    pub(crate) echoed: u64,
+    pub(crate) overruled: u64,
     pub(crate) parked: u64,
     pub(crate) refused: u64,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Ends {
 enum Left {
     Nowhere,
     Filtered,
+    Echoed,
+    Overruled,
     Parked,
     Refused,
 }
@@ -136,6 +140,14 @@ impl Way {
         self.leave(message, Left::Filtered);
     }
 
+    pub(crate) fn echoed(&mut self, message: usize) {
+        self.leave(message, Left::Echoed);
+    }
+
+    pub(crate) fn overruled(&mut self, message: usize) {
+        self.leave(message, Left::Overruled);
+    }
+
     pub(crate) fn parked(&mut self, message: usize) {
         self.leave(message, Left::Parked);
     }
@@ -177,6 +189,8 @@ impl Way {
                 // Where it goes on, other steps may still keep it from going further.
                 Left::Nowhere => ends.filtered += u64::from(onward.is_some()),
                 Left::Filtered => ends.filtered += 1,
+                Left::Echoed => ends.echoed += 1,
+                Left::Overruled => ends.overruled += 1,
                 Left::Parked => ends.parked += 1,
                 Left::Refused => ends.refused += 1,
             }

@@ -84,6 +84,16 @@ pub enum Happening {
         /// The step whose condition it is.
         step: String,
     },
+    /// Another flow had written it: the step's system has it.
+    Echoed {
+        /// The step.
+        step: String,
+    },
+    /// The step's system has a newer change of the same record.
+    Overruled {
+        /// The step.
+        step: String,
+    },
     /// It became a dead letter.
     Refused {
         /// The step; `None` is the trigger's mapping.
@@ -401,6 +411,8 @@ fn happening(it: Trace<'_>) -> Happening {
             target_key: it.target.map(ToOwned::to_owned),
         },
         Kind::Filtered => Happening::Filtered { step: of_step() },
+        Kind::Echoed => Happening::Echoed { step: of_step() },
+        Kind::Overruled => Happening::Overruled { step: of_step() },
         Kind::Refused => Happening::Refused { step, code: it.text.to_owned() },
         Kind::Parked => Happening::Parked { step: of_step() },
         Kind::InDoubt => Happening::InDoubt { step: of_step() },

@@ -236,6 +236,8 @@ impl Metrics {
             ("found", counts.records),
             ("unchanged", counts.unchanged),
             ("filtered", counts.filtered),
+            ("echoed", counts.echoed),
+            ("overruled", counts.overruled),
             ("delivered", counts.delivered),
             ("dead_lettered", counts.dead_lettered),
         ] {

@@ -90,6 +90,8 @@ fn covered(backfill: &Backfill) -> String {
     for (count, what) in [
         (counts.unchanged, "unchanged since it began"),
         (counts.filtered, "filtered out"),
+        (counts.echoed, "echoed"),
+        (counts.overruled, "overruled"),
         (counts.dead_lettered, "refused, kept as dead letters"),
     ] {
         if count > 0 {

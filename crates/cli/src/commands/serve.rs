@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failed, Result};
 use crate::log::Form;
 use crate::progress::say;
 use crate::project::{Project, Workshop, without_login};
-use crate::serve::{Begin, Door, Follow, Lines, Looks, Office, Reload, Shelf, Told};
+use crate::serve::{Begin, Door, Follow, Lines, Looks, OfShelf, Office, Reload, Shelf, Told};
 use crate::signals;
 
 pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Result {
@@ -57,6 +57,7 @@ pub(crate) async fn run(config: Option<&Path>, args: &Serve, json: bool) -> Resu
     let told = Arc::new(Told::new(events.watch(), traces(clock.clone())?));
     let shelf = Shelf::new(project.clone(), workshop, lines.clone(), events.clone(), told.clone());
     let shelf = Arc::new(shelf);
+    engine.knows_flows_by(Arc::new(OfShelf(Arc::downgrade(&shelf))));
     let office = Office { shelf: shelf.clone(), store: engine.store().clone(), clock };
     let flows = first.flows();
     let planned = office.first(first).await;

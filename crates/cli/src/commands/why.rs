@@ -171,6 +171,12 @@ fn words(what: &Happening, deleted: bool, flow: Option<&Flow>) -> String {
             });
             format!("filtered out by the condition of {step}{now}")
         }
+        Happening::Echoed { step } => {
+            format!("echo: not sent by {step}, whose system it came from")
+        }
+        Happening::Overruled { step } => {
+            format!("overruled at {step}: its system has a newer change of the record")
+        }
         Happening::Refused { step, code } => match step {
             Some(step) => format!("refused by {step}: {code}"),
             None => format!("refused by the trigger's mapping: {code}"),

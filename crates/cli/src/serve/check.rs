@@ -11,6 +11,7 @@ use engine::builtin::Alert;
 use flow::Schedule;
 
 use crate::engines;
+use crate::opposite::Ends;
 use crate::project::{Checked, Project};
 
 /// Deep files and expressions need room, as they do on the runtime's own threads.
@@ -29,6 +30,8 @@ pub(crate) struct Good {
     pub(crate) called: bool,
     /// What it is told by the service itself, if anything.
     pub(crate) alert: Option<Alert>,
+    /// The accounts that it goes between.
+    pub(crate) ends: Ends,
     /// Whether its engine is one that an operator should be warned of.
     pub(crate) warned_of: bool,
 }
@@ -80,6 +83,7 @@ fn one(project: &Project, (path, text): &(PathBuf, Arc<str>)) -> Outcome {
         warned_of: engines::concerns(&flow),
         flow: flow.name.as_str().into(),
         alert: Alert::of(&flow),
+        ends: Ends::of(&flow),
         called: flow.trigger.is_called(),
         schedule: match flow.trigger.is_called() {
             true => Some(Schedule::Every(AGAIN)),

@@ -17,7 +17,7 @@ mod watch;
 pub(crate) use face::{Door, audit_file};
 pub(crate) use lines::{Begin, Lines};
 pub(crate) use reload::{Office, Reload};
-pub(crate) use shelf::Shelf;
+pub(crate) use shelf::{OfShelf, Shelf};
 pub(crate) use told::{Follow, Told};
 #[cfg(feature = "otlp")]
 pub(crate) use traces::Traces;

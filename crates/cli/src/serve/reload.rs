@@ -228,7 +228,12 @@ impl Office {
             match change {
                 Change::Runs { path, text, good, known, .. } => {
                     let schedule = good.schedule.clone();
-                    self.shelf.put(good.flow.clone(), path, text, (schedule, good.alert));
+                    self.shelf.put(
+                        good.flow.clone(),
+                        path,
+                        text,
+                        (schedule, good.alert, good.ends),
+                    );
                     match good.schedule {
                         Some(schedule) => {
                             let last = if known { None } else { self.last(&good.flow).await };

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use connector::{Secret, Timestamp};
 use engine::builtin::Alert;
 use engine::service::{Host, Ran};
-use engine::{Engine, Error, Place};
+use engine::{Engine, Error, Flows, Place};
 use flow::{Flow, Schedule};
 use server::{Events, Listed};
 
@@ -16,6 +16,7 @@ use super::lines::Lines;
 use super::told::Told;
 use crate::keeper::Keeper;
 use crate::log;
+use crate::opposite::Ends;
 use crate::project::{Project, Workshop};
 use crate::vault::{self, Vault};
 
@@ -47,6 +48,7 @@ struct Version {
     text: Arc<str>,
     schedule: Option<Schedule>,
     alert: Option<Alert>,
+    ends: Ends,
 }
 
 #[derive(Default)]
@@ -95,9 +97,9 @@ impl Shelf {
         flow: Arc<str>,
         path: PathBuf,
         text: Arc<str>,
-        (schedule, alert): (Option<Schedule>, Option<Alert>),
+        (schedule, alert, ends): (Option<Schedule>, Option<Alert>, Ends),
     ) {
-        lock(&self.versions).insert(flow, Version { path, text, schedule, alert });
+        lock(&self.versions).insert(flow, Version { path, text, schedule, alert, ends });
     }
 
     /// What runs the flows.
@@ -170,6 +172,26 @@ impl Shelf {
             lock(&self.accounts).insert(name.to_owned());
         }
         Ok(())
+    }
+}
+
+impl Flows for Shelf {
+    fn between(&self, polls: &str, writes: &str) -> Vec<Arc<Flow>> {
+        let versions = lock(&self.versions);
+        let found = versions.iter().filter(|(_, version)| version.ends.are(polls, writes));
+        let names: Vec<Arc<str>> = found.map(|(name, _)| name.clone()).collect();
+        drop(versions);
+        // One that is gone by now brings nothing back.
+        names.iter().filter_map(|name| self.compile(name).ok()).collect()
+    }
+}
+
+/// The engine is the shelf's own: it must not keep it.
+pub(crate) struct OfShelf(pub(crate) Weak<Shelf>);
+
+impl Flows for OfShelf {
+    fn between(&self, polls: &str, writes: &str) -> Vec<Arc<Flow>> {
+        self.0.upgrade().map(|shelf| shelf.between(polls, writes)).unwrap_or_default()
     }
 }
 

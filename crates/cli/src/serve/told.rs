@@ -72,6 +72,8 @@ impl Told {
                     counts.delivered = counts.delivered,
                     counts.unchanged = counts.unchanged,
                     counts.filtered = counts.filtered,
+                    counts.echoed = counts.echoed,
+                    counts.overruled = counts.overruled,
                     counts.deadLettered = counts.dead_lettered,
                     commitSeconds = took.map(|took| took.as_secs_f64()),
                     "committed"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector::{Answers, Record};
+use connector::{Answers, Record, Timestamp};
 use flow::Flow;
 use serde_json::Value;
 
@@ -11,6 +11,8 @@ use super::door::{Called, Entrance, Turned};
 use super::minutes::Became;
 use crate::deliver;
 use crate::detect::{Emitted, record_key, seed};
+use crate::seen::UNVERSIONED;
+use crate::step::Origin;
 use crate::{Engine, Result};
 
 impl Entrance {
@@ -71,9 +73,11 @@ impl Engine {
         let partition_key = record_key(store, "", &key);
         let (seed, deleted) = (seed(&id), false);
         let (id, key, data) = (id.into(), key.into(), record.data);
-        let emitted = Emitted { id, key, partition_key, data, seed, deleted };
+        let version = record.version.map_or(UNVERSIONED, Timestamp::millis);
+        let emitted = Emitted { id, key, partition_key, data, seed, version, deleted };
         let unmapped = context.unmapped.page(&context.trigger_place).await?;
-        let settled = deliver::page(context, "".into(), vec![emitted], unmapped).await?;
+        let origin = Origin::Page { partition: "".into(), asked: 0 };
+        let settled = deliver::page(context, origin, vec![emitted], unmapped).await?;
         if let Some(letter) = settled.dead_letters.into_iter().next() {
             return Ok(Made::Refused { code: letter.code });
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::entry;
 use crate::context::Context;
+use crate::echo;
 use crate::fetch::Fetched;
 use crate::{Error, Result};
 
@@ -37,6 +38,8 @@ pub(crate) async fn page(context: Arc<Context>, cursor: Option<Value>) -> Result
     };
     let date = context.clock.now();
     let entries = context.store.inbox(flow, (after, until), BYTES).await.map_err(failed)?;
+    // What came says how its record was then.
+    let asked = entries.first().map_or(0, |entry| echo::at(entry.at));
     let taken = entries.last().map(|entry| entry.position);
     let next = taken.filter(|after| *after < until).map(|after| Cursor { after, until });
     let next = next.map(serde_json::to_value).transpose();
@@ -58,5 +61,5 @@ pub(crate) async fn page(context: Arc<Context>, cursor: Option<Value>) -> Result
         place: place.clone(),
         problem: format!("a place in the inbox cannot be written: {error}"),
     })?;
-    Ok(Fetched { records, next, position: None, taken, date, unmapped })
+    Ok(Fetched { records, next, position: None, taken, date, asked, unmapped })
 }

@@ -130,7 +130,7 @@ impl Block {
         })?;
         let origin = going.first().map(|going| &going.arrival.traveller.origin);
         let partition = match origin {
-            Some(Origin::Page { partition }) => Some(partition.to_string()),
+            Some(Origin::Page { partition, .. }) => Some(partition.to_string()),
             _ => None,
         };
         Ok(Self { format: FORMAT, step: step.step.id.clone(), sent, partition, items })

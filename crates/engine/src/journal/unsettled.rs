@@ -1,7 +1,5 @@
 //! What earlier runs left without an answer, and how it is settled.
 
-use std::sync::Arc;
-
 use connector::Timestamp;
 use mapping::Moment;
 use serde_json::Value;
@@ -9,6 +7,7 @@ use serde_json::Value;
 use super::block::{Block, Item, State};
 use super::{Id, Journal, Key, Settling};
 use crate::batch::HandedOver;
+use crate::seen::UNVERSIONED;
 use crate::step::{Origin, Traveller};
 use crate::{Error, Result};
 
@@ -88,6 +87,7 @@ fn left(block: &Block, item: &Item) -> Result<Left, String> {
     let Some(work) = &item.work else { return Err("a message of it is gone".to_owned()) };
     let read = |text: &str| serde_json::from_str(text).map_err(|error| error.to_string());
     let traveller = Traveller {
+        version: UNVERSIONED,
         deleted: flow::message::is_delete(work.message.get()),
         id: item.id.as_str().into(),
         key: item.key.as_str().into(),
@@ -95,7 +95,7 @@ fn left(block: &Block, item: &Item) -> Result<Left, String> {
         message: work.message.get().into(),
         moment: Moment { now_ms: item.now, seed: item.seed },
         origin: match &block.partition {
-            Some(partition) => Origin::Page { partition: Arc::from(partition.as_str()) },
+            Some(partition) => Origin::Page { partition: partition.as_str().into(), asked: 0 },
             None => Origin::Resumed { begins: None },
         },
     };

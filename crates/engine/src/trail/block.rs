@@ -101,6 +101,8 @@ fn split(line: &str) -> Option<(Kind, Option<&str>, &str)> {
         8 => Kind::Superseded,
         9 => Kind::Edited,
         10 => Kind::Dropped,
+        11 => Kind::Echoed,
+        12 => Kind::Overruled,
         _ => return None,
     };
     Some((kind, Some(step.as_str()).filter(|step| !step.is_empty()), text))

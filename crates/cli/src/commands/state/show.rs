@@ -62,10 +62,17 @@ pub(super) async fn show(project: &Project, flow: Option<&str>, json: bool) -> R
             Err(error) => print(&format!("{error}\n{value:#}")),
         },
     }
-    print(&format!(
+    let mut so_far = format!(
         "so far: {} found, {} delivered, {} unchanged, {} filtered out, {} dead letters",
         counts.records, counts.delivered, counts.unchanged, counts.filtered, counts.dead_lettered
-    ));
+    );
+    // Of flows that go both ways alone.
+    for (count, what) in [(counts.echoed, "echoed"), (counts.overruled, "overruled")] {
+        if count > 0 {
+            so_far.push_str(&format!(", {count} {what}"));
+        }
+    }
+    print(&so_far);
     table(&runs);
     Ok(Exit::Done)
 }

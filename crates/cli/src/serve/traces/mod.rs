@@ -155,6 +155,8 @@ impl Watch for Traces {
                         count("towpath.delivered", counts.delivered),
                         count("towpath.unchanged", counts.unchanged),
                         count("towpath.filtered", counts.filtered),
+                        count("towpath.echoed", counts.echoed),
+                        count("towpath.overruled", counts.overruled),
                         count("towpath.dead_lettered", counts.dead_lettered),
                     ]);
                     let took = took.map(|took| took.as_secs_f64());
