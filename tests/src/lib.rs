@@ -5,11 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "only tests use this crate")]
 
+pub mod between;
 mod board;
 mod dying;
 mod runs;
 pub mod world;
 
+pub use between::Between;
 pub use board::{
     Board, Delivered, Endless, flow_of, parked, record, step_once, step_to, sweeping_flow_of,
 };

@@ -1,0 +1,190 @@
+//! Two flows between two accounts: both sides come to the same, and nothing goes round.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::HashSet;
+use std::sync::{Arc, Barrier, Mutex};
+
+use engine::{Event, Happening, Watch};
+use sandbox::{Touch, What};
+use towpath_tests::between::{Between, flow_between, run};
+use towpath_tests::{Dying, Moment};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_come_to_the_same_and_nothing_goes_round() {
+    converges(600).await;
+}
+
+/// The same at the size that the project promises; the small one above says it sooner.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_twenty_thousand_receivers_come_to_the_same_on_both_sides() {
+    converges(10_000).await;
+}
+
+async fn converges(each: usize) {
+    let world = Between::with(each).await;
+    let [all, others] = [&world.north, &world.south].map(|side| side.receiver_count() as u64);
+    // What came from the north is no news in the south, and what comes from there none in the north.
+    assert_eq!(world.both().await, [[all, all, 0], [all + others, others, all]]);
+    assert_eq!(world.both().await, [[others, 0, others], [0, 0, 0]]);
+    assert!(world.is_level());
+    world.upserts();
+
+    world.pass(7_200);
+    assert_eq!(world.both().await, [[0; 3]; 2]);
+    assert_eq!(world.upserts(), [0, 0], "nothing is sent again");
+
+    // Edits of one side move once, whether a time shows them or not, and do not come back.
+    world.north.touch(&Touch::count(each / 100));
+    world.south.touch(&Touch::count(each / 200).only(What::Tags));
+    world.pass(7_200);
+    let (north, south) = (all / 100, all / 200);
+    let [[_, sent, echoed], [_, sent_back, echoed_back]] = world.both().await;
+    assert_eq!((sent, echoed), (north, 0));
+    assert_eq!(sent_back + echoed_back, north + south);
+    assert!(echoed_back >= north - south);
+    for _ in 0..2 {
+        world.pass(7_200);
+        world.both().await;
+    }
+    assert!(world.is_level());
+    world.upserts();
+    world.pass(7_200);
+    assert_eq!(world.both().await, [[0; 3]; 2]);
+    assert_eq!(world.upserts(), [0, 0]);
+}
+
+/// Holds each flow before its first batch until both are there, so that neither has read what the
+/// other one writes.
+struct Together {
+    barrier: Arc<Barrier>,
+    came: Mutex<bool>,
+}
+
+impl Watch for Together {
+    fn on(&self, _event: &Event<'_>) {}
+
+    fn at(&self, point: &'static str) {
+        if point == "engine.batch.next" && !std::mem::replace(&mut *self.came.lock().unwrap(), true)
+        {
+            self.barrier.wait();
+        }
+    }
+}
+
+async fn at_once(world: &Between) {
+    let engine = world.engine(world.store.clone());
+    let barrier = Arc::new(Barrier::new(2));
+    let watch = || Arc::new(Together { barrier: barrier.clone(), came: Mutex::new(false) });
+    let (one, other) = tokio::join!(
+        run(&engine, &world.southward, watch()),
+        run(&engine, &world.northward, watch())
+    );
+    assert!(one.errors.is_empty() && other.errors.is_empty(), "{one:?} {other:?}");
+    assert_eq!((one.counts.delivered, other.counts.delivered), (1, 1));
+}
+
+/// One receiver, on both sides the same.
+async fn one_on_both_sides() -> (Between, String) {
+    let world = Between::with(0).await;
+    let email = "ada@example.com".to_owned();
+    let mut receiver = sandbox::Receiver { email: email.clone(), ..Default::default() };
+    receiver.groups = vec!["1123825".to_owned()];
+    receiver.registered = world.north.now();
+    receiver.activated = world.north.now();
+    receiver.attributes.insert("name".to_owned(), "Lovelace".into());
+    world.north.put_receiver(&receiver);
+    world.both().await;
+    world.both().await;
+    assert_eq!(world.says(&email), ["Lovelace", "Lovelace"]);
+    world.pass(600);
+    (world, email)
+}
+
+/// Gives the receiver another name on each side, at these seconds from now.
+fn edit(world: &Between, email: &str, (north, south): (i64, i64)) {
+    let now = world.north.now();
+    let [here, there] = world.ids(email);
+    world.north.touch(&Touch::ids([here]).attribute("name", "North").at(now + north));
+    world.south.touch(&Touch::ids([there]).attribute("name", "South").at(now + south));
+    world.pass(60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_changes_at_once_the_newer_one_comes_to_both_sides() {
+    for ((north, south), winner) in [((10, 20), "South"), ((20, 10), "North"), ((10, 10), "North")]
+    {
+        let (world, email) = one_on_both_sides().await;
+        edit(&world, &email, (north, south));
+        Box::pin(at_once(&world)).await;
+        assert_eq!(world.says(&email), ["South", "North"], "each side was written");
+        for _ in 0..2 {
+            world.pass(7_200);
+            world.both().await;
+        }
+        assert_eq!(world.says(&email), [winner, winner], "{north} {south}");
+        world.upserts();
+        world.pass(7_200);
+        assert_eq!(world.both().await, [[0; 3]; 2]);
+        assert_eq!(world.upserts(), [0, 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_killed_between_writing_and_committing_carries_once_more_and_no_oftener() {
+    for moment in [Moment::Before, Moment::After] {
+        let world = Between::with(30).await;
+        let dying = Arc::new(Dying::new(world.store.clone(), 1, moment));
+        let report = world.run_with(dying, &world.southward).await;
+        assert!(!report.errors.is_empty());
+        // The south reads what nobody has written down, or just has.
+        let northward = world.run(&world.northward).await;
+        let echoed = if moment == Moment::After { 30 } else { 0 };
+        assert_eq!((northward.counts.emitted, northward.counts.echoed), (60, echoed));
+        for _ in 0..2 {
+            world.pass(7_200);
+            world.both().await;
+        }
+        assert!(world.is_level());
+        world.upserts();
+        world.pass(7_200);
+        assert_eq!(world.both().await, [[0; 3]; 2]);
+        assert_eq!(world.upserts(), [0, 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_tells_of_an_echo() {
+    let world = Between::with(3).await;
+    world.both().await;
+    let echo = Happening::Echoed { step: "copies".to_owned() };
+    let told: HashSet<String> = world.south.receivers().into_iter().map(|it| it.id).collect();
+    let mut echoes = 0;
+    for id in told {
+        let handle = engine::Handle::new(world.store.clone());
+        let request = engine::Request::Why { flow: None, record: id, limit: 10 };
+        let engine::Answer::Why { timelines } = handle.ask(request).await.unwrap() else {
+            panic!("another answer");
+        };
+        let happened = timelines.iter().flat_map(|it| &it.happened);
+        echoes += happened.filter(|it| it.what == echo).count();
+    }
+    assert_eq!(echoes, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_to_a_third_system_is_not_kept_from_it() {
+    let mut world = Between::with(2).await;
+    // The way back writes to both: what came from the north is new elsewhere.
+    let mut back = (*flow_between("south", "north", "")).clone();
+    let mut elsewhere = back.steps[0].clone();
+    elsewhere.id = "elsewhere".to_owned();
+    elsewhere.account = "south".to_owned();
+    elsewhere.after = vec![];
+    back.steps.push(elsewhere);
+    world.northward = Arc::new(back);
+    world.run(&world.southward).await;
+    let counts = world.run(&world.northward).await.counts;
+    assert_eq!((counts.delivered, counts.echoed), (4, 0), "delivered somewhere is delivered");
+    assert_eq!(world.north.receiver_count(), 4);
+}
