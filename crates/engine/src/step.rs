@@ -149,7 +149,8 @@ pub(crate) async fn take(
     // Started here and not sooner: what is not yet asked for sends nothing.
     let mut answers = stream::iter(batches.collect::<Vec<_>>()).buffered(concurrency.min(64));
     let mut places = places.into_iter().zip(&going);
-    let is_read_back = !context.ways.back(&context.flow, step).await.is_empty();
+    let is_read_back =
+        !going.is_empty() && !context.ways.back(&context.flow, step).await.is_empty();
     let mut done = vec![];
     let mut first_outage = None;
     let mut exhausted: Vec<(usize, Error, u64)> = vec![];
