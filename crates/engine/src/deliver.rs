@@ -12,7 +12,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::context::Context;
 use crate::detect::Emitted;
-use crate::echo::Meetings;
 use crate::journal::Journal;
 use crate::resume::{Ahead, Resumed};
 use crate::settled::{IN_DOUBT, Settled};
@@ -56,11 +55,6 @@ pub(crate) async fn page(
     let travellers = page.map(emitted, &origin).await?;
     page.context.watch.at("engine.page.mapped");
     drop(unmapped);
-    if let Origin::Page { asked, .. } = origin {
-        let mapped = travellers.iter().filter(|(_, problem)| problem.is_none());
-        let messages = mapped.map(|(traveller, _)| traveller);
-        page.settled.meetings = Arc::new(Meetings::of(&page.context, asked, messages).await?);
-    }
     for round in rounds(travellers, |(traveller, _)| &traveller.key) {
         let mut going = vec![];
         for (traveller, problem) in round {
@@ -250,15 +244,15 @@ impl Page {
                 });
                 let arrivals: Vec<_> = arrivals.collect();
                 let (context, allowed) = (self.context.clone(), self.allowed);
-                let meetings = self.settled.meetings.clone();
                 running.push(async move {
-                    let taken = step::take(context, meetings, allowed, step, arrivals).await;
+                    let taken = step::take(context, allowed, step, arrivals).await;
                     taken.map(|taken| (taken, arrived))
                 });
             }
             let Some((taken, arrived)) = running.try_next().await? else { break };
             self.settled.outage = self.settled.outage.take().or(taken.outage);
             self.settled.carried.extend(taken.carried);
+            self.settled.met.extend(taken.met);
             let context = self.context.clone();
             let Some(step) = context.steps.get(taken.step).map(|step| &*step.step.id) else {
                 return Err(context.no_step());

@@ -10,7 +10,7 @@ use store::{NewDeadLetter, Parked, Store, TrailBlock, parked_id};
 
 use crate::batch::HandedOver;
 use crate::context::StepContext;
-use crate::echo::{Carried, Meetings};
+use crate::echo::{Carried, Met};
 use crate::step::Traveller;
 use crate::trail::{Trail, What};
 use crate::{Error, Place, journal};
@@ -41,7 +41,7 @@ pub(crate) struct Settled {
     /// What was written that other flows read back.
     pub(crate) carried: Vec<Carried>,
     /// What the messages met that other flows had written.
-    pub(crate) meetings: Arc<Meetings>,
+    pub(crate) met: Vec<Met>,
     /// What ends the run although everything here is settled and to be committed.
     pub(crate) outage: Option<Error>,
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::batch::{self, Answered, HandedOver, Outgoing, Sent};
 use crate::context::{Context, StepContext};
-use crate::echo::{self, Carried, Done, Meetings, Verdict};
+use crate::echo::{self, Carried, Done, Met, Verdict};
 use crate::exhausted;
 use crate::journal::Known;
 use crate::settled::in_doubt;
@@ -79,6 +79,8 @@ pub(crate) struct Taken {
     pub(crate) fates: Vec<Fate>,
     /// What other flows will read back.
     pub(crate) carried: Vec<Carried>,
+    /// What other flows had written of its records.
+    pub(crate) met: Vec<Met>,
     /// A call that left all its messages in doubt.
     pub(crate) outage: Option<Error>,
 }
@@ -103,24 +105,16 @@ pub(crate) enum Fate {
 /// Takes messages through one step; after more than `allowed` refusals of the system the rest
 /// counts as refused too.
 ///
-/// What the journal knows of a message is its fate, and so is what the message met: nothing is
-/// mapped or sent of it.
+/// What the journal knows of a message is its fate: nothing is mapped or sent of it. What another
+/// flow wrote is not sent back.
 pub(crate) async fn take(
     context: Arc<Context>,
-    meetings: Arc<Meetings>,
     allowed: usize,
     step: usize,
     arrivals: Vec<Arrival>,
 ) -> Result<Taken> {
     let Some(taken) = context.steps.get(step) else { return Err(context.no_step()) };
-    let fate = |Arrival { traveller, .. }: &Arrival| {
-        let known = known(&context, step, taken, traveller);
-        known.or_else(|| match meetings.at(&context, step, traveller)? {
-            Verdict::Echo => Some(Fate::Echoed),
-            Verdict::Loses => Some(Fate::Overruled),
-            Verdict::Later | Verdict::Wins => None,
-        })
-    };
+    let fate = |arrival: &Arrival| known(&context, step, taken, &arrival.traveller);
     let mut fates: Vec<Option<Fate>> = arrivals.iter().map(fate).collect();
     let ids: Vec<Arc<str>> = arrivals.iter().map(|it| it.traveller.id.clone()).collect();
     let unknown = arrivals.into_iter().zip(&fates).enumerate();
@@ -141,9 +135,20 @@ pub(crate) async fn take(
         }
     }
     context.watch.at("engine.step.mapped");
+    let mut met = vec![];
+    let mut sending = vec![];
+    let meetings = echo::meet(&context, step, &ready).await?;
+    for (going, own) in ready.into_iter().zip(meetings) {
+        match own.map(|met| met.verdict) {
+            Some(Verdict::Echo) => set(going.0, Fate::Echoed),
+            Some(Verdict::Loses) => set(going.0, Fate::Overruled),
+            Some(Verdict::Later | Verdict::Wins) | None => sending.push(going),
+        }
+        met.extend(own);
+    }
     let size = taken.step.batch.get().min(taken.step.action.max_batch());
     let concurrency = taken.step.concurrency.map_or(usize::MAX, |limit| limit.get());
-    let (places, going): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
+    let (places, going): (Vec<_>, Vec<_>) = sending.into_iter().unzip();
     let batches =
         going.chunks(size.max(1)).map(|going| batch::send(&context, step, going, allowed));
     // Started here and not sooner: what is not yet asked for sends nothing.
@@ -212,7 +217,7 @@ pub(crate) async fn take(
         problem: "a message was left without a fate".to_owned(),
     })?;
     let carried = echo::carried(&context, step, done).await?;
-    Ok(Taken { step, fates, carried, outage: first_outage })
+    Ok(Taken { step, fates, carried, met, outage: first_outage })
 }
 
 /// What became of a message at a step before, if that settles it.

@@ -1,10 +1,12 @@
-//! What a step wrote, as the flow that brings it back will read it.
+//! What a step wrote, as the flow that brings it back would send it.
 
 use std::sync::Arc;
 
 use connector::Prepared;
 use flow::message::{self, Scope};
-use serde_json::Value;
+use flow::{Flow, Step};
+use mapping::Variables;
+use serde_json::{Value, json};
 
 use super::content::content;
 use super::ways::key;
@@ -25,21 +27,29 @@ pub(crate) struct Done {
 pub(crate) struct Carried {
     pub(crate) traveller: Arc<Traveller>,
     pub(crate) step: usize,
+    pub(super) input: Prepared,
     /// When it was known to be taken.
     pub(super) moment: u64,
     pub(super) back: Vec<Back>,
 }
 
-/// What one flow will read.
+/// What a step of another flow will have to send.
 #[derive(Debug)]
 pub(super) struct Back {
     pub(super) flow: String,
     pub(super) key: [u8; 16],
-    /// What it will make of it; `None` where nobody can say.
+    /// What it would send; `None` where nobody can say, or where it would send nothing.
     pub(super) content: Option<[u8; 8]>,
 }
 
-/// Makes of what was taken what others will read of it.
+/// A step that brings back what another flow wrote, and what its expressions see.
+struct WayBack<'a> {
+    flow: &'a Flow,
+    trigger: &'a Variables,
+    step: &'a Step,
+}
+
+/// Makes of what was taken what others would send of it.
 pub(crate) async fn carried(
     context: &Arc<Context>,
     step: usize,
@@ -48,33 +58,50 @@ pub(crate) async fn carried(
     if done.is_empty() {
         return Ok(vec![]);
     }
-    let back = context.ways.back(&context.flow, step).await.to_vec();
+    let flows = context.ways.back(&context.flow, step).await.to_vec();
     let moment = super::now(&*context.clock);
     let place = context.place(step);
     let own = context.clone();
     let read = move || {
         let Some(taken) = own.steps.get(step) else { return vec![] };
-        let flows: Vec<_> = back
+        let variables: Vec<Variables> =
+            flows.iter().map(|flow| message::variables(flow, &flow.trigger.fields)).collect();
+        let ways: Vec<WayBack<'_>> = flows
             .iter()
-            .map(|flow| (flow, message::variables(flow, &flow.trigger.fields)))
+            .zip(&variables)
+            .flat_map(|(flow, trigger)| {
+                let steps = flow.steps.iter().filter(|it| it.account == own.trigger_place.account);
+                steps.map(move |step| WayBack { flow, trigger, step })
+            })
             .collect();
         let one = |Done { traveller, input, value, target_key }: Done| {
             let written = taken.step.action.written(&input, &value).map(|it| it.to_string());
-            let back = flows.iter().map(|(flow, variables)| {
-                let scope = Scope { variables, moment: traveller.moment };
-                let metadata = message::metadata(&target_key);
-                let read = written.as_ref().and_then(|written| {
-                    message::message(&flow.trigger, &metadata, written, &scope).ok()
-                });
-                Back {
-                    flow: flow.name.clone(),
-                    key: key(&*own.store, &own.ways.source, &target_key),
-                    content: read.and_then(|message| content(&*own.store, &message)),
-                }
+            let back = ways.iter().map(|way| Back {
+                flow: way.flow.name.clone(),
+                key: key(&*own.store, &way.step.id, &own.ways.source, &target_key),
+                content: written.as_ref().and_then(|written| {
+                    let sent = way.would_send(&target_key, written, &traveller)?;
+                    content(&*own.store, way.step, &sent)
+                }),
             });
-            Carried { back: back.collect(), traveller, step, moment }
+            Carried { back: back.collect(), traveller, step, input, moment }
         };
         done.into_iter().map(one).collect()
     };
     context.workers.run(&place, read).await
+}
+
+impl WayBack<'_> {
+    /// What the step would send of a record; the results of steps before it nobody knows.
+    fn would_send(&self, key: &str, record: &str, traveller: &Traveller) -> Option<Prepared> {
+        let moment = traveller.moment;
+        let scope = Scope { variables: self.trigger, moment };
+        let metadata = message::metadata(key);
+        let message = message::message(&self.flow.trigger, &metadata, record, &scope).ok()?;
+        let variables = message::variables(self.flow, &self.step.fields)
+            .with_text("trigger", message.as_str())
+            .with("steps", Arc::new(json!({})));
+        let scope = Scope { variables: &variables, moment };
+        message::input(self.step, &message, &scope).ok()?
+    }
 }

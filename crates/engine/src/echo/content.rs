@@ -1,20 +1,16 @@
-//! What a message says, in one form for both sides of a flow: what is not there, and what is empty,
-//! is the same, and so are `5` and `"5"`. Lists are taken as sets: systems give tags, and ways to
-//! reach somebody, in an order of their own.
+//! What a step would send, in one form for both sides: what is not there, and what is empty, is the
+//! same, and so are `5` and `"5"`. Lists are taken as sets: systems give tags, and ways to reach
+//! somebody, in an order of their own.
 
-use serde::Deserialize;
+use connector::Prepared;
+use flow::Step;
 use serde_json::Value;
 use store::Store;
 
-/// A keyed hash of what a message says; `None` if its text is none.
-pub(crate) fn content(store: &dyn Store, message: &str) -> Option<[u8; 8]> {
-    #[derive(Deserialize)]
-    struct Parts {
-        data: Value,
-    }
-    let parts: Parts = serde_json::from_str(message).ok()?;
-    let hash =
-        store.keyed_hash("echo.content", &[form(&parts.data).unwrap_or_default().as_bytes()]);
+/// A keyed hash of what a step would send; `None` if it cannot be shown.
+pub(super) fn content(store: &dyn Store, step: &Step, input: &Prepared) -> Option<[u8; 8]> {
+    let sent = step.action.show(input).ok()?;
+    let hash = store.keyed_hash("echo.content", &[form(&sent).unwrap_or_default().as_bytes()]);
     Some(std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default()))
 }
 

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use connector::Prepared;
 use flow::Prefer;
 use store::Echo;
 
 use super::content::content;
 use super::ways::key;
+use crate::batch::Outgoing;
 use crate::context::Context;
 use crate::seen::UNVERSIONED;
-use crate::step::Traveller;
+use crate::step::{Origin, Traveller};
 use crate::{Error, Result};
 
 /// What a record is beside what was written of it.
@@ -53,87 +55,79 @@ pub(super) fn verdict(read: &Read, echo: &Echo, prefer: Prefer) -> Verdict {
     if wins { Verdict::Wins } else { Verdict::Loses }
 }
 
-/// What a message met at the accounts that its flow writes to.
+/// What a message met where a step writes to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Met {
+pub(crate) struct Met {
     pub(super) key: [u8; 16],
     /// The echo's, by which it is told from a later one.
     pub(super) moment: u64,
-    pub(super) verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
-/// A message, and the account where it may meet something.
-type Asked = ([u8; 8], Arc<Traveller>);
-
-/// What the messages of a page met, by their ids and the accounts.
-#[derive(Debug, Default)]
-pub(crate) struct Meetings(HashMap<(Arc<str>, [u8; 8]), Met>);
-
-impl Meetings {
-    /// Holds a page's messages against what other flows wrote of their records. The most common
-    /// case, a flow that no other one runs against, takes one question to the store.
-    pub(crate) async fn of(
-        context: &Arc<Context>,
-        asked: u64,
-        messages: impl Iterator<Item = &Arc<Traveller>>,
-    ) -> Result<Self> {
-        let (store, flow) = (&*context.store, &*context.flow.name);
-        let failed = |error: store::Error| Error::store(flow, &error);
-        if context.journal.is_none() || !store.has_echoes(flow).await.map_err(failed)? {
-            return Ok(Self::default());
+/// Holds what a step is about to send against what other flows wrote of the same records; in the
+/// same order. The most common case, a flow that no other one runs against, takes one question to
+/// the store.
+pub(crate) async fn meet(
+    context: &Arc<Context>,
+    step: usize,
+    going: &[(usize, Outgoing)],
+) -> Result<Vec<Option<Met>>> {
+    let none = || vec![None; going.len()];
+    let (store, flow) = (&*context.store, &*context.flow.name);
+    let failed = |error: store::Error| Error::store(flow, &error);
+    let keys = |(_, going): &(usize, Outgoing)| match going.arrival.traveller.origin {
+        Origin::Page { .. } if !going.arrival.traveller.deleted => {
+            context.echo_key(step, &going.arrival.traveller)
         }
-        let mut targets = context.ways.targets.clone();
-        targets.sort_unstable();
-        targets.dedup();
-        let mut met: HashMap<[u8; 16], Vec<Asked>> = HashMap::new();
-        for message in messages.filter(|message| !message.deleted) {
-            for target in &targets {
-                let key = key(store, target, &message.key);
-                met.entry(key).or_default().push((*target, message.clone()));
-            }
-        }
-        let keys: Vec<[u8; 16]> = met.keys().copied().collect();
-        let echoes = store.echoes(flow, &keys).await.map_err(failed)?;
-        let (own, place) = (context.clone(), context.trigger_place.clone());
-        let hold = move || {
-            let mut meetings = HashMap::new();
-            for echo in echoes {
-                for (target, message) in met.remove(&echo.key).unwrap_or_default() {
-                    let read = Read {
-                        content: content(&*own.store, &message.message),
-                        version: message.version,
-                        asked,
-                    };
-                    let verdict = verdict(&read, &echo, own.flow.prefer);
-                    let met = Met { key: echo.key, moment: echo.moment, verdict };
-                    meetings.insert((message.id.clone(), target), met);
-                }
-            }
-            Self(meetings)
-        };
-        context.workers.run(&place, hold).await
+        _ => None,
+    };
+    if going.is_empty()
+        || context.journal.is_none()
+        || !store.has_echoes(flow).await.map_err(failed)?
+    {
+        return Ok(none());
+    }
+    let keys: Vec<Option<[u8; 16]>> = going.iter().map(keys).collect();
+    let asked: Vec<[u8; 16]> = keys.iter().copied().flatten().collect();
+    let echoes = store.echoes(flow, &asked).await.map_err(failed)?;
+    if echoes.is_empty() {
+        return Ok(none());
+    }
+    let echoes: HashMap<[u8; 16], Echo> = echoes.into_iter().map(|echo| (echo.key, echo)).collect();
+    let messages: Vec<_> = going
+        .iter()
+        .map(|(_, going)| (going.arrival.traveller.clone(), going.item.input.clone()))
+        .collect();
+    let (own, place) = (context.clone(), context.place(step));
+    let hold = move || {
+        let met = messages.iter().zip(keys).map(|((message, input), key)| {
+            let echo = echoes.get(&key?)?;
+            let verdict = own.verdict(step, message, input, echo);
+            Some(Met { key: echo.key, moment: echo.moment, verdict })
+        });
+        met.collect()
+    };
+    context.workers.run(&place, hold).await
+}
+
+impl Context {
+    /// The key of what other flows wrote of a message's record where a step writes to.
+    pub(super) fn echo_key(&self, step: usize, message: &Traveller) -> Option<[u8; 16]> {
+        let (taken, target) = (self.steps.get(step)?, self.ways.targets.get(step)?);
+        Some(key(&*self.store, &taken.step.id, target, &message.key))
     }
 
-    /// What a message met where a step writes to.
-    pub(crate) fn at(
+    /// What a message that a step sends is beside what another flow wrote of its record.
+    pub(super) fn verdict(
         &self,
-        context: &Context,
         step: usize,
         message: &Traveller,
-    ) -> Option<Verdict> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let target = context.ways.targets.get(step)?;
-        self.0.get(&(message.id.clone(), *target)).map(|met| met.verdict)
-    }
-
-    /// Whether none met anything.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = &Met> {
-        self.0.values()
+        input: &Prepared,
+        echo: &Echo,
+    ) -> Verdict {
+        let Origin::Page { asked, .. } = message.origin else { return Verdict::Later };
+        let content =
+            self.steps.get(step).and_then(|taken| content(&*self.store, &taken.step, input));
+        verdict(&Read { content, version: message.version, asked }, echo, self.flow.prefer)
     }
 }

@@ -1,9 +1,9 @@
 //! Flows that go both ways between two systems: what one wrote, the other does not carry back.
 //!
 //! A flow that writes to an account which an opposite flow polls keeps, in the commit of its page,
-//! what that flow will make of what was written ([`Carried`]). The opposite flow holds what it
-//! reads against it ([`Meetings`]): the same is an echo, and goes no further. Both sides may have
-//! changed at once; [`verdict`] says which change wins, and whoever commits last ([`settle`]) sees
+//! what that flow would send of what was written ([`Carried`]). The opposite flow holds what it is
+//! about to send against it ([`meet`]): the same is an echo, and is not sent. Both sides may have
+//! changed at once; `meeting` says which change wins, and whoever commits last (`settle`) sees
 //! to it that the other side gets it.
 
 mod carried;
@@ -17,7 +17,7 @@ mod ways;
 mod tests;
 
 pub(crate) use carried::{Carried, Done, carried};
-pub(crate) use meeting::{Meetings, Verdict};
+pub(crate) use meeting::{Met, Verdict, meet};
 pub(crate) use moment::{at, now};
 pub use ways::Flows;
 pub(crate) use ways::Ways;

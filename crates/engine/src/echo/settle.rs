@@ -5,13 +5,10 @@ use std::collections::HashMap;
 use store::{Echo, EchoChange};
 use tokio::sync::OwnedMutexGuard;
 
-use super::content::content;
-use super::meeting::{Read, Verdict, verdict};
-use super::ways::key;
-use super::{Carried, Meetings};
+use super::Carried;
+use super::meeting::{Met, Verdict};
 use crate::context::Context;
 use crate::settled::Settled;
-use crate::step::Origin;
 use crate::trail::What;
 use crate::{Error, Result};
 
@@ -25,23 +22,24 @@ impl Context {
     /// has the other's change. The one that wins is carried once more, by whose flow has it now as
     /// a change; the other one counts as an echo.
     pub(crate) async fn echoes_of(&self, settled: &mut Settled) -> Result<Turn> {
-        if settled.carried.is_empty() && settled.meetings.is_empty() {
+        if settled.carried.is_empty() && settled.met.is_empty() {
             return Ok((vec![], None));
         }
         let turn = self.ways.turn.clone().lock_owned().await;
-        let (carried, meetings) =
-            (std::mem::take(&mut settled.carried), std::mem::take(&mut settled.meetings));
-        let met = self.met_by_now(&carried, &meetings).await?;
+        let (carried, before) =
+            (std::mem::take(&mut settled.carried), std::mem::take(&mut settled.met));
+        let met = self.met_by_now(&carried, &before).await?;
         let mut changes = vec![];
-        for own in meetings.all() {
+        for own in &before {
             let is_same = met.get(&own.key).is_some_and(|echo| echo.moment == own.moment);
             if is_same && self.is_over(own.verdict) {
                 changes.push(self.forget(own.key));
             }
         }
         for carried in carried {
-            let met = self.own_key(&carried).and_then(|key| met.get(&key));
-            let verdict = met.map(|echo| self.again(&carried, echo));
+            let Carried { traveller, step, input, .. } = &carried;
+            let met = self.echo_key(*step, traveller).and_then(|key| met.get(&key));
+            let verdict = met.map(|echo| self.verdict(*step, traveller, input, echo));
             let is_resumed = carried.traveller.origin.is_resumed();
             let step = self.steps.get(carried.step).map(|step| &*step.step.id).unwrap_or_default();
             if let (Some(Verdict::Loses), false) = (verdict, is_resumed) {
@@ -77,33 +75,19 @@ impl Context {
     async fn met_by_now(
         &self,
         carried: &[Carried],
-        meetings: &Meetings,
+        before: &[Met],
     ) -> Result<HashMap<[u8; 16], Echo>> {
         let (store, flow) = (&*self.store, &*self.flow.name);
         let failed = |error: store::Error| Error::store(flow, &error);
         if !store.has_echoes(flow).await.map_err(failed)? {
             return Ok(HashMap::new());
         }
-        let mut keys: Vec<[u8; 16]> = meetings.all().map(|met| met.key).collect();
-        keys.extend(carried.iter().filter_map(|carried| self.own_key(carried)));
+        let mut keys: Vec<[u8; 16]> = before.iter().map(|met| met.key).collect();
+        keys.extend(carried.iter().filter_map(|it| self.echo_key(it.step, &it.traveller)));
         keys.sort_unstable();
         keys.dedup();
         let echoes = store.echoes(flow, &keys).await.map_err(failed)?;
         Ok(echoes.into_iter().map(|echo| (echo.key, echo)).collect())
-    }
-
-    /// The key of what other flows wrote of the record that was carried.
-    fn own_key(&self, carried: &Carried) -> Option<[u8; 16]> {
-        let target = self.ways.targets.get(carried.step)?;
-        Some(key(&*self.store, target, &carried.traveller.key))
-    }
-
-    /// What a record that was carried is beside what the other flow wrote of it.
-    fn again(&self, carried: &Carried, echo: &Echo) -> Verdict {
-        let Origin::Page { asked, .. } = carried.traveller.origin else { return Verdict::Later };
-        let content = content(&*self.store, &carried.traveller.message);
-        let read = Read { content, version: carried.traveller.version, asked };
-        verdict(&read, echo, self.flow.prefer)
     }
 
     /// Whether an echo is done with once its record was met so. A system that calls may tell of the

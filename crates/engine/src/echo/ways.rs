@@ -82,9 +82,9 @@ fn tag(store: &dyn Store, account: &Account) -> [u8; 8] {
     std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default())
 }
 
-/// The key of an echo: what came from an account, under the key that its record has where it was
-/// written.
-pub(super) fn key(store: &dyn Store, from: &[u8; 8], record: &str) -> [u8; 16] {
-    let hash = store.keyed_hash("echo.key", &[from, record.as_bytes()]);
+/// The key of an echo: what came from the account that a step writes to, under the key that its
+/// record has where it was written.
+pub(super) fn key(store: &dyn Store, step: &str, from: &[u8; 8], record: &str) -> [u8; 16] {
+    let hash = store.keyed_hash("echo.key", &[step.as_bytes(), from, record.as_bytes()]);
     std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default())
 }
