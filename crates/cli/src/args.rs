@@ -5,6 +5,7 @@ mod completions;
 mod dead_letters;
 mod doctor;
 mod flow;
+mod import;
 mod map;
 mod new;
 mod secret;
@@ -26,6 +27,7 @@ pub(crate) use accounts::{Accounts, Add as AccountAdd, Change as AccountChange};
 pub(crate) use dead_letters::{DeadLetters, Standing, Which};
 pub(crate) use doctor::Doctor;
 pub(crate) use flow::Flow;
+pub(crate) use import::Import;
 pub(crate) use map::Map;
 pub(crate) use new::New;
 pub(crate) use secret::Secret;
@@ -67,6 +69,12 @@ pub(crate) enum Command {
     /// that is there already is left alone: then nothing is written.
     #[command(after_help = new::HELP)]
     New(New),
+    /// Makes flow files of flows of Open Integration Hub.
+    ///
+    /// Its graph becomes a trigger and steps, with its schedule, fields and mappings. What has no
+    /// counterpart is noted, in the file and here. Reads files only.
+    #[command(after_help = import::HELP)]
+    Import(Import),
     /// Checks flow files and towpath.yaml: every mistake at its line. Reads files only.
     Check(Check),
     /// Runs the tests in flow files: what would be sent for which record. Reads files only.

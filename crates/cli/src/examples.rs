@@ -19,6 +19,16 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "import",
+        &[
+            ("towpath import flow.json", "a flow file beside it, and what to know of it"),
+            (
+                "towpath import flow.json --stdout --component 5cc1e3f2=http",
+                "printed; this component is the connector `http`",
+            ),
+        ],
+    ),
+    (
         "new",
         &[
             ("towpath new newsletter --sandbox", "runs on this machine, without any account"),

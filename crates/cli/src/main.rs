@@ -14,6 +14,7 @@ mod exit;
 mod folder;
 mod held;
 mod hold;
+mod hub;
 mod keeper;
 mod keys;
 mod left_alone;
@@ -78,6 +79,7 @@ async fn run(cli: Cli) -> Result {
     match cli.command {
         Command::Demo(args) => commands::demo::run(args, json).await,
         Command::New(args) => commands::new::run(config, &args, json),
+        Command::Import(args) => commands::import::run(config, &args, json),
         Command::Check(args) => commands::check::run(config, &args, json).await,
         Command::Test(args) => commands::test::run(config, &args, json).await,
         Command::Map(args) => commands::map::run(config, &args, json).await,

@@ -199,7 +199,7 @@ impl Imported {
             if !rest.trim().is_empty() {
                 return Err("there is more behind the first value".to_owned());
             }
-            return last_updated(fields);
+            return last_updated(kept_there(fields)?);
         }
         let exported: Exported = serde_json::from_value(first).map_err(|error| {
             format!("the first line is no export that this version reads: {error}")
@@ -237,6 +237,26 @@ impl Imported {
         }
         Ok(Self::State { exported: Box::new(exported), seen })
     }
+}
+
+/// The snapshot in what Open Integration Hub's service of snapshots keeps of a step or answers: an
+/// entry with `snapshot`, perhaps as `data`, perhaps in a list of its own.
+fn kept_there(
+    fields: &serde_json::Map<String, Value>,
+) -> Result<&serde_json::Map<String, Value>, String> {
+    let mut inner = fields;
+    for key in ["data", "snapshot"] {
+        inner = match inner.get(key) {
+            Some(Value::Object(fields)) => fields,
+            Some(Value::Array(list)) => match list.as_slice() {
+                [Value::Object(fields)] => fields,
+                [] => return Err(format!("`{key}` is empty: nothing is kept of that step")),
+                _ => return Err(format!("`{key}` has several: import that of the trigger's step")),
+            },
+            _ => inner,
+        };
+    }
+    Ok(inner)
 }
 
 /// Reads what Open Integration Hub keeps.
@@ -289,7 +309,14 @@ mod tests {
         let read = |text: &str| Imported::read(text);
         let at = Imported::LastUpdated(Timestamp::from_secs(1_627_283_954));
         assert_eq!(read(r#"{"lastUpdated":1627283954}"#), Ok(at.clone()));
-        assert_eq!(read(r#"{"lastUpdated":"2021-07-26T07:19:14Z"}"#), Ok(at));
+        for entry in [
+            r#"{"flowId":"f","stepId":"s","snapshot":{"lastUpdated":1627283954}}"#,
+            r#"{"data":{"lastUpdated":1627283954}}"#,
+            r#"{"data":[{"stepId":"s","snapshot":{"lastUpdated":1627283954}}],"meta":{}}"#,
+            r#"{"lastUpdated":"2021-07-26T07:19:14Z"}"#,
+        ] {
+            assert_eq!(read(entry), Ok(at.clone()), "{entry}");
+        }
         for (text, problem) in [
             ("", "empty"),
             ("{", "not JSON"),
@@ -300,6 +327,9 @@ mod tests {
             (r#"{"lastUpdated":[1]}"#, "lastUpdated: [1]"),
             (r#"{"lastUpdated":1,"partitions":{}}"#, "`partitions` is none"),
             (r#"{"lastUpdated":1} {}"#, "more behind"),
+            (r#"{"data":[]}"#, "nothing is kept"),
+            (r#"{"data":[{},{}]}"#, "several"),
+            (r#"{"snapshot":{}}"#, "neither `towpath` nor `lastUpdated`"),
             (r#"{"towpath":"state","version":1}"#, "missing field"),
         ] {
             let error = read(text).unwrap_err();

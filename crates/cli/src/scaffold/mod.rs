@@ -7,7 +7,7 @@ mod yaml;
 
 pub(crate) use config::{Accounts, config};
 pub(crate) use flow::{Plan, flow, test};
-pub(crate) use yaml::{block, scalar};
+pub(crate) use yaml::{block, comment, scalar};
 
 use sandbox::Credentials;
 

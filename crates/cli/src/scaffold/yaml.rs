@@ -56,7 +56,7 @@ pub(crate) fn block(value: &Value, indent: usize) -> String {
 }
 
 /// Text as a comment, in lines with this indentation.
-pub(super) fn comment(text: &str, indent: usize) -> String {
+pub(crate) fn comment(text: &str, indent: usize) -> String {
     let space = " ".repeat(indent);
     let mut lines = String::new();
     let mut line = String::new();

@@ -11,6 +11,7 @@ mod doctor;
 mod echo;
 mod folder;
 mod hooks;
+mod import;
 mod killed;
 mod map;
 mod new;

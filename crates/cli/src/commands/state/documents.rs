@@ -94,7 +94,14 @@ pub(super) async fn import(project: &Project, flow: &str, file: &Path, json: boo
 /// What is sent again after an import.
 fn again(state: &Of, taken: Taken) -> String {
     let overlap = state.flow.trigger.overlap.as_secs();
-    let resent = if state.by_time() {
+    let sweeps = state.flow.trigger.sweep.is_some();
+    let resent = if state.by_time() && sweeps {
+        format!(
+            "what changed in the {overlap} s before lastUpdated (`overlap`) may be sent once more, and \
+             the first sweep, which comes with the next run, sends everything once: `sweep: off` in \
+             the trigger keeps it from that"
+        )
+    } else if state.by_time() {
         format!(
             "what changed in the {overlap} s before lastUpdated (`overlap`) may be sent once more"
         )
