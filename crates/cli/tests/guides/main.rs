@@ -38,8 +38,13 @@ fn guide(name: &str) -> String {
 #[test]
 fn those_with_a_sandbox() {
     // A page that comes behind another one goes on in its folder.
-    let pages: [&[&str]; 4] =
-        [&["first-flow.md", "store.md"], &["state.md"], &["dead-letters.md"], &["accounts.md"]];
+    let pages: [&[&str]; 5] = [
+        &["first-flow.md", "store.md"],
+        &["state.md"],
+        &["dead-letters.md"],
+        &["accounts.md"],
+        &["cleverreach.md"],
+    ];
     for names in pages {
         let folder = tempfile::tempdir().unwrap();
         let home = tempfile::tempdir().unwrap();
