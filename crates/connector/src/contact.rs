@@ -1,6 +1,7 @@
 //! The contact master data model: what contacts look like between systems.
 //!
-//! The shape is Open Integration Hub's `personV2` with its parts; every property is optional.
+//! The shape is Open Integration Hub's `personV2` with its parts; every property is optional. That
+//! model is open to further properties of a person; `company` and `consent` are ours.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,10 @@ pub struct Contact {
     pub nickname: Option<String>,
     /// The position at work.
     pub job_title: Option<String>,
+    /// The name of the organization that the person works for.
+    pub company: Option<String>,
+    /// Whether the person agreed to get mail.
+    pub consent: Option<Consent>,
     /// The address of a picture.
     pub photo: Option<String>,
     /// A day to remember.
@@ -64,6 +69,18 @@ pub enum Gender {
     /// Not told.
     #[serde(rename = "")]
     Unknown,
+}
+
+/// Whether a person agreed to get mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    /// The person agreed.
+    Given,
+    /// The person was asked and has not confirmed yet.
+    Pending,
+    /// The person agreed once and wants no more mail.
+    Withdrawn,
 }
 
 /// A postal address.

@@ -10,7 +10,7 @@
 //! | `groups` | PUT `{"id", "name", "every"}` |
 //! | `attributes` | PUT `{"group", "name"}`; account-wide without a group |
 //! | `touch` | POST `{"count"` or `"ids", "what", "field", "at", "attributes", "tags"}` |
-//! | `mails` | GET |
+//! | `mails`, `blacklist` | GET |
 //! | `delivered` | GET `?offset&limit`, DELETE (forget) |
 //! | `profiles/{identity}` | GET |
 //! | `faults` | GET, POST a fault, DELETE (all) |
@@ -75,7 +75,7 @@ pub(crate) fn answer(state: &State, call: &Call, body: &[u8]) -> Answer {
             state.set_switches(switches);
             Answer::json(200, &*state.switches())
         }),
-        (_, ["receivers", ..] | ["touch" | "groups" | "attributes" | "mails"]) => {
+        (_, ["receivers", ..] | ["touch" | "groups" | "attributes" | "mails" | "blacklist"]) => {
             receivers(state, call, body, rest)
         }
         ("GET", ["delivered"]) => {
@@ -133,6 +133,7 @@ fn receivers(state: &State, call: &Call, body: &[u8], rest: &[&str]) -> Answer {
             data.define(group.unwrap_or(0), &name);
             Answer::nothing()
         }),
+        (&Method::GET, ["blacklist"]) => Answer::json(200, &data.blacklist()),
         (&Method::GET, ["mails"]) => Answer::json(200, &data.mails()),
         (&Method::POST, ["touch"]) => with(body, |touch: Touch| {
             Answer::json(200, &json!({ "ids": data.touch(&touch, state.clock.now()) }))

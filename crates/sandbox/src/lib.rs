@@ -24,12 +24,12 @@ mod sandbox;
 mod server;
 mod stats;
 
-pub use cleverreach::{Mail, Receiver, Stamp, Touch, What};
+pub use cleverreach::{Blacklisted, Mail, MailKind, Receiver, Stamp, Touch, What};
 pub use clevertap::{Delivered, Refused};
 pub use fault::{Action, Fault, FaultState, Times};
 pub use options::{
-    BadCredentials, Credentials, EmptyGroup, GroupSeed, MissingProfile, Options, OversizedPage,
-    Switches, UnknownAttribute, UpsertTags,
+    BadCredentials, BlacklistedUpsert, Credentials, DeleteAnswer, EmptyGroup, GroupSeed,
+    MissingProfile, Options, OrderAgain, OversizedPage, Switches, UnknownAttribute, UpsertTags,
 };
 pub use sandbox::{Error, Sandbox};
 pub use stats::{Stats, Vendor, VendorStats};

@@ -134,6 +134,22 @@ pub struct Switches {
     pub upsert_keeps_source: bool,
     /// Addresses that an upsert of CleverReach refuses as invalid, beside those that are.
     pub refused_addresses: Vec<String>,
+    /// What CleverReach makes of an address that is on the blacklist when it is upserted.
+    pub blacklisted: BlacklistedUpsert,
+    /// CleverReach answers 409 to an address that is blacklisted again; otherwise it takes it, with
+    /// its new comment.
+    pub blacklist_conflict: bool,
+    /// CleverReach does not activate a receiver that unsubscribed, though it says that it did.
+    pub unsubscribed_stay: bool,
+    /// What CleverReach answers where several receivers are deleted at once.
+    pub delete_answer: DeleteAnswer,
+    /// CleverReach answers `false` instead of 404 where what is to be deleted is not there.
+    pub missing_is_false: bool,
+    /// What CleverReach makes of an item of an order that a receiver has already.
+    pub order_again: OrderAgain,
+    /// How many attributes CleverReach takes, those of a group and of the account together; more are
+    /// refused with 400 (a client counts 40; how they are refused is not documented).
+    pub most_attributes: usize,
     /// CleverReach refuses to send a confirmation mail without all of `doidata`.
     pub doidata_needed: bool,
     /// What CleverTap answers to wrong credentials; sources name 400, 401 and 403.
@@ -174,6 +190,13 @@ impl Default for Switches {
             upsert_tags: UpsertTags::Add,
             upsert_keeps_source: false,
             refused_addresses: Vec::new(),
+            blacklisted: BlacklistedUpsert::Taken,
+            blacklist_conflict: false,
+            unsubscribed_stay: false,
+            delete_answer: DeleteAnswer::True,
+            missing_is_false: false,
+            order_again: OrderAgain::Added,
+            most_attributes: 40,
             doidata_needed: false,
             bad_credentials: BadCredentials::Unauthorized,
             uploads_refused: false,
@@ -225,6 +248,36 @@ pub enum UpsertTags {
     Add,
     /// They go, if there are others.
     Replace,
+}
+
+/// What becomes of an upsert of a blacklisted address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BlacklistedUpsert {
+    /// It is taken; it gets no mail.
+    Taken,
+    /// It is refused like an address that is none.
+    Refused,
+}
+
+/// What a deletion of several receivers is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeleteAnswer {
+    /// `true`.
+    True,
+    /// `true` or `false` of each, in the order of the question.
+    List,
+}
+
+/// What becomes of an item of an order that is there already: the same order and product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OrderAgain {
+    /// It is there twice.
+    Added,
+    /// The new one stands in its place.
+    Replaced,
 }
 
 /// What wrong credentials are answered with.

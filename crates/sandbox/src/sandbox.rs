@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::cleverreach::{CleverReach, Mail, Receiver, Touch};
+use crate::cleverreach::{Blacklisted, CleverReach, Mail, Receiver, Touch};
 use crate::clevertap::{CleverTap, Delivered, Refused};
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultState, Faults};
@@ -196,6 +196,16 @@ impl Sandbox {
     /// Gives the confirmation mails in the order in which they were sent.
     pub fn mails(&self) -> Vec<Mail> {
         self.state.cleverreach.mails()
+    }
+
+    /// Gives who is on the blacklist, in the order of entry.
+    pub fn blacklist(&self) -> Vec<Blacklisted> {
+        self.state.cleverreach.blacklist()
+    }
+
+    /// Gives the names of the groups.
+    pub fn group_names(&self) -> Vec<String> {
+        self.state.cleverreach.group_names()
     }
 
     /// Gives all receivers in the order in which they were added.

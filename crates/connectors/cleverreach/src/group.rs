@@ -65,7 +65,7 @@ impl Group {
         self.name.as_deref().unwrap_or_default().trim()
     }
 
-    fn is_called(&self, name: &str) -> bool {
+    pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name().to_lowercase() == name.trim().to_lowercase()
     }
 }
@@ -174,7 +174,8 @@ fn choose(groups: Vec<Group>, name: &str) -> Result<Group> {
     }
 }
 
-fn listed<'g>(groups: impl IntoIterator<Item = &'g Group>) -> String {
+/// Groups by name and id, in one line.
+pub(crate) fn listed<'g>(groups: impl IntoIterator<Item = &'g Group>) -> String {
     let mut groups = groups.into_iter();
     let named: Vec<_> = groups
         .by_ref()

@@ -11,22 +11,46 @@
 //! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
 
 mod account;
+mod add_orders;
+mod add_tags;
+mod blacklist;
+mod delete_receiver;
+mod deletion;
+mod ensure_attributes;
+mod ensure_group;
 mod get_receivers_by_group_id_polling;
 mod get_receivers_polling;
 mod group;
+mod in_group;
+mod members;
+mod order;
+mod plus;
 mod raw_receiver;
 mod receivers;
 mod rejections;
+mod remove_tags;
+mod set_receiver_status;
+mod tag;
+mod told;
 mod upsert;
 mod upsert_receiver;
+mod who;
 
 use connector::Failure;
 use connector::contact::Contact;
 use connector::prelude::*;
 
+use add_orders::AddOrders;
+use add_tags::AddTags;
+use blacklist::Blacklist;
+use delete_receiver::DeleteReceiver;
+use ensure_attributes::EnsureAttributes;
+use ensure_group::EnsureGroup;
 use get_receivers_by_group_id_polling::GetReceiversByGroupIdPolling;
 use get_receivers_polling::GetReceiversPolling;
 use raw_receiver::RawReceiver;
+use remove_tags::RemoveTags;
+use set_receiver_status::SetReceiverStatus;
 use upsert_receiver::UpsertReceiver;
 
 /// From a receiver as the API gives it to the contact model.
@@ -34,6 +58,27 @@ const RECEIVER_TO_CONTACT: &str = include_str!("receiver-to-contact.jsonata");
 
 /// From the contact model to what [`UpsertReceiver`] takes.
 const CONTACT_TO_RECEIVER: &str = include_str!("contact-to-receiver.jsonata");
+
+/// From the contact model to a receiver by its address or id: what [`DeleteReceiver`] takes.
+const CONTACT_TO_ADDRESS: &str = include_str!("contact-to-address.jsonata");
+
+/// From the contact model to what [`SetReceiverStatus`] takes.
+const CONTACT_TO_STATUS: &str = include_str!("contact-to-status.jsonata");
+
+/// From the contact model to what [`AddTags`] and [`RemoveTags`] take.
+const CONTACT_TO_TAGS: &str = include_str!("contact-to-tags.jsonata");
+
+/// From a contact with orders to what [`AddOrders`] takes.
+const CONTACT_TO_ORDERS: &str = include_str!("contact-to-orders.jsonata");
+
+/// From the contact model to what [`Blacklist`] takes.
+const CONTACT_TO_BLACKLIST: &str = include_str!("contact-to-blacklist.jsonata");
+
+/// From the contact model to what [`EnsureGroup`] takes.
+const CONTACT_TO_GROUP: &str = include_str!("contact-to-group.jsonata");
+
+/// What [`EnsureAttributes`] takes, from its fields alone.
+const FIELDS_TO_ATTRIBUTES: &str = "{ \"attributes\": $fields.attributes }";
 
 /// No error envelope is larger; pages of receivers are, and are not searched.
 const LARGEST_ENVELOPE: usize = 64 * 1024;
@@ -58,6 +103,14 @@ pub fn connector() -> Connector {
         .record::<RawReceiver>()
         .message::<Contact>()
         .action::<UpsertReceiver>("upsertReceiver", CONTACT_TO_RECEIVER)
+        .action::<SetReceiverStatus>("setReceiverStatus", CONTACT_TO_STATUS)
+        .action::<DeleteReceiver>("deleteReceiver", CONTACT_TO_ADDRESS)
+        .action::<AddTags>("addTags", CONTACT_TO_TAGS)
+        .action::<RemoveTags>("removeTags", CONTACT_TO_TAGS)
+        .action::<AddOrders>("addOrders", CONTACT_TO_ORDERS)
+        .action::<Blacklist>("blacklist", CONTACT_TO_BLACKLIST)
+        .action::<EnsureGroup>("ensureGroup", CONTACT_TO_GROUP)
+        .action::<EnsureAttributes>("ensureAttributes", FIELDS_TO_ATTRIBUTES)
 }
 
 /// Finds `{"error":{"code":401,"message":"Unauthorized"}}`, which may come with a 200.

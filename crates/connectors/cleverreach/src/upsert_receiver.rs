@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use connector::prelude::*;
-use serde_json::Map;
 
 use crate::group::{self, Group, Id};
-use crate::rejections;
-use crate::upsert::{self, Call};
+use crate::told::Told;
+use crate::upsert::{self, Call, Receiver};
+use crate::who::{By, Who};
+use crate::{deletion, rejections};
 
 /// Creates receivers in a group, or changes those that are there; an e-mail address is one
 /// receiver of a group. A receiver that CleverReach refuses becomes a dead letter, the others go
@@ -42,6 +43,21 @@ pub(crate) struct UpsertReceiver {
     /// out. The default mapping then yields every attribute that it knows.
     #[serde(default)]
     pub(crate) erase_empty: bool,
+    /// Takes away the tags that a known receiver has and the message does not, so that both have the
+    /// same. Without it tags are added only.
+    #[serde(default)]
+    pub(crate) replace_tags: bool,
+    /// Takes modifiers that add to a value or take from it. Sent twice they count twice, so such a
+    /// step is not idempotent: each call is journaled, and one without an answer is in doubt.
+    #[serde(default)]
+    increments: bool,
+    /// Takes requests for deletion (messages with `data.deleteRequested`): the receiver is deleted
+    /// from the account, with all its groups. Without it such a message is refused.
+    #[serde(default)]
+    deletes: bool,
+    /// With `deletes`: by what the default mapping names the receiver to delete.
+    #[serde(default)]
+    delete_by: By,
 }
 
 /// What becomes of the state of a receiver.
@@ -54,82 +70,12 @@ pub(crate) enum Activation {
     DoubleOptIn,
     /// Receivers become active, also those that are new, never confirmed or unsubscribed.
     Active,
+    /// As the contact's `consent` says: with `given` receivers become active, but for those that
+    /// unsubscribed; with `withdrawn` they are unsubscribed; otherwise it is like `doubleOptIn`.
+    Consent,
     /// Nothing is said about the state: that of known ones stays, CleverReach creates new ones
     /// active.
     Keep,
-}
-
-/// One receiver.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("examples" = [{
-    "email": "ada@example.com",
-    "attributes": { "firstname": "Ada", "customer_number": "C-7" },
-    "tags": ["vip"]
-}]))]
-pub(crate) struct Receiver {
-    /// The e-mail address, by which CleverReach knows a receiver of a group. Without one the
-    /// message is refused.
-    #[serde(default)]
-    pub(crate) email: String,
-    /// Texts and numbers by attribute, written to the group's attribute of that name and to the
-    /// account's, whichever there are. What neither has is left out and named in the result; true
-    /// and false are refused.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) attributes: Map<String, Value>,
-    /// Values for the account's attributes alone; they go before `attributes`.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) global_attributes: Map<String, Value>,
-    /// Tags to add. A hyphen in front is left out and `*` becomes `_`: both would take tags away.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) tags: Vec<String>,
-    /// Where a new receiver comes from; `Towpath` if it is left out. Not written for known ones,
-    /// except with `activation: keep`, which does not look up who is known and sends what is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) source: Option<String>,
-    /// With `groupFromCategories`: the names to find the group by.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) categories: Vec<String>,
-    /// What is known of the sign-up; it goes with the confirmation mail, empty if it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) doidata: Option<SignUp>,
-}
-
-/// What is known of a sign-up, as proof of consent. What is left out is sent empty.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct SignUp {
-    /// The address of the person's computer.
-    user_ip: String,
-    /// The page on which the person signed up.
-    referer: String,
-    /// The person's program.
-    user_agent: String,
-}
-
-impl Receiver {
-    pub(crate) fn address(&self) -> &str {
-        self.email.trim()
-    }
-
-    /// What keeps the receiver from being sent at all.
-    fn refusal(&self) -> Option<Outcome> {
-        let email = self.address();
-        if email.is_empty() {
-            return Some(rejections::NO_EMAIL.because("the receiver has no e-mail address"));
-        }
-        // A comma would be two addresses where known receivers are looked up.
-        if !email.contains('@') || email.contains(|c: char| c.is_whitespace() || c == ',') {
-            let reason = format!("\"{email}\" is not an e-mail address");
-            return Some(rejections::INVALID_ADDRESS.because(reason));
-        }
-        let mut attributes = self.attributes.iter().chain(&self.global_attributes);
-        let odd = |value: &Value| value.is_boolean() || value.is_array() || value.is_object();
-        attributes.find(|(_, value)| odd(value)).map(|(name, _)| {
-            let reason = format!("the attribute `{name}` is neither text nor a number");
-            rejections::BAD_ATTRIBUTE.because(reason)
-        })
-    }
 }
 
 #[async_trait]
@@ -138,7 +84,7 @@ impl Action for UpsertReceiver {
     /// Half of what clients of the API send at most; the vendor's own begin with 250 and halve on
     /// 413, as the engine does.
     const MAX_BATCH: usize = 500;
-    const REJECTIONS: &'static [Rejection] = rejections::ALL;
+    const REJECTIONS: &'static [Rejection] = rejections::UPSERT;
 
     fn validate(&self) -> Result<(), String> {
         let name = self.group_name.as_deref();
@@ -164,10 +110,15 @@ impl Action for UpsertReceiver {
         if self.first_match && !self.group_from_categories {
             return Err("`firstMatch` goes with `groupFromCategories: true` only".to_owned());
         }
-        if self.form_id.is_some() && self.activation != Activation::DoubleOptIn {
-            return Err("`formId` goes with `activation: doubleOptIn` only: with another one no \
-                        mail is sent"
+        if self.form_id.is_some()
+            && !matches!(self.activation, Activation::DoubleOptIn | Activation::Consent)
+        {
+            return Err("`formId` goes with `activation: doubleOptIn` or `consent` only: with \
+                        another one no mail is sent"
                 .to_owned());
+        }
+        if self.delete_by != By::Email && !self.deletes {
+            return Err("`deleteBy` goes with `deletes: true` only".to_owned());
         }
         Ok(())
     }
@@ -182,13 +133,15 @@ impl Action for UpsertReceiver {
         vec![warning.to_owned()]
     }
 
-    /// By e-mail address and group: what is there is changed to the same again.
+    /// By e-mail address and group: what is there is changed to the same again. Tags are there or
+    /// not, and orders that are there are not written again; only what is added to a value is added
+    /// again.
     fn idempotent(&self) -> bool {
-        true
+        !self.increments
     }
 
     fn written(&self, receiver: &Receiver, value: &Value) -> Option<Value> {
-        Some(upsert::written(receiver, value))
+        upsert::written(receiver, value)
     }
 
     async fn run(&self, api: &Api, batch: &Batch<Receiver>) -> Result<Outcomes> {
@@ -196,24 +149,34 @@ impl Action for UpsertReceiver {
         let mut account = None;
         let mut mailed = HashSet::new();
         let mut carried_out = false;
-        for call in self.calls(api, batch, &mut outcomes).await? {
+        let calls = self.calls(api, batch, &mut outcomes).await?;
+        for (nth, call) in calls.iter().enumerate() {
             let sent =
-                upsert::send(self, api, &call, (&mut account, &mut mailed), &mut outcomes).await;
+                upsert::send(self, api, call, (&mut account, &mut mailed), &mut outcomes).await;
             carried_out |= call.rows.iter().any(|(index, _)| !outcomes.is_unset(*index));
             match sent {
                 Ok(()) => carried_out = true,
                 // What was carried out stays told: sending it again could mail somebody twice.
                 // The rest is sent again on its own and then fails as a whole.
                 Err(error) if carried_out => {
-                    if let Error::Retry { reason, after } = error {
+                    if let Error::Retry { reason, after } | Error::HeldBack { reason, after } =
+                        error
+                    {
                         outcomes.fill(&Outcome::Retry { after, reason });
+                    } else if !self.idempotent() {
+                        // What was not sent yet is not in doubt.
+                        let reason = format!("a call before this one failed: {error}");
+                        for (index, _) in calls.iter().skip(nth + 1).flat_map(|call| &call.rows) {
+                            let reason = reason.clone();
+                            outcomes.set(*index, Outcome::Retry { after: None, reason });
+                        }
                     }
                     return Ok(outcomes);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(outcomes)
+        self.delete(api, batch, outcomes, carried_out).await
     }
 }
 
@@ -228,8 +191,8 @@ impl UpsertReceiver {
         outcomes: &mut Outcomes,
     ) -> Result<Vec<Call<'b>>> {
         let mut rows: Vec<(usize, &Receiver)> = vec![];
-        for (index, item) in batch.items.iter().enumerate() {
-            match item.input.refusal() {
+        for (index, item) in batch.items.iter().enumerate().filter(|(_, it)| !it.input.delete) {
+            match item.input.refusal(self.increments) {
                 None => rows.push((index, &item.input)),
                 Some(refusal) => outcomes.set(index, refusal),
             }
@@ -261,6 +224,31 @@ impl UpsertReceiver {
             *time += 1;
         }
         Ok(calls)
+    }
+
+    /// Deletes whose deletion is asked for, behind what is written: whoever is both written and
+    /// deleted by one batch is deleted.
+    async fn delete(
+        &self,
+        api: &Api,
+        batch: &Batch<Receiver>,
+        outcomes: Outcomes,
+        carried_out: bool,
+    ) -> Result<Outcomes> {
+        let mut told = Told::with(outcomes, carried_out);
+        let mut rows = vec![];
+        for (index, item) in batch.items.iter().enumerate().filter(|(_, it)| it.input.delete) {
+            match Who::of(item.input.id.as_ref(), &item.input.email) {
+                Err(refusal) => told.refuse(index, refusal),
+                Ok(who) if !self.deletes => {
+                    let reason = format!("{} {} is to be deleted", who.said(), who.text());
+                    told.refuse(index, rejections::NO_DELETES.because(reason));
+                }
+                Ok(who) => rows.push((index, who)),
+            }
+        }
+        let sent = deletion::from_account(api, &rows, &mut told).await;
+        told.end(sent)
     }
 
     /// Looks the groups up, once a batch.

@@ -5,13 +5,15 @@ use std::sync::Mutex;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::blacklist::Blacklisted;
 use super::directory::{Directory, Group};
 use super::listing::Listing;
-use super::mail::{self, Mail};
+use super::mail::{self, Mail, MailKind};
 use super::oauth::Tokens;
 use super::receiver::{Detail, Entry, Receiver};
 use super::touch::Touch;
-use super::upsert;
+use super::write::{Place, Write};
+use super::{attributes, upsert};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lock::lock;
@@ -36,6 +38,7 @@ pub(crate) enum Endpoint {
     WhoAmI,
     Ping,
     Ttl,
+    Write(Write),
     Unknown,
 }
 
@@ -79,7 +82,9 @@ impl Endpoint {
                 "ttl" => Self::Ttl,
                 _ => Self::Unknown,
             },
-            _ => Self::Unknown,
+            (first, rest) => {
+                Write::of(&call.method, first, rest).map_or(Self::Unknown, Self::Write)
+            }
         }
     }
 
@@ -93,6 +98,7 @@ impl Endpoint {
             | Self::Filter
             | Self::Upsert(_) => Some("receivers"),
             Self::SendActivation(_) => Some("forms"),
+            Self::Write(write) => Some(write.scope()),
             _ => None,
         }
     }
@@ -116,6 +122,7 @@ impl Endpoint {
             Self::WhoAmI => "GET /v3/debug/whoami",
             Self::Ping => "GET /v3/debug/ping",
             Self::Ttl => "GET /v3/debug/ttl",
+            Self::Write(write) => write.template(),
             Self::Unknown => "*",
         }
     }
@@ -197,12 +204,15 @@ impl CleverReach {
             },
             Endpoint::Filter => Listing::of_filter(body, switches),
             Endpoint::Upsert(group) => {
-                let (answer, count) = upsert::answer(&mut directory, group, body, switches, now);
+                let how = upsert::How::Plain;
+                let (answer, count) =
+                    upsert::answer(&mut directory, group, body, how, (switches, now));
                 tally.receivers_upserted = count.taken;
                 tally.receivers_refused = count.refused;
                 return (answer, tally);
             }
             Endpoint::SendActivation(form) => {
+                let form = (form.as_str(), MailKind::Activate);
                 let sent = mail::send(&directory, &self.forms, form, body, switches);
                 return match sent {
                     Ok(sent) => {
@@ -213,8 +223,18 @@ impl CleverReach {
                     Err(refused) => (refused, tally),
                 };
             }
-            Endpoint::Attributes | Endpoint::GroupAttributes(_) => {
-                return (attributes(endpoint, call, &directory, switches), tally);
+            Endpoint::Attributes => {
+                let group = call.parameter("group_id").filter(|id| !matches!(*id, "" | "0"));
+                return (attributes::list(group, &directory, switches), tally);
+            }
+            Endpoint::GroupAttributes(group) => {
+                return (attributes::list(Some(group), &directory, switches), tally);
+            }
+            Endpoint::Write(write) => {
+                let mut mails = lock(&self.mails);
+                let place =
+                    Place { directory: &mut directory, forms: &self.forms, mails: &mut mails };
+                return (write.answer(place, call, body, (switches, now), &mut tally), tally);
             }
             other => return (single(other, &directory, switches, left), tally),
         };
@@ -264,6 +284,14 @@ impl CleverReach {
         let directory = lock(&self.directory);
         let slot = directory.member(email, group.parse().ok()?)?;
         directory.stored(slot).map(Entry::to_receiver)
+    }
+
+    pub(crate) fn blacklist(&self) -> Vec<Blacklisted> {
+        lock(&self.directory).blacklist.all()
+    }
+
+    pub(crate) fn group_names(&self) -> Vec<String> {
+        lock(&self.directory).groups.iter().map(|group| group.name.clone()).collect()
     }
 
     /// Adds or replaces a receiver and gives its id.
@@ -330,40 +358,7 @@ fn single(endpoint: &Endpoint, directory: &Directory, switches: &Switches, left:
     }
 }
 
-/// Answers with the attributes of a group, or with the account-wide ones.
-fn attributes(
-    endpoint: &Endpoint,
-    call: &Call,
-    directory: &Directory,
-    switches: &Switches,
-) -> Answer {
-    let group = match endpoint {
-        Endpoint::GroupAttributes(id) => Some(id.as_str()),
-        _ => call.parameter("group_id").filter(|id| !matches!(*id, "" | "0")),
-    };
-    let known = |id: &str| directory.groups.iter().find(|group| group.id.to_string() == id);
-    let group = match group.map(known) {
-        None => 0,
-        Some(Some(group)) => group.id,
-        Some(None) => return Answer::error(404, "Not Found"),
-    };
-    let all = directory.attributes.iter().zip(1_u64..);
-    let list = all.filter(|(attribute, _)| attribute.group == group).map(|(attribute, id)| {
-        let name = &attribute.name;
-        let groups_id = match (group, switches.integer_ids) {
-            (0, _) | (_, true) => json!(group),
-            _ => json!(group.to_string()),
-        };
-        json!({
-            "id": id, "groups_id": groups_id, "name": name, "description": name,
-            "preview_value": "", "value": "", "type": "text",
-            "tag": format!("{{{}}}", name.to_uppercase()),
-        })
-    });
-    Answer::json(200, &list.collect::<Vec<_>>())
-}
-
-fn show_group(group: &Group, switches: &Switches) -> Value {
+pub(super) fn show_group(group: &Group, switches: &Switches) -> Value {
     let id = if switches.integer_ids { json!(group.id) } else { json!(group.id.to_string()) };
     json!({
         "id": id, "name": group.name, "locked": false, "backup": true, "receiver_info": "",

@@ -1,8 +1,11 @@
 //! Groups and receivers, with the results of the last lists remembered until something changes.
 
+mod leave;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::blacklist::Blacklist;
 use super::query::{Field, Query};
 use super::receiver::{Entry, GLOBAL_ATTRIBUTES};
 use super::seed;
@@ -36,6 +39,8 @@ pub(super) struct Attribute {
     /// Its group; 0 is account-wide.
     pub(super) group: u64,
     pub(super) name: String,
+    /// `text`, `number`, `gender` or `date`.
+    pub(super) kind: String,
 }
 
 /// All data of the account.
@@ -45,6 +50,7 @@ pub(super) struct Directory {
     seeds: Vec<GroupSeed>,
     pub(super) groups: Vec<Group>,
     pub(super) attributes: Vec<Attribute>,
+    pub(super) blacklist: Blacklist,
     /// Deleted receivers leave a hole, so that slots stay valid and the order of entry is kept.
     entries: Vec<Option<Entry>>,
     by_id: HashMap<u64, u32>,
@@ -68,6 +74,7 @@ impl Directory {
             by_id: HashMap::new(),
             by_email: HashMap::new(),
             attributes: Vec::new(),
+            blacklist: Blacklist::default(),
             next_id: seed::FIRST_ID,
             seeded: 0,
             touches: 0,
@@ -101,7 +108,8 @@ impl Directory {
     /// Defines an attribute of a group, or account-wide for 0; a known one stays.
     pub(super) fn define(&mut self, group: u64, name: &str) {
         if !self.defines(group, name) {
-            self.attributes.push(Attribute { group, name: name.to_owned() });
+            let kind = "text".to_owned();
+            self.attributes.push(Attribute { group, name: name.to_owned(), kind });
         }
     }
 

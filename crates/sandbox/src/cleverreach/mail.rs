@@ -1,4 +1,5 @@
-//! `POST /forms/{id}/send/activate`: the mail by which a receiver confirms its address.
+//! `POST /forms/{id}/send/activate` and `deactivate`: the mails by which a receiver confirms its
+//! address, or that it wants no more mail.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,9 +8,21 @@ use super::directory::Directory;
 use crate::answer::Answer;
 use crate::options::Switches;
 
+/// What a mail asks a receiver to confirm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MailKind {
+    /// That it wants mail.
+    Activate,
+    /// That it wants no more.
+    Deactivate,
+}
+
 /// A confirmation mail that was sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mail {
+    /// What it asks for.
+    pub kind: MailKind,
     /// The form that it belongs to.
     pub form: String,
     /// Whom it went to.
@@ -29,7 +42,7 @@ struct Body {
 pub(super) fn send(
     directory: &Directory,
     forms: &[u64],
-    form: &str,
+    (form, kind): (&str, MailKind),
     body: &[u8],
     switches: &Switches,
 ) -> Result<Mail, Answer> {
@@ -47,5 +60,5 @@ pub(super) fn send(
     if directory.get_by_email(&email).is_none() {
         return Err(Answer::error(404, "Not Found"));
     }
-    Ok(Mail { form: form.to_owned(), email, doidata })
+    Ok(Mail { kind, form: form.to_owned(), email, doidata })
 }

@@ -1,17 +1,24 @@
 //! The stand-in of CleverReach's REST API v3.
 
 mod api;
+mod attributes;
+mod blacklist;
 mod directory;
 mod listing;
 mod mail;
 mod oauth;
+mod orders;
 mod query;
 mod receiver;
 mod seed;
+mod status;
+mod tags;
 mod touch;
 mod upsert;
+mod write;
 
 pub(crate) use api::{CleverReach, Endpoint};
-pub use mail::Mail;
+pub use blacklist::Blacklisted;
+pub use mail::{Mail, MailKind};
 pub use receiver::Receiver;
 pub use touch::{Stamp, Touch, What};

@@ -56,6 +56,8 @@ pub struct Receiver {
     pub opens: u32,
     /// The vendor's own rating of it, 0 to 5.
     pub stars: u32,
+    /// What it ordered, item by item.
+    pub orders: Vec<Value>,
 }
 
 /// The four times.
@@ -95,6 +97,7 @@ pub(super) struct Entry {
     pub(super) groups: Box<[u64]>,
     opens: u32,
     stars: u32,
+    orders: Box<[Value]>,
     /// `"email":…,"bounced":0,`: what stands before the group.
     head: Box<[u8]>,
     /// `"activated":…,"click_rate":0`: what stands behind it.
@@ -179,6 +182,7 @@ impl Entry {
             groups: draft.groups,
             opens,
             stars,
+            orders: Box::default(),
             head: members(&head, 96),
             tail: members(&tail, 640),
         }
@@ -190,7 +194,7 @@ impl Entry {
         for name in GLOBAL_ATTRIBUTES {
             global_attributes.entry(name).or_insert_with(|| Value::String(String::new()));
         }
-        Self::new(Draft {
+        let entry = Self::new(Draft {
             id,
             email: &receiver.email,
             stamps: Stamps {
@@ -206,7 +210,8 @@ impl Entry {
             global_attributes,
             tags: receiver.tags.iter().map(|tag| tag.as_str().into()).collect(),
             groups: receiver.groups.iter().filter_map(|group| group.parse().ok()).collect(),
-        })
+        });
+        Self { orders: receiver.orders.clone().into(), ..entry }
     }
 
     /// Reads the receiver back.
@@ -233,6 +238,7 @@ impl Entry {
             groups: self.groups.iter().map(ToString::to_string).collect(),
             opens: self.opens,
             stars: self.stars,
+            orders: self.orders.to_vec(),
         }
     }
 
@@ -264,7 +270,8 @@ impl Entry {
             extend_json(out, &events);
         }
         if detail.0 & 2 != 0 {
-            out.extend_from_slice(b",\"orders\":[]");
+            out.extend_from_slice(b",\"orders\":");
+            extend_json(out, &self.orders);
         }
         out.push(b'}');
     }

@@ -1,4 +1,5 @@
-//! `POST /groups/{id}/receivers/upsert`: creates the receivers of a group and changes known ones.
+//! `POST /groups/{id}/receivers/upsert` and `upsertplus`: creates the receivers of a group and
+//! changes known ones.
 
 use std::collections::HashSet;
 
@@ -7,10 +8,21 @@ use serde_json::{Map, Value, json};
 
 use super::directory::Directory;
 use super::receiver::{Detail, Entry, Receiver, Stamps};
+use super::{orders, tags};
 use crate::answer::Answer;
-use crate::options::{Switches, UnknownAttribute, UpsertTags};
+use crate::options::{BlacklistedUpsert, Switches, UnknownAttribute};
 
-/// One receiver of the body. What the vendor takes beside this (orders) is not looked at.
+/// Which of the two calls it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// `upsert`: orders are not looked at; what was refused is a text in its place.
+    Plain,
+    /// `upsertplus`: takes orders, and values of the account's attributes that say what to change
+    /// (`+n`, `-n`, null). Answers whole profiles; what was refused is missing.
+    Plus,
+}
+
+/// One receiver of the body.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Row {
@@ -22,6 +34,7 @@ struct Row {
     attributes: Map<String, Value>,
     global_attributes: Map<String, Value>,
     tags: Vec<String>,
+    orders: Vec<Value>,
 }
 
 /// How many receivers of a call were taken and refused.
@@ -37,8 +50,8 @@ pub(super) fn answer(
     directory: &mut Directory,
     group: &str,
     body: &[u8],
-    switches: &Switches,
-    now: i64,
+    how: How,
+    (switches, now): (&Switches, i64),
 ) -> (Answer, Count) {
     let none = Count::default();
     let found = directory.groups.iter().find(|known| known.id.to_string() == group);
@@ -66,18 +79,23 @@ pub(super) fn answer(
     let mut count = none;
     let mut seen = HashSet::new();
     let mut out = Vec::with_capacity(rows.len() * 64);
+    let detail = if how == How::Plus { Detail::ALL } else { Detail(0) };
     for row in &rows {
-        if !out.is_empty() {
-            out.push(b',');
-        }
-        let refusal = if !is_valid(&row.email, switches) {
+        let blacklisted = switches.blacklisted == BlacklistedUpsert::Refused
+            && directory.blacklist.has(&row.email, group);
+        let orders = how == How::Plain || row.orders.iter().all(orders::is_one);
+        let refusal = if !is_valid(&row.email, switches) || blacklisted || !orders {
             Some("invalid")
         } else if !seen.insert(row.email.to_ascii_lowercase()) {
             Some("duplicate")
         } else {
             None
         };
+        if !out.is_empty() && (refusal.is_none() || how == How::Plain) {
+            out.push(b',');
+        }
         match refusal {
+            Some(_) if how == How::Plus => count.refused += 1,
             Some(what) => {
                 count.refused += 1;
                 let text = json!(format!("{what} address '{}'", row.email));
@@ -85,9 +103,9 @@ pub(super) fn answer(
             }
             None => {
                 count.taken += 1;
-                let slot = upsert(directory, group, row, switches, now);
+                let slot = upsert(directory, group, row, how, (switches, now));
                 if let Some(entry) = slot.and_then(|slot| directory.stored(slot)) {
-                    entry.write(&mut out, group, Detail(0), switches.integer_ids);
+                    entry.write(&mut out, group, detail, switches.integer_ids);
                 }
             }
         }
@@ -120,14 +138,14 @@ fn upsert(
     directory: &mut Directory,
     group: u64,
     row: &Row,
-    switches: &Switches,
-    now: i64,
+    how: How,
+    (switches, now): (&Switches, i64),
 ) -> Option<u32> {
     let known = directory.member(&row.email, group);
     let mut receiver = match known.and_then(|slot| directory.stored(slot)) {
         Some(entry) => {
             let mut receiver = entry.to_receiver();
-            restamp(&mut receiver, row);
+            restamp(&mut receiver, row, switches);
             if let Some(source) = row.source.as_ref().filter(|_| !switches.upsert_keeps_source) {
                 receiver.source.clone_from(source);
             }
@@ -139,10 +157,20 @@ fn upsert(
         (&mut receiver.attributes, &row.attributes, group),
         (&mut receiver.global_attributes, &row.global_attributes, 0),
     ] {
-        let defined = given.iter().filter(|(name, _)| directory.defines(scope, name));
-        attributes.extend(defined.map(|(name, value)| (name.clone(), text(value))));
+        for (name, value) in given.iter().filter(|(name, _)| directory.defines(scope, name)) {
+            let changed = || modified(attributes.get(name), value);
+            let plus = how == How::Plus && scope == 0;
+            let value = plus.then(changed).flatten().unwrap_or_else(|| text(value));
+            attributes.insert(name.clone(), value);
+        }
     }
-    tag(&mut receiver.tags, &row.tags, switches.upsert_tags);
+    for attribute in directory.attributes.iter().filter(|attribute| attribute.group == 0) {
+        receiver.global_attributes.entry(&attribute.name).or_insert_with(|| Value::from(""));
+    }
+    tags::change(&mut receiver.tags, &row.tags, switches.upsert_tags);
+    if how == How::Plus {
+        orders::add(&mut receiver.orders, &row.orders, now, switches.order_again);
+    }
     let id = receiver.id.parse().unwrap_or_else(|_| directory.next_id());
     let globals = receiver.global_attributes.clone();
     let entry = Entry::from_receiver(&receiver, id);
@@ -186,11 +214,13 @@ fn created(directory: &Directory, group: u64, row: &Row, now: i64) -> Receiver {
 
 /// Moves the times of a known receiver: `activated` 0 makes it inactive, and above 0 active unless
 /// it unsubscribed; `deactivated` 0 takes that back.
-fn restamp(receiver: &mut Receiver, row: &Row) {
+fn restamp(receiver: &mut Receiver, row: &Row, switches: &Switches) {
+    let stays = switches.unsubscribed_stay && receiver.deactivated > 0;
+    let deactivated = row.deactivated.filter(|at| *at > 0 || !stays);
     let mut stamps = Stamps {
         registered: row.registered.unwrap_or(receiver.registered),
         activated: receiver.activated,
-        deactivated: row.deactivated.unwrap_or(receiver.deactivated),
+        deactivated: deactivated.unwrap_or(receiver.deactivated),
         bounced: receiver.bounced,
     };
     if let Some(activated) = row.activated
@@ -219,33 +249,23 @@ fn share(directory: &mut Directory, email: &str, changed: u32, globals: &Map<Str
     }
 }
 
+/// What `+n` or `-n` makes of a value; one that is no number counts as 0.
+fn modified(known: Option<&Value>, given: &Value) -> Option<Value> {
+    let given = given.as_str()?;
+    let rest = given.strip_prefix(['+', '-'])?;
+    if rest.is_empty() || !rest.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    let change: f64 = given.parse().ok()?;
+    let known = known.and_then(Value::as_str).and_then(|known| known.trim().parse().ok());
+    Some(Value::from((known.unwrap_or(0.0) + change).to_string()))
+}
+
 /// Attributes are texts; null takes the text away.
 fn text(value: &Value) -> Value {
     match value {
         Value::Null => Value::from(""),
         Value::String(_) => value.clone(),
         other => Value::from(other.to_string()),
-    }
-}
-
-/// Adds tags, or replaces them. `-tag` takes one away, `-origin.*` all of an origin; what a tag
-/// may not hold becomes `_`.
-fn tag(tags: &mut Vec<String>, given: &[String], how: UpsertTags) {
-    if how == UpsertTags::Replace && !given.is_empty() {
-        tags.clear();
-    }
-    for tag in given {
-        if let Some(gone) = tag.strip_prefix('-') {
-            match gone.strip_suffix(".*") {
-                Some(origin) => tags.retain(|tag| tag.split('.').next() != Some(origin)),
-                None => tags.retain(|tag| tag != gone),
-            }
-            continue;
-        }
-        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let tag: String = tag.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
-        if !tag.is_empty() && !tags.contains(&tag) {
-            tags.push(tag);
-        }
     }
 }

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use connector::prelude::*;
 use serde_json::Map;
 
-use super::Call;
+use super::{Call, Receiver};
 use crate::group::{self, Id};
-use crate::upsert_receiver::Receiver;
 
 /// The attributes of a group or of the account: their names by their names in small letters.
 pub(crate) type Scope = HashMap<String, String>;
@@ -30,6 +29,8 @@ pub(super) struct Defined {
 pub(super) struct Placed {
     pub(super) group: Map<String, Value>,
     pub(super) account: Map<String, Value>,
+    /// Changes of the account's values: `+n`, `-n`, or null.
+    pub(super) modifiers: Map<String, Value>,
     /// The names of values that have no attribute.
     pub(super) left_out: Vec<String>,
 }
@@ -43,7 +44,7 @@ impl Defined {
         account: &mut Option<Scope>,
     ) -> Result<Self> {
         let mut rows = call.rows.iter();
-        if !rows.any(|(_, it)| !it.attributes.is_empty() || !it.global_attributes.is_empty()) {
+        if !rows.any(|(_, it)| it.has_values()) {
             return Ok(Self { group: Scope::new(), account: Scope::new() });
         }
         let request = api.get(["groups.json", &call.group.0, "attributes"]);
@@ -90,6 +91,12 @@ impl Defined {
             }
             if let Some(name) = of_account {
                 placed.account.insert(name.clone(), value);
+            }
+        }
+        for (name, change) in receiver.changes() {
+            match self.account.get(&name.trim().to_lowercase()) {
+                Some(name) => drop(placed.modifiers.insert(name.clone(), change)),
+                None => placed.left_out.push(name.clone()),
             }
         }
         placed

@@ -2,9 +2,9 @@
 
 use connector::prelude::*;
 
+use super::Receiver;
 use crate::group::Id;
 use crate::rejections;
-use crate::upsert_receiver::Receiver;
 
 /// A form whose mail is sent, until one of them fails.
 pub(super) struct Form<'a> {

@@ -4,8 +4,11 @@ mod answer;
 mod attributes;
 mod confirmation;
 mod known;
+mod receiver;
 mod send;
+mod state;
 mod written;
 
+pub(crate) use receiver::Receiver;
 pub(crate) use send::{Call, send};
 pub(crate) use written::written;

@@ -1,19 +1,20 @@
 //! Sends one call and sets the outcomes of its receivers.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connector::prelude::*;
 use serde_json::Map;
 
 use super::attributes::{Defined, Scope};
-use super::known::{self, Known};
-use super::{answer, confirmation};
+use super::known::Mail as Found;
+use super::state::{self, Mail};
+use super::{Receiver, answer, confirmation};
 use crate::group::Id;
-use crate::upsert_receiver::{Activation, Receiver, UpsertReceiver};
-
-/// Where new receivers come from if the mapping does not say.
-const SOURCE: &str = "Towpath";
+use crate::members::{Detail, Member, Members};
+use crate::plus::{self, Became, Wish};
+use crate::tag::{Gone, Tag};
+use crate::upsert_receiver::{Activation, UpsertReceiver};
 
 /// What one request writes.
 pub(crate) struct Call<'b> {
@@ -40,38 +41,20 @@ struct Row<'a> {
     attributes: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     global_attributes: Map<String, Value>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<String>,
+    #[serde(skip_serializing_if = "<[Tag]>::is_empty")]
+    tags: &'a [Tag],
 }
 
-/// What is to be said of a receiver that CleverReach took.
+/// What is to be said, and to be done, of a receiver that CleverReach took.
 #[derive(Default)]
 struct Note {
     created: Option<bool>,
     left_out: Vec<String>,
     mail: Mail,
-}
-
-/// What is to be done about the mail that asks a receiver to confirm.
-#[derive(Default)]
-enum Mail {
-    #[default]
-    Nothing,
-    /// To send it, and then to write the source that says so.
-    Send(Unmarked),
-    /// To say that it never left, if the note of that was taken.
-    Late,
-    /// To say that it never left.
-    Never,
-}
-
-/// A receiver whose mail left.
-#[derive(Clone, Serialize)]
-struct Unmarked {
-    email: String,
-    /// With a date it would not be created active, were it deleted meanwhile.
-    registered: i64,
-    source: String,
+    /// What only `upsertplus` takes.
+    plus: plus::Row,
+    /// Tags to take away, those of `replaceTags` included.
+    gone: Vec<Gone>,
 }
 
 /// Sends the call. Kept for the next one of the batch are the account's attributes, and the
@@ -86,31 +69,40 @@ pub(crate) async fn send(
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     let defined = Defined::ask(api, call, account).await?;
-    let known = match fields.activation {
-        Activation::Keep => None,
-        Activation::DoubleOptIn | Activation::Active => Some(Known::ask(api, call).await?),
+    let detail = detail(fields, call);
+    let changes = call.rows.iter().any(|(_, receiver)| !receiver.modifiers.is_empty());
+    let members = match fields.activation {
+        Activation::Keep if detail.is_plain() && !changes => Members::nobody(api.now()),
+        _ => call.members(api, detail).await?,
     };
     let mut rows = Vec::with_capacity(call.rows.len());
     let mut notes = Vec::with_capacity(call.rows.len());
     for (_, receiver) in &call.rows {
-        let (row, note) = row(fields, receiver, &defined, known.as_ref());
+        let (row, note) = row(fields, receiver, &defined, &members);
         rows.push(row);
         notes.push(note);
     }
     let path = ["groups.json", &call.group.0, "receivers", "upsert"];
     let said = api.post(path).json(&rows).send().await?;
     let answers = answer::read(&said, call)?;
+    let (changed, mut failure) = plus(api, call, detail, &answers, &notes).await;
 
     let mut form = fields.form_id.as_ref().map(confirmation::Form::new);
-    let (mut left, mut late, mut failure) = (vec![], vec![], None);
-    for (((index, receiver), answer), note) in call.rows.iter().zip(answers).zip(&notes) {
-        let id = match answer {
-            answer::Row::Unknown => continue,
-            answer::Row::Refused(outcome) => {
+    let (mut left, mut late) = (vec![], vec![]);
+    for (at, (((index, receiver), answer), note)) in
+        call.rows.iter().zip(answers).zip(&notes).enumerate()
+    {
+        let id = match (answer, changed.get(&at)) {
+            (answer::Row::Refused(outcome), _) => {
                 outcomes.set(*index, outcome);
                 continue;
             }
-            answer::Row::Taken(id) => id,
+            (answer::Row::Taken(_), Some(Became::Refused)) => {
+                outcomes.set(*index, plus::not_taken(receiver.address()));
+                continue;
+            }
+            (answer::Row::Unknown, _) | (_, Some(Became::Unknown)) => continue,
+            (answer::Row::Taken(id), _) => id,
         };
         match (&note.mail, &mut form) {
             (Mail::Nothing, _) | (Mail::Send(_), None) => {}
@@ -152,10 +144,10 @@ pub(crate) async fn send(
         // An API that keeps the source of known receivers would let all of them look late.
         let rows = late.iter().map(|(index, receiver, ..)| (*index, *receiver)).collect();
         let asked = Call { group: call.group.clone(), time: call.time, rows };
-        let known = Known::ask(api, &asked).await?;
+        let members = asked.members(api, Detail::PLAIN).await?;
         for (index, receiver, id, note) in late {
-            let state = known.get(receiver.address());
-            let noted = state.is_some_and(|it| it.mail(known.now().secs()) == known::Mail::Never);
+            let now = members.now().secs();
+            let noted = members.get(receiver.who()).is_some_and(|it| it.mail(now) == Found::Never);
             let never = || confirmation::never_left(id.as_ref());
             let outcome = if noted { never() } else { done(call, receiver, id, note) };
             outcomes.set(index, outcome);
@@ -164,86 +156,115 @@ pub(crate) async fn send(
     failure.map_or(Ok(()), Err)
 }
 
+impl Call<'_> {
+    async fn members(&self, api: &Api, detail: Detail) -> Result<Members> {
+        let all: Vec<_> = self.rows.iter().map(|(_, receiver)| receiver.who()).collect();
+        Members::ask(api, &self.group, &all, detail).await
+    }
+}
+
+/// What has to be known of the receivers beside their state.
+fn detail(fields: &UpsertReceiver, call: &Call<'_>) -> Detail {
+    let mut detail = Detail::PLAIN;
+    let any = |has: fn(&Receiver) -> bool| call.rows.iter().any(|(_, receiver)| has(receiver));
+    if fields.replace_tags || any(|it| !it.remove_tags.is_empty()) {
+        detail = detail.and(Detail::TAGS);
+    }
+    if any(|it| !it.orders.is_empty()) {
+        detail = detail.and(Detail::ORDERS);
+    }
+    detail
+}
+
 /// Decides what is sent of a receiver.
 fn row<'r>(
     fields: &UpsertReceiver,
     receiver: &'r Receiver,
     defined: &Defined,
-    known: Option<&Known>,
+    members: &Members,
 ) -> (Row<'r>, Note) {
     let placed = defined.place(receiver, fields.erase_empty);
-    let mut row = Row {
+    let state = state::decide(fields, receiver, members);
+    let row = Row {
         email: receiver.address(),
+        registered: state.registered,
+        activated: state.activated,
+        deactivated: state.deactivated,
+        source: state.source,
         attributes: placed.group,
         global_attributes: placed.account,
-        tags: tags(&receiver.tags),
-        ..Row::default()
+        tags: &receiver.tags,
     };
-    let mut note = Note { left_out: placed.left_out, ..Note::default() };
-    let Some(known) = known else {
-        row.source = receiver.source.as_deref().map(Cow::from);
-        return (row, note);
-    };
-    let now = known.now().secs();
-    let source = receiver.source.as_deref().unwrap_or(SOURCE);
-    let asks = fields.form_id.is_some();
-    let unmarked = |registered, source: &str| {
-        let email = receiver.address().to_owned();
-        Mail::Send(Unmarked { email, registered, source: source.to_owned() })
-    };
-    let Some(state) = known.get(receiver.address()) else {
-        note.created = Some(true);
-        row.source = Some(source.into());
-        if asks {
-            row.source = Some(known::pending(source).into());
-            note.mail = unmarked(now, source);
-        }
-        row.registered = Some(now);
-        // 0 is inactive until it is confirmed.
-        row.activated = Some(if fields.activation == Activation::Active { now } else { 0 });
-        return (row, note);
-    };
-    note.created = Some(false);
-    let bare = || state.bare_source().unwrap_or_default();
-    if fields.activation == Activation::Active {
-        // An active one keeps its time: another would be a change, over and over.
-        if !state.is_active() {
-            row.activated = Some(now);
-            row.deactivated = Some(0);
-        }
-        row.source = state.bare_source().map(|it| Cow::from(it.to_owned()));
-        return (row, note);
+    let known = members.get(receiver.who());
+    let mut gone = receiver.remove_tags.clone();
+    if let Some(known) = known.filter(|_| fields.replace_tags) {
+        let stays = |tag: &&String| !receiver.tags.iter().any(|it| it.text() == tag.as_str());
+        gone.extend(known.tags.iter().filter(stays).map(|tag| Gone::exactly(tag)));
     }
-    match state.mail(now) {
-        known::Mail::Answered => row.source = Some(bare().to_owned().into()),
-        known::Mail::Due if asks => note.mail = unmarked(state.registered, bare()),
-        known::Mail::Late if asks => {
-            row.source = Some(known::never(bare()).into());
-            note.mail = Mail::Late;
-        }
-        known::Mail::Never if asks => note.mail = Mail::Never,
-        _ => {}
-    }
+    let mut plus = plus::Row::of(wish(receiver, &gone), &as_written(receiver, known, members));
+    plus.global_attributes = placed.modifiers;
+    let note =
+        Note { created: state.created, left_out: placed.left_out, mail: state.mail, plus, gone };
     (row, note)
 }
 
-/// The tags to add: a hyphen in front or an asterisk would take tags away.
-pub(super) fn tags(given: &[String]) -> Vec<String> {
-    let bare = |tag: &String| {
-        tag.trim_start_matches(|c: char| c == '-' || c.is_whitespace()).trim_end().replace('*', "_")
+/// What `upsertplus` has to do, once the tags to add are written.
+fn wish<'a>(receiver: &'a Receiver, gone: &'a [Gone]) -> Wish<'a> {
+    Wish { tags: &[], remove_tags: gone, orders: &receiver.orders }
+}
+
+/// The receiver as it is once the plain upsert was taken.
+fn as_written(receiver: &Receiver, known: Option<&Member>, members: &Members) -> Member {
+    let mut member = known
+        .cloned()
+        .unwrap_or_else(|| Member { registered: members.now().secs(), ..Member::default() });
+    receiver.address().clone_into(&mut member.email);
+    member.tags.extend(receiver.tags.iter().map(|tag| tag.text().to_owned()));
+    member
+}
+
+/// Sends what only `upsertplus` takes, of the receivers that were taken. What became of each, by its
+/// place in the call; on an error nothing is told of those that it is about.
+async fn plus(
+    api: &Api,
+    call: &Call<'_>,
+    detail: Detail,
+    answers: &[answer::Row],
+    notes: &[Note],
+) -> (HashMap<usize, Became>, Option<Error>) {
+    let taken = answers.iter().zip(notes).enumerate();
+    let taken = taken.filter(|(_, (answer, note))| {
+        matches!(answer, answer::Row::Taken(_)) && !note.plus.is_empty()
+    });
+    let (places, rows): (Vec<usize>, Vec<plus::Row>) =
+        taken.map(|(at, (_, note))| (at, note.plus.clone())).unzip();
+    if rows.is_empty() {
+        return (HashMap::new(), None);
+    }
+    let open = |nth: usize, member: &Member| {
+        let at = *places.get(nth)?;
+        let ((_, receiver), note) = (call.rows.get(at)?, notes.get(at)?);
+        // Of what was added to a value nothing is to be seen.
+        let seen = note.plus.global_attributes.is_empty();
+        seen.then(|| !plus::Row::of(wish(receiver, &note.gone), member).is_empty())
     };
-    given.iter().map(bare).filter(|tag| !tag.is_empty()).collect()
+    match plus::send(api, &call.group, detail, &rows, open).await {
+        Ok(became) => (places.iter().copied().zip(became).collect(), None),
+        Err(error) => (places.iter().map(|at| (*at, Became::Unknown)).collect(), Some(error)),
+    }
 }
 
 fn done(call: &Call<'_>, receiver: &Receiver, id: Option<Id>, note: &Note) -> Outcome {
     let sent = matches!(note.mail, Mail::Send(_)).then_some("sent");
     let target_key = id.map(|id| id.0);
+    let orders = note.plus.orders.len();
     let value = BTreeMap::from([
         ("id", json!(target_key)),
         ("email", json!(receiver.address())),
         ("groupId", json!(call.group)),
         ("created", json!(note.created)),
         ("confirmation", json!(sent)),
+        ("orders", if orders == 0 { Value::Null } else { json!(orders) }),
         ("leftOut", if note.left_out.is_empty() { Value::Null } else { json!(note.left_out) }),
     ]);
     let told = value.into_iter().filter(|(_, value)| !value.is_null());
