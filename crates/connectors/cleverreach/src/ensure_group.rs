@@ -102,7 +102,9 @@ async fn ensure(api: &Api, names: &[(usize, &str)], told: &mut Told) -> Result<(
 async fn create(api: &Api, name: &str) -> Result<Id> {
     let answer = api.post(["groups.json"]).json(&json!({ "name": name })).send().await?;
     let own: Group = answer.json()?;
-    let all = group::all(api).await?;
+    // The order makes no difference, but it tells this question from the first one.
+    let again = api.get(["groups.json"]).query("order", "created ASC").send().await?;
+    let all: Vec<Group> = again.json()?;
     let called = all.iter().filter(|group| group.is_called(name));
     let oldest = called.min_by_key(|group| (group.id.0.len(), group.id.0.clone()));
     match oldest {

@@ -123,6 +123,7 @@ fn a_whole_receiver_becomes_a_contact() {
         "gender": "female",
         "birthday": "1815-12-10",
         "language": "de",
+        "company": "Example GmbH",
         "addresses": [{
             "street": "Hauptstraße 12", "zipCode": "26122", "city": "Oldenburg", "country": "DE",
         }],
@@ -163,7 +164,7 @@ fn what_is_empty_or_uncertain_is_left_out() {
 }
 
 /// Every name that a value is given under.
-const NAMES: [&[&str]; 14] = [
+const NAMES: [&[&str]; 15] = [
     &["firstname", "vorname"],
     &["lastname", "name", "nachname"],
     &["title", "titel"],
@@ -171,6 +172,7 @@ const NAMES: [&[&str]; 14] = [
     &["gender", "geschlecht"],
     &["birthday", "geburtsdatum"],
     &["language", "sprache"],
+    &["company", "firma"],
     &["street", "strasse"],
     &["zip", "postleitzahl", "plz"],
     &["city", "stadt", "ort"],
@@ -180,7 +182,7 @@ const NAMES: [&[&str]; 14] = [
     &["mobile", "mobil", "handy"],
 ];
 
-fn named(values: [&str; 14]) -> Value {
+fn named(values: [&str; 15]) -> Value {
     let all = NAMES.iter().zip(values).flat_map(|(names, value)| {
         names.iter().map(move |name| ((*name).to_owned(), json!(value)))
     });
@@ -192,6 +194,7 @@ fn a_whole_contact_becomes_a_receiver_and_is_read_back_as_it_was() {
     let ada = json!({
         "title": "Dr.", "salutation": "Frau", "firstName": " Ada ", "lastName": "Lovelace",
         "gender": "female", "birthday": "1815-12-10", "language": "de", "jobTitle": "Countess",
+        "company": "Analytical Engines Ltd",
         "addresses": [
             { "street": "Nebenweg 1" },
             { "label": "primary", "street": "Hauptstraße", "streetNumber": 12, "zipCode": "26122",
@@ -208,8 +211,8 @@ fn a_whole_contact_becomes_a_receiver_and_is_read_back_as_it_was() {
     let expected = json!({
         "email": "ada@example.com",
         "attributes": named([
-            "Ada", "Lovelace", "Dr.", "Frau", "female", "1815-12-10", "de", "Hauptstraße 12",
-            "26122", "Oldenburg", "Niedersachsen", "DE", "+494411", "+4915112345678",
+            "Ada", "Lovelace", "Dr.", "Frau", "female", "1815-12-10", "de",
+            "Analytical Engines Ltd", "Hauptstraße 12", "26122", "Oldenburg", "Niedersachsen", "DE", "+494411", "+4915112345678",
         ]),
         "tags": ["vip", "shop.buyer", "blog"],
     });
@@ -251,7 +254,7 @@ fn what_a_contact_does_not_have_is_not_written() {
     });
     assert_eq!(receiver_of(json!({})), written);
     let phone = "+49151";
-    let erasing = named(["", "Lovelace", "", "", "", "", "", "", "", "", "", "", phone, phone]);
+    let erasing = named(["", "Lovelace", "", "", "", "", "", "", "", "", "", "", "", phone, phone]);
     let expected = json!({ "email": "ada@example.com", "attributes": erasing });
     assert_eq!(receiver_of(json!({ "eraseEmpty": true })), expected);
     // Without an address nobody is written; the action says so.
