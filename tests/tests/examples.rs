@@ -67,6 +67,7 @@ fn every_example_is_tested_here_and_passes_its_own_tests() {
         "orders-by-webhook.yaml",
         "raw-receivers-to-clevertap.yaml",
         "tell-ops.yaml",
+        "unsubscribes.yaml",
         "welcome-customers.yaml",
     ];
     assert_eq!(names, expected);
@@ -177,6 +178,36 @@ async fn newsletter_to_customers() {
         assert_eq!(member.activated, 0, "it is asked to confirm first");
     }
     assert_eq!(world.sandbox.mails().len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unsubscribes() {
+    let world = world().await;
+    let mut left = 0;
+    for (place, before) in receivers(&world).into_iter().enumerate().filter(|(at, _)| at % 2 == 0) {
+        let tags = if place == 0 { vec!["no-mail".to_owned()] } else { vec![] };
+        let deactivated = if place % 4 == 0 { before.registered + 60 } else { 0 };
+        left += u64::from(deactivated > 0);
+        // In the shop they are other receivers, by the same address, and active.
+        let shop = Receiver {
+            activated: before.registered,
+            groups: vec!["2".to_owned()],
+            ..before.clone()
+        };
+        world.sandbox.put_receiver(&Receiver { id: String::new(), deactivated: 0, ..shop });
+        world.sandbox.put_receiver(&Receiver { deactivated, tags, ..before });
+    }
+    let off = |receiver: &Receiver| receiver.deactivated > 0;
+    let newsletter = receivers(&world);
+    let withdrawn = newsletter.iter().filter(|it| off(it)).count() as u64;
+    let counts = run(&world, "unsubscribes.yaml").await;
+    assert!(left > 0 && counts.delivered >= withdrawn, "{counts:?}");
+    for receiver in newsletter {
+        if let Some(member) = world.sandbox.member("2", &receiver.email) {
+            assert_eq!(off(&member), off(&receiver), "{receiver:?}");
+        }
+    }
+    assert_eq!(world.sandbox.blacklist().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,8 @@
 //! CleverReach: the receivers of an e-mail marketing account, read and written by REST API v3.
 //!
 //! Start with [`connector`]; each trigger and action has its file, `receivers.rs` holds how both
-//! triggers read a group, `upsert/` how one call writes receivers. Credentials, roles, limits and
+//! triggers read a group, `upsert/` how one call writes receivers, `plus.rs` how those that are there
+//! get tags and orders, `members.rs` how they are looked up. Credentials, roles, limits and
 //! what goes wrong are in `about.md`, for whoever uses it.
 //!
 //! Limits: the vendor documents none and answers 429 when it has enough; four requests at once.
@@ -89,7 +90,7 @@ pub fn connector() -> Connector {
     Connector::new("cleverreach", "https://rest.cleverreach.com/v3", auth)
         .about("E-mail marketing: groups of receivers.")
         .page(include_str!("about.md"))
-        .privacy(Handling::ByHand, Handling::ByHand)
+        .privacy(Handling::ByHand, Handling::Synchronous)
         .limit("default", 4)
         .failure_inside_200(failure)
         .test(|api| Box::pin(account::test(api)))

@@ -198,8 +198,11 @@ fn row<'r>(
     let known = members.get(receiver.who());
     let mut gone = receiver.remove_tags.clone();
     if let Some(known) = known.filter(|_| fields.replace_tags) {
-        let stays = |tag: &&String| !receiver.tags.iter().any(|it| it.text() == tag.as_str());
-        gone.extend(known.tags.iter().filter(stays).map(|tag| Gone::exactly(tag)));
+        let goes = |tag: &&String| {
+            !receiver.tags.iter().any(|it| it.text() == tag.as_str())
+                && !receiver.remove_tags.iter().any(|it| it.takes(tag))
+        };
+        gone.extend(known.tags.iter().filter(goes).map(|tag| Gone::exactly(tag)));
     }
     let mut plus = plus::Row::of(wish(receiver, &gone), &as_written(receiver, known, members));
     plus.global_attributes = placed.modifiers;
