@@ -1,12 +1,9 @@
 //! What `upsertReceiver` does beyond attributes and states: tags, orders, modifiers, consent and
 //! deletion.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod stage;
-
+use crate::stage::{NEWSLETTER, NOW, Stage, reason, shown};
 use connector::prelude::*;
 use sandbox::Action as Failure;
-use stage::{NEWSLETTER, NOW, Stage, reason, shown};
 
 const UPSERT: &str = "POST /v3/groups/{id}/receivers/upsert";
 const PLUS: &str = "POST /v3/groups/{id}/receivers/upsertplus";

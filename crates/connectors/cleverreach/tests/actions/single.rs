@@ -1,14 +1,11 @@
 //! The actions beside `upsertReceiver`, against the sandbox: what changes, what is refused, and that
 //! nothing happens twice.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod stage;
-
+use crate::stage::{CUSTOMERS, NEWSLETTER, NOW, Stage, configure, reason, shown};
 use connector::prelude::*;
 use sandbox::{
     Action as Failure, BlacklistedUpsert, DeleteAnswer, GroupSeed, OrderAgain, Receiver,
 };
-use stage::{CUSTOMERS, NEWSLETTER, NOW, Stage, reason, shown};
 
 const PLUS: &str = "POST /v3/groups/{id}/receivers/upsertplus";
 const LIST: &str = "GET /v3/groups/{id}/receivers";
@@ -374,7 +371,7 @@ async fn fields_that_do_not_fit_are_found_before_anything_runs() {
             "`deletes: true` only",
         ),
     ] {
-        let problem = stage::configure(action, fields).err().unwrap();
+        let problem = configure(action, fields).err().unwrap();
         assert!(problem.contains(expected), "{action}: {problem}");
     }
     let group = json!({ "groupId": 1 });
@@ -386,13 +383,13 @@ async fn fields_that_do_not_fit_are_found_before_anything_runs() {
         "addOrders",
         "upsertReceiver",
     ] {
-        assert!(stage::configure(action, group.clone()).unwrap().idempotent(), "{action}");
+        assert!(configure(action, group.clone()).unwrap().idempotent(), "{action}");
     }
     for action in ["blacklist", "ensureGroup", "ensureAttributes"] {
-        assert!(stage::configure(action, json!({})).unwrap().idempotent(), "{action}");
+        assert!(configure(action, json!({})).unwrap().idempotent(), "{action}");
     }
     let increments = json!({ "groupId": 1, "increments": true });
-    assert!(!stage::configure("upsertReceiver", increments).unwrap().idempotent());
+    assert!(!configure("upsertReceiver", increments).unwrap().idempotent());
 }
 
 #[tokio::test]
