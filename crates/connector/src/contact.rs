@@ -1,8 +1,7 @@
 //! The contact master data model: what contacts look like between systems.
 //!
 //! The shape is Open Integration Hub's `personV2` with its parts; every property is optional. That
-//! model is open to further properties of a person; `company` and `consent` are ours, and
-//! `deleteRequested` is that runtime's word for a person who is to be deleted.
+//! model is open to further properties of a person; `company` and `consent` are ours.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,8 +42,6 @@ pub struct Contact {
     pub photo: Option<String>,
     /// A day to remember.
     pub anniversary: Option<String>,
-    /// Set, to a time or to true, where the person is to be deleted rather than written.
-    pub delete_requested: Option<serde_json::Value>,
     /// Postal addresses.
     #[serde(default)]
     pub addresses: Vec<Address>,

@@ -169,7 +169,7 @@ impl Member {
 }
 
 /// Epoch seconds, from a number or a string of one; 0 if there are none.
-fn seconds(value: Option<&Value>) -> Option<i64> {
+pub(crate) fn seconds(value: Option<&Value>) -> Option<i64> {
     match value {
         None | Some(Value::Null) => Some(0),
         Some(Value::Number(number)) => number.as_i64(),

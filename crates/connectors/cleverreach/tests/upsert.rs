@@ -135,7 +135,7 @@ async fn a_receiver_is_created_then_changed_under_the_same_key() {
     let outcomes = world.send(fields.clone(), vec![input]).await;
     let ada = world.member("ada@example.com");
     let value = json!({ "id": ada.id, "email": "ada@example.com", "groupId": NEWSLETTER,
-        "created": true, "leftOut": ["shoe"] });
+        "created": true, "activated": NOW, "deactivated": 0, "leftOut": ["shoe"] });
     let done = Outcome::Done { value, target_key: Some(ada.id.clone()) };
     assert_eq!(outcomes, [Some(done)]);
     // The group has `firstname` and `name`, the account `firstname` and `lastname`.

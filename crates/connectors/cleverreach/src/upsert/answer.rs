@@ -4,16 +4,26 @@ use connector::prelude::*;
 
 use super::Call;
 use crate::group::Id;
+use crate::members::seconds;
 use crate::rejections;
 
 /// What became of one receiver.
 #[derive(Debug, PartialEq)]
 pub(super) enum Row {
-    /// It was taken; under this id, if the answer tells it.
-    Taken(Option<Id>),
+    Taken(Taken),
     Refused(Outcome),
     /// The answer does not tell.
     Unknown,
+}
+
+/// A receiver that was taken, as far as the answer tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Taken {
+    pub(super) id: Option<Id>,
+    /// Since when it is active, in epoch seconds; 0 is never.
+    pub(super) activated: Option<i64>,
+    /// When it unsubscribed.
+    pub(super) deactivated: Option<i64>,
 }
 
 /// Reads the answer: a list of the same length, with a receiver where it was taken and a text
@@ -48,7 +58,10 @@ fn row(value: &Value, email: &str, redact: impl Fn(&str) -> String) -> Option<Ro
                 return None;
             }
             let id = receiver.get("id").and_then(Id::of);
-            Some(id.map_or(Row::Unknown, |id| Row::Taken(Some(id))))
+            let time = |name| receiver.get(name).and_then(|time| seconds(Some(time)));
+            let (activated, deactivated) = (time("activated"), time("deactivated"));
+            let taken = |id| Row::Taken(Taken { id: Some(id), activated, deactivated });
+            Some(id.map_or(Row::Unknown, taken))
         }
         Value::String(text) => refused(text, email, redact),
         _ => Some(Row::Unknown),
@@ -58,7 +71,7 @@ fn row(value: &Value, email: &str, redact: impl Fn(&str) -> String) -> Option<Ro
 fn refused(text: &str, email: &str, redact: impl Fn(&str) -> String) -> Option<Row> {
     // Reported by one client, seen in no other; a receiver that was taken must not look refused.
     if ["insert success", "update success"].iter().any(|taken| same(text, taken)) {
-        return Some(Row::Taken(None));
+        return Some(Row::Taken(Taken::default()));
     }
     let quoted = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\''));
     // What is quoted without an `@` is no address, but what the refusal is about.
@@ -88,7 +101,7 @@ mod tests {
     fn shown(list: Value, emails: &[&str]) -> String {
         let list: Vec<Value> = serde_json::from_value(list).unwrap();
         let shown = rows(&list, emails, str::to_owned).into_iter().map(|row| match row {
-            Row::Taken(id) => id.map_or_else(|| ".".to_owned(), |id| id.0),
+            Row::Taken(taken) => taken.id.map_or_else(|| ".".to_owned(), |id| id.0),
             Row::Refused(Outcome::Rejected { code, .. }) => code,
             Row::Refused(outcome) => format!("{outcome:?}"),
             Row::Unknown => "?".to_owned(),

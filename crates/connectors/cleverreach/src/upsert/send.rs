@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use connector::prelude::*;
 use serde_json::Map;
 
+use super::answer::Taken;
 use super::attributes::{Defined, Scope};
 use super::known::Mail as Found;
 use super::state::{self, Mail};
@@ -92,7 +93,7 @@ pub(crate) async fn send(
     for (at, (((index, receiver), answer), note)) in
         call.rows.iter().zip(answers).zip(&notes).enumerate()
     {
-        let id = match (answer, changed.get(&at)) {
+        let taken = match (answer, changed.get(&at)) {
             (answer::Row::Refused(outcome), _) => {
                 outcomes.set(*index, outcome);
                 continue;
@@ -102,14 +103,14 @@ pub(crate) async fn send(
                 continue;
             }
             (answer::Row::Unknown, _) | (_, Some(Became::Unknown)) => continue,
-            (answer::Row::Taken(id), _) => id,
+            (answer::Row::Taken(taken), _) => taken,
         };
         match (&note.mail, &mut form) {
             (Mail::Nothing, _) | (Mail::Send(_), None) => {}
             (Mail::Send(unmarked), Some(form)) => {
                 let address = receiver.address().to_lowercase();
                 if !mailed.contains(&address) {
-                    match form.confirm(api, receiver, id.as_ref()).await {
+                    match form.confirm(api, receiver, taken.id.as_ref()).await {
                         Ok(None) => mailed.insert(address),
                         Ok(Some(outcome)) => {
                             outcomes.set(*index, outcome);
@@ -124,15 +125,15 @@ pub(crate) async fn send(
                 left.push(unmarked);
             }
             (Mail::Late, _) => {
-                late.push((*index, *receiver, id, note));
+                late.push((*index, *receiver, taken, note));
                 continue;
             }
             (Mail::Never, _) => {
-                outcomes.set(*index, confirmation::never_left(id.as_ref()));
+                outcomes.set(*index, confirmation::never_left(taken.id.as_ref()));
                 continue;
             }
         }
-        outcomes.set(*index, done(call, receiver, id, note));
+        outcomes.set(*index, done(call, receiver, taken, note));
     }
     if !left.is_empty()
         && let Err(error) = api.post(path).json(&left).send().await
@@ -145,11 +146,13 @@ pub(crate) async fn send(
         let rows = late.iter().map(|(index, receiver, ..)| (*index, *receiver)).collect();
         let asked = Call { group: call.group.clone(), time: call.time, rows };
         let members = asked.members(api, Detail::PLAIN).await?;
-        for (index, receiver, id, note) in late {
+        for (index, receiver, taken, note) in late {
             let now = members.now().secs();
             let noted = members.get(receiver.who()).is_some_and(|it| it.mail(now) == Found::Never);
-            let never = || confirmation::never_left(id.as_ref());
-            let outcome = if noted { never() } else { done(call, receiver, id, note) };
+            let outcome = match noted {
+                true => confirmation::never_left(taken.id.as_ref()),
+                false => done(call, receiver, taken, note),
+            };
             outcomes.set(index, outcome);
         }
     }
@@ -257,15 +260,17 @@ async fn plus(
     }
 }
 
-fn done(call: &Call<'_>, receiver: &Receiver, id: Option<Id>, note: &Note) -> Outcome {
+fn done(call: &Call<'_>, receiver: &Receiver, taken: Taken, note: &Note) -> Outcome {
     let sent = matches!(note.mail, Mail::Send(_)).then_some("sent");
-    let target_key = id.map(|id| id.0);
+    let target_key = taken.id.map(|id| id.0);
     let orders = note.plus.orders.len();
     let value = BTreeMap::from([
         ("id", json!(target_key)),
         ("email", json!(receiver.address())),
         ("groupId", json!(call.group)),
         ("created", json!(note.created)),
+        ("activated", json!(taken.activated)),
+        ("deactivated", json!(taken.deactivated)),
         ("confirmation", json!(sent)),
         ("orders", if orders == 0 { Value::Null } else { json!(orders) }),
         ("leftOut", if note.left_out.is_empty() { Value::Null } else { json!(note.left_out) }),
