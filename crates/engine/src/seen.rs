@@ -17,12 +17,12 @@ pub(crate) type Key = [u8; 16];
 const SHARDS: usize = 256;
 
 /// The changes lie in so many tables, each above its own shards, and each is merged into them as a
-/// whole: of a million entries 5 MB are copied at once, which takes a few milliseconds, where all
-/// of them would hold the caller up. A table that is emptied in part grows instead.
-const PARTS: usize = 8;
+/// whole: of a million entries a megabyte is copied at once, where all of them would hold the caller
+/// up and leave as much freed memory behind. A table that is emptied in part grows instead.
+const PARTS: usize = 32;
 
-/// With so many changes a part is merged: a hash table of 2,048 places holds 1,792.
-const CHANGES: usize = 1_790;
+/// With so many changes a part is merged: a hash table of 512 places holds 448.
+const CHANGES: usize = 446;
 
 /// From so many entries on twice as many changes are let come together, since merging them copies
 /// more.

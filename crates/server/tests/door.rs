@@ -5,12 +5,14 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use common::{House, body, request, text};
 use connector::{Clock, ManualClock, SystemClock, Timestamp};
 use futures_util::StreamExt;
 use http::{Method, StatusCode};
+use store::{Delivery, Room};
 use towpath_server::{NewToken, Scope, Scopes};
 
 #[tokio::test]
@@ -185,6 +187,27 @@ async fn a_webhook_whose_body_takes_too_long_is_given_up() {
     assert_eq!(send(Body::from("{}")).await.status(), StatusCode::ACCEPTED);
     let broken = futures_util::stream::iter([Ok("{"), Err(std::io::Error::other("gone"))]);
     assert_eq!(send(Body::from_stream(broken)).await.status(), StatusCode::BAD_REQUEST);
+}
+
+/// What waits for a flow is bounded: what comes beyond that is not taken, and is told when to come
+/// again.
+#[tokio::test]
+async fn a_webhook_that_finds_the_inbox_full_is_told_to_come_again() {
+    let clock = Arc::new(ManualClock::new(Timestamp::default()));
+    let flows: (&[&str], &str) = (&["hooked"], "");
+    let house = House::of("127.0.0.1:7070", &[], flows, Arc::new(SystemClock), clock);
+    let house = house.await.unwrap();
+    let most = Room { entries: 1, bytes: u64::MAX, remember: Duration::ZERO };
+    let all = Delivery { at: 0, key: None, bytes: vec![b' '; 256 << 20] };
+    house.store.accept("hooked", all, most).await.unwrap();
+    let mut asked = request("POST", "/hooks/hooked");
+    asked.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    *asked.body_mut() = Body::from("{}");
+    let answered = house.ask_outside(asked).await;
+    assert_eq!(answered.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answered.headers()["retry-after"], "10");
+    assert_eq!(body(answered).await["code"], "inboxFull");
+    assert_eq!(house.store.inbox_state("hooked").await.unwrap().waiting, 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::trees::{Tree, Trees, Wait, Write};
 use crate::vault::KeyId;
 
 /// The format that this program writes.
-pub(crate) const FORMAT: u32 = 9;
+pub(crate) const FORMAT: u32 = 10;
 
 /// From this format on a flow's entries are as this program has them, or as it still reads them.
 pub(crate) const SAME_ENTRIES_SINCE: u32 = 4;
@@ -130,6 +130,10 @@ async fn migrate(trees: &impl Trees, sealer: &Sealer) -> Result<()> {
         // And the ninth: echoes, of which there are none, and heads that count them.
         trees.apply(vec![format(9)], Wait::Durable).await?;
     }
+    if found(trees).await? == Some(9) {
+        // And the tenth: files that are longer than their values.
+        trees.apply(vec![format(10)], Wait::Durable).await?;
+    }
     Ok(())
 }
 
@@ -220,8 +224,8 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_does_not_fit_is_refused() {
         let put = |key: &[u8], value: &[u8]| Write::Put(Tree::Meta, key.into(), value.into());
-        let newer = opened_with(put(FORMAT_KEY, &10_u32.to_be_bytes())).await.unwrap_err();
-        assert!(matches!(newer, Error::NewerFormat { found: 10, known: FORMAT }), "{newer}");
+        let newer = opened_with(put(FORMAT_KEY, &11_u32.to_be_bytes())).await.unwrap_err();
+        assert!(matches!(newer, Error::NewerFormat { found: 11, known: FORMAT }), "{newer}");
         for damage in [
             put(FORMAT_KEY, b"x"),
             put(FORMAT_KEY, &0_u32.to_be_bytes()),

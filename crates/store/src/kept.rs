@@ -79,7 +79,7 @@ impl<T: Trees> Core<T> {
             kept: Kept { sequences: seen_from..=sequence, rolled: kept.rolled, loose },
         };
         if loose > T::LOOSE_BLOCKS {
-            let mut old = Vec::new();
+            let mut old = Vec::with_capacity(kept.loose * Form::Loose.entries());
             let mut each = |entries: &[Seen]| old.extend_from_slice(entries);
             let keys = self.read(flow, kept, kept.rolled + 1, &mut each).await?;
             change.parts.insert(0, Arc::new(old));

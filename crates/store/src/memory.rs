@@ -99,6 +99,7 @@ impl Trees for MemoryTrees {
     // Small, so that what comes in blocks and pieces is a common thing in tests.
     const SEGMENT_ENTRIES: usize = 100;
     const LOOSE_BLOCKS: usize = 4;
+    const LOOSE_PIECES: usize = 3;
     const BYTES_AT_ONCE: usize = 8 * 1024;
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -25,7 +25,7 @@ pub(crate) enum Form {
 
 impl Form {
     /// How many entries a block has at most.
-    const fn entries(self) -> usize {
+    pub(crate) const fn entries(self) -> usize {
         match self {
             Self::Loose => 125,
             Self::Segment(entries) => entries,
@@ -84,6 +84,8 @@ pub(crate) struct Blocks<'a> {
     at: usize,
     /// The number of the next block.
     block: u32,
+    /// The entries of the last block, packed: room for those of the next.
+    packed: Vec<u8>,
 }
 
 impl<'a> Blocks<'a> {
@@ -98,17 +100,19 @@ impl<'a> Blocks<'a> {
             Form::Loose => 0,
             Form::Segment(_) => layout::FIRST_SEGMENT,
         };
-        Self { sealer, flow, sequence, parts, form, at: 0, block }
+        Self { sealer, flow, sequence, parts, form, at: 0, block, packed: Vec::new() }
     }
 
     /// Packs the next entries; small parts share a block.
-    fn packed(&mut self) -> Vec<u8> {
-        let mut packed = Vec::new();
-        let mut room = self.form.entries();
+    fn pack(&mut self) {
+        let behind: usize = self.parts.iter().map(|part| part.len()).sum();
+        let mut room = self.form.entries().min(behind - self.at);
+        self.packed.clear();
+        self.packed.reserve_exact(room * ENTRY_LEN);
         while let Some((part, behind)) = self.parts.split_first() {
             let left = part.get(self.at..).unwrap_or_default();
             let (taken, left) = left.split_at(left.len().min(room));
-            pack(taken, &mut packed);
+            pack(taken, &mut self.packed);
             self.at += taken.len();
             room -= taken.len();
             if !left.is_empty() {
@@ -116,7 +120,6 @@ impl<'a> Blocks<'a> {
             }
             (self.parts, self.at) = (behind, 0);
         }
-        packed
     }
 }
 
@@ -124,24 +127,24 @@ impl Iterator for Blocks<'_> {
     type Item = Write;
 
     fn next(&mut self) -> Option<Write> {
-        let packed = self.packed();
+        self.pack();
+        let packed = &*self.packed;
         if packed.is_empty() {
             return None;
         }
         let key = layout::seen_key(self.flow, self.sequence, self.block);
         self.block += 1;
         let is_segment = matches!(self.form, Form::Segment(_));
-        let value = if is_segment && indexed::is_ascending(&packed) {
-            indexed::segment(self.sealer, &key, &packed)
+        let value = if is_segment && indexed::is_ascending(packed) {
+            indexed::segment(self.sealer, &key, packed)
         } else {
-            checked(self.sealer, &key, &packed)
+            checked(self.sealer, &key, packed)
         };
         Some(Write::Put(Tree::Seen, key, value))
     }
 }
 
 fn pack(entries: &[Seen], packed: &mut Vec<u8>) {
-    packed.reserve_exact(entries.len() * ENTRY_LEN);
     for entry in entries {
         packed.extend_from_slice(&entry.key);
         packed.extend_from_slice(&entry.content);

@@ -145,11 +145,14 @@ impl Trees for SledTrees {
     const SEGMENT_ENTRIES: usize = 12_800;
 
     /// sled looks at what its cache holds only when 64 pages of one of its 256 parts were used, so
-    /// it keeps as good as everything when values are large and few. These blocks are 20 pages of
-    /// 1,000 records, 800 KB.
-    const LOOSE_BLOCKS: usize = 160;
+    /// it keeps as good as everything when values are large and few. These blocks are five pages of
+    /// 1,000 records, 200 KB: with 20 pages a larger scan took megabytes more than a small one.
+    const LOOSE_BLOCKS: usize = 40;
 
-    const BYTES_AT_ONCE: usize = 512 * 1024;
+    /// Eight pages of 1,000 records.
+    const LOOSE_PIECES: usize = 42;
+
+    const BYTES_AT_ONCE: usize = 500 * 1000;
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if tree != Tree::Seen

@@ -52,9 +52,6 @@ impl Trails {
 type Keyed<'a> = (TrailPlace, Vec<&'a Vec<u8>>);
 
 impl<T: Trees> Core<T> {
-    /// With more loose pieces than these, a commit rolls them. They are all in memory then.
-    const LOOSE_PIECES: usize = 2 + T::LOOSE_BLOCKS / 4;
-
     /// Adds a commit's block, and what goes for it behind the commit.
     pub(crate) async fn add_to_trail(
         &self,
@@ -69,7 +66,7 @@ impl<T: Trees> Core<T> {
         };
         let at = block.at;
         let count = block.bytes.len().div_ceil(PIECE);
-        let len = if known.loose + count > Self::LOOSE_PIECES {
+        let len = if known.loose + count > T::LOOSE_PIECES {
             let keys = self.trees.keys(Tree::Trail, &layout::flow_prefix(flow)).await?;
             let mut rolled = Vec::new();
             for (place, keys) in counted(&keys, sequence.saturating_sub(1))? {

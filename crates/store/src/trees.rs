@@ -123,6 +123,10 @@ pub(crate) trait Trees: Send + Sync + 'static {
     /// With more loose blocks of seen entries than these, a commit rolls them into segments.
     const LOOSE_BLOCKS: usize;
 
+    /// With more loose pieces of a trail than these, a commit rolls them. They are all in memory
+    /// then.
+    const LOOSE_PIECES: usize;
+
     /// When so many bytes of writes are together, the home is handed them, so that a commit of
     /// any size fits into bounded memory.
     const BYTES_AT_ONCE: usize;

@@ -183,7 +183,7 @@ proptest! {
 #[test]
 fn a_large_table_takes_little_more_than_its_entries() {
     const COUNT: u64 = 200_000;
-    const CHANGED: usize = PARTS * (CHANGES * size_of::<Seen>() + 2_048 * 49);
+    const CHANGED: usize = PARTS * (CHANGES * size_of::<Seen>() + 512 * 49);
     const { assert!(CHANGED < 40_000_000 * 15 / 100) };
     let fits = |table: &SeenTable, entries: usize| {
         assert_eq!(table.len(), entries);

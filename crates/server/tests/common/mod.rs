@@ -27,6 +27,7 @@ use world::World;
 
 pub(crate) struct House {
     pub(crate) server: Server,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) token: Option<Secret>,
     folder: tempfile::TempDir,
@@ -92,7 +93,7 @@ impl House {
         let logins = accounts::logins(store.clone(), clock.clone());
         let rooms = hooks::routes(door).with(towpath_server::accounts::routes(&logins));
         let server = Server::new(Options {
-            store,
+            store: store.clone(),
             clock: clock.clone(),
             audit: Audit::file(&folder.path().join("audit.log")),
             settings: Settings { address: address.parse().unwrap(), public_url: None, local: None },
@@ -110,7 +111,7 @@ impl House {
         server.set_ready(true);
         let (own, public) = (server.router(), server.public_router());
         let (_stopper, _service) = (stopper, running);
-        Ok(Self { server, clock, token, folder, own, public, _stopper, _service })
+        Ok(Self { server, store, clock, token, folder, own, public, _stopper, _service })
     }
 
     pub(crate) fn with_token(&self, mut request: Request<Body>) -> Request<Body> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::opening::{DATABASE, Lock, database_file, failed, open_database};
-use super::value::{Pieced, Value};
+use super::value::{Filed, Pieced, Value};
 use crate::blobs::Blobs;
 use crate::disk::{BlobName, Disk, Durability};
 use crate::error::{Error, Result};
@@ -156,7 +156,7 @@ impl SledDisk {
         let Some(value) = value else { return Ok(Some(None)) };
         match Value::decode(tree, key, &value)? {
             Value::Inline(value) => Ok(Some(Some(value.to_vec()))),
-            Value::Pieces(_) | Value::Blob(_) => Ok(None),
+            Value::Pieces(_) | Value::Filed(_) => Ok(None),
         }
     }
 
@@ -181,7 +181,15 @@ impl SledDisk {
                     Some(value.get(range.start.min(until)..until).unwrap_or_default().to_vec())
                 }
                 Value::Pieces(pieced) => self.joined(tree, key, &pieced, range.clone())?,
-                Value::Blob(name) => self.blobs.read(&name, range.clone())?,
+                Value::Filed(filed) => {
+                    let part = self.blobs.read(&filed.name, filed.part(range.clone()))?;
+                    // The file may hold another entry's value by now: then it is not this one's
+                    // any more.
+                    if part.is_some() && !self.has(tree, key, &value)? {
+                        continue;
+                    }
+                    part
+                }
             };
             if part.is_some() {
                 return Ok(part);
@@ -189,13 +197,21 @@ impl SledDisk {
             // A newer value took this one's place meanwhile, unless the entry still names it.
             if gone.as_ref() == Some(&value) {
                 let reason = match Value::decode(tree, key, &value)? {
-                    Value::Blob(name) => format!("its file blobs/{} is gone", layout::hex(&name)),
+                    Value::Filed(filed) => {
+                        format!("its file blobs/{} is gone", layout::hex(&filed.name))
+                    }
                     _ => "a piece of it is gone".to_owned(),
                 };
                 return Err(Error::corrupt(tree, key, reason));
             }
             gone = Some(value);
         }
+    }
+
+    /// Whether an entry is still as it was read.
+    fn has(&self, tree: Tree, key: &[u8], value: &[u8]) -> Result<bool> {
+        let now = self.tree(tree).get(key).map_err(|error| failed("read", &error))?;
+        Ok(now.is_some_and(|now| now == value))
     }
 
     /// Reads the bytes of a value in pieces that lie in a range; `None` if one of them is gone.
@@ -251,7 +267,7 @@ impl SledDisk {
             let (key, value) = entry.map_err(|error| failed("read", &error))?;
             let value = match Value::decode(tree, &key, &value)? {
                 Value::Inline(value) => Some(value.to_vec()),
-                Value::Pieces(_) | Value::Blob(_) => self.get(tree, &key)?,
+                Value::Pieces(_) | Value::Filed(_) => self.get(tree, &key)?,
             };
             held += value.as_ref().map_or(0, Vec::len);
             entries.extend(value.map(|value| (key.to_vec(), value)));
@@ -300,8 +316,8 @@ impl SledDisk {
         for tree in Tree::ALL {
             for entry in self.tree(tree) {
                 let (key, value) = entry.map_err(|error| failed("read", &error))?;
-                if let Value::Blob(name) = Value::decode(tree, &key, &value)? {
-                    named.insert(name);
+                if let Value::Filed(filed) = Value::decode(tree, &key, &value)? {
+                    named.insert(filed.name);
                 }
             }
         }
@@ -330,7 +346,7 @@ impl Disk for SledDisk {
             let (tree, key, old) = match write {
                 Write::Put(tree, key, value) => {
                     let value = match file {
-                        Some(name) => Value::Blob(name),
+                        Some(name) => Value::Filed(Filed::new(name, value.len())),
                         None if value.len() <= INLINE_MAX => Value::Inline(value),
                         None => Value::Pieces(self.put_pieces(*tree, key, value)?),
                     };
@@ -342,7 +358,7 @@ impl Disk for SledDisk {
                 match Value::decode(tree, key, &old)? {
                     Value::Inline(_) => {}
                     Value::Pieces(pieced) => self.remove_pieces(tree, key, &pieced)?,
-                    Value::Blob(name) => orphans.push(name),
+                    Value::Filed(filed) => orphans.push(filed.name),
                 }
             }
             match write {
@@ -397,7 +413,7 @@ impl Disk for SledDisk {
     }
 
     fn discard(&self, files: Vec<BlobName>) {
-        files.iter().for_each(|name| self.blobs.remove(name));
+        files.into_iter().for_each(|name| self.blobs.release(name));
     }
 }
 

@@ -83,18 +83,18 @@ async fn a_newer_format_is_refused_and_nothing_of_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let key = MasterKey::generate();
     let store = filled(folder.path(), &key).await;
-    let newer = Write::Put(Tree::Meta, b"format".to_vec(), 10_u32.to_be_bytes().to_vec());
+    let newer = Write::Put(Tree::Meta, b"format".to_vec(), 11_u32.to_be_bytes().to_vec());
     store.core.trees.apply(vec![newer], Wait::Durable).await.unwrap();
     drop(store);
     fs::write(folder.path().join("blobs/of-a-newer-kind"), b"kept").unwrap();
     let before = files(&folder.path().join("blobs"));
     for _ in 0..2 {
         let refused = full::open(folder.path(), &key).await.map(drop);
-        assert!(matches!(refused, Err(Error::NewerFormat { found: 10, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::NewerFormat { found: 11, .. })), "{refused:?}");
         let refused = crate::upkeep::verify(full::options(folder.path(), &key)).await;
-        assert!(matches!(refused, Err(Error::NewerFormat { found: 10, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::NewerFormat { found: 11, .. })), "{refused:?}");
         let refused = crate::upkeep::compact(full::options(folder.path(), &key), None, &|_, _| {});
-        assert!(matches!(refused.await, Err(Error::NewerFormat { found: 10, .. })));
+        assert!(matches!(refused.await, Err(Error::NewerFormat { found: 11, .. })));
     }
     assert_eq!(files(&folder.path().join("blobs")), before);
     let trees = SledTrees::open(folder.path().to_owned(), Durability::Full, None).await.unwrap();
@@ -242,4 +242,78 @@ async fn only_what_goes_soon_lies_in_pieces_and_their_loss_stops_nobody_else() {
     assert_eq!(full::flow(&store, "letters").await, truth);
     let error = store.head("table").await.unwrap_err().to_string();
     assert!(error.contains("damaged at heads, flow `table`: a piece of it is gone"), "{error}");
+}
+
+/// A file whose value is gone holds the next value, whatever its length, and nobody reads what was
+/// there before.
+#[tokio::test]
+async fn a_file_whose_value_is_gone_holds_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = MasterKey::generate();
+    let store = full::open(folder.path(), &key).await.unwrap();
+    let blobs = folder.path().join("blobs");
+    let trees = &store.core.trees;
+    let value = |seed: u8, len: usize| vec![seed; len];
+    let apply = async |write| trees.apply(vec![write], Wait::Durable).await.unwrap();
+    let put =
+        async |name: &[u8], value| apply(Write::Put(Tree::Journal, name.to_vec(), value)).await;
+    let get = async |name: &[u8]| trees.get(Tree::Journal, name).await.unwrap();
+    put(b"a", value(1, 100_000)).await;
+    let [first] = &files(&blobs)[..] else { panic!("one file") };
+    for (seed, len) in [(2, 90_000), (3, 120_000), (4, 100_000)] {
+        apply(Write::Delete(Tree::Journal, b"a".to_vec())).await;
+        assert_eq!(get(b"a").await, None);
+        put(b"a", value(seed, len)).await;
+        assert_eq!(get(b"a").await, Some(value(seed, len)));
+        assert_eq!(files(&blobs), std::slice::from_ref(first), "{len}");
+    }
+    let range = |range| vec![(b"a".to_vec(), range)];
+    let part = trees.parts(Tree::Journal, range(99_990..usize::MAX)).await.unwrap();
+    assert_eq!(part, [Some(value(4, 10))], "the file has 120,000 bytes by now");
+
+    put(b"b", value(5, 100_000)).await;
+    put(b"a", value(6, 100_000)).await;
+    assert_eq!(files(&blobs).len(), 3, "a value's file is not written over while it counts");
+    put(b"c", value(7, 70_000)).await;
+    assert_eq!(files(&blobs).len(), 3, "that of the value before is");
+    put(b"d", value(8, 4_000_000)).await;
+    apply(Write::Delete(Tree::Journal, b"d".to_vec())).await;
+    assert_eq!(files(&blobs).len(), 3, "a large one is not kept without a value");
+    apply(Write::Delete(Tree::Journal, b"c".to_vec())).await;
+    assert_eq!(files(&blobs).len(), 3);
+    drop(store);
+    let store = full::open(folder.path(), &key).await.unwrap();
+    assert_eq!(files(&blobs).len(), 2, "one without a value is swept up");
+    let trees = &store.core.trees;
+    assert_eq!(trees.get(Tree::Journal, b"a").await.unwrap(), Some(value(6, 100_000)));
+    assert_eq!(trees.get(Tree::Journal, b"b").await.unwrap(), Some(value(5, 100_000)));
+}
+
+/// Who reads a value while its file is given to another one reads it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_never_get_half_of_another_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = full::open(folder.path(), &MasterKey::generate()).await.unwrap();
+    let value = |seed: u8| vec![seed; 70_000];
+    let put = move |seed: u8| vec![Write::Put(Tree::Journal, b"k".to_vec(), value(seed))];
+    store.core.trees.apply(put(0), Wait::Visible).await.unwrap();
+    let writer = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for seed in 1..=200 {
+                let trees = &store.core.trees;
+                trees.apply(put(seed), Wait::Visible).await.unwrap();
+                if seed % 2 == 0 {
+                    trees.apply(vec![], Wait::Durable).await.unwrap();
+                }
+            }
+        })
+    };
+    while !writer.is_finished() {
+        let read = store.core.trees.get(Tree::Journal, b"k").await.unwrap().unwrap();
+        assert_eq!(read.len(), 70_000);
+        assert!(read.iter().all(|byte| *byte == read[0]), "bytes of two values");
+    }
+    writer.await.unwrap();
+    assert!(files(&folder.path().join("blobs")).len() <= 10);
 }

@@ -12,14 +12,16 @@ use crate::trees::Tree;
 const PIECE: usize = 4 * 1024;
 
 const INLINE: u8 = 0;
-const BLOB: u8 = 1;
+/// Until the ninth format: a file that is the value.
+const WHOLE_FILE: u8 = 1;
 const PIECES: u8 = 2;
+const FILE: u8 = 3;
 
 /// A value: itself, what names its pieces, or the name of its file.
 pub(super) enum Value<'a> {
     Inline(&'a [u8]),
     Pieces(Pieced),
-    Blob(BlobName),
+    Filed(Filed),
 }
 
 impl<'a> Value<'a> {
@@ -30,7 +32,9 @@ impl<'a> Value<'a> {
             Self::Pieces(Pieced { name, len }) => {
                 [&[PIECES], &name[..], &len.to_be_bytes()].concat()
             }
-            Self::Blob(name) => [&[BLOB], &name[..]].concat(),
+            Self::Filed(Filed { name, len, turn }) => {
+                [&[FILE], &name[..], &len.to_be_bytes(), &turn[..]].concat()
+            }
         }
     }
 
@@ -38,7 +42,16 @@ impl<'a> Value<'a> {
         let unknown = || Error::corrupt(tree, key, "the value has no known form");
         match bytes.split_first() {
             Some((&INLINE, value)) => Ok(Self::Inline(value)),
-            Some((&BLOB, name)) => name.try_into().map(Self::Blob).map_err(|_| unknown()),
+            Some((&WHOLE_FILE, name)) => {
+                let name = name.try_into().map_err(|_| unknown())?;
+                Ok(Self::Filed(Filed { name, len: u64::MAX, turn: Turn::default() }))
+            }
+            Some((&FILE, filed)) => {
+                let (name, rest) = filed.split_first_chunk().ok_or_else(unknown)?;
+                let (len, turn) = rest.split_first_chunk().ok_or_else(unknown)?;
+                let turn = turn.try_into().map_err(|_| unknown())?;
+                Ok(Self::Filed(Filed { name: *name, len: u64::from_be_bytes(*len), turn }))
+            }
             Some((&PIECES, pieced)) => {
                 let (name, len) = pieced.split_first_chunk().ok_or_else(unknown)?;
                 let len = len.try_into().map_err(|_| unknown())?;
@@ -46,6 +59,30 @@ impl<'a> Value<'a> {
             }
             _ => Err(unknown()),
         }
+    }
+}
+
+/// What tells one value of a file from those that it held before.
+type Turn = [u8; 8];
+
+/// What names the file of a value.
+pub(super) struct Filed {
+    pub(super) name: BlobName,
+    /// The bytes of the value: the file's first ones.
+    len: u64,
+    turn: Turn,
+}
+
+impl Filed {
+    /// Names the file that a new value was written into, which has so many bytes.
+    pub(super) fn new(name: BlobName, len: usize) -> Self {
+        Self { name, len: len as u64, turn: Generate::generate() }
+    }
+
+    /// The bytes of the file that are a range of the value.
+    pub(super) fn part(&self, range: Range<usize>) -> Range<usize> {
+        let until = range.end.min(usize::try_from(self.len).unwrap_or(usize::MAX));
+        range.start.min(until)..until
     }
 }
 

@@ -225,6 +225,7 @@ mod tests {
     impl Trees for Torn {
         const SEGMENT_ENTRIES: usize = 10;
         const LOOSE_BLOCKS: usize = 10;
+        const LOOSE_PIECES: usize = 4;
         const BYTES_AT_ONCE: usize = 1_000;
 
         async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
