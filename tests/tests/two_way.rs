@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use engine::{Event, Happening, Watch};
 use sandbox::{Touch, What};
-use towpath_tests::between::{Between, flow_between, run};
+use towpath_tests::between::{Between, checked, flow_between, run};
 use towpath_tests::{Dying, Moment};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,4 +187,48 @@ async fn who_writes_to_a_third_system_is_not_kept_from_it() {
     let counts = world.run(&world.northward).await.counts;
     assert_eq!((counts.delivered, counts.echoed), (4, 0), "delivered somewhere is delivered");
     assert_eq!(world.north.receiver_count(), 4);
+}
+
+/// The way back takes raw receivers, and of them what no contact has.
+const RAW: &str = r#"
+flow: raw-south-to-north
+trigger:
+  use: cleverreach.getReceiversByGroupIdPolling
+  account: south
+  sweep: 1h
+  fields: { groupName: Newsletter, skipTransformation: true }
+steps:
+  - id: copies
+    use: cleverreach.upsertReceiver
+    account: north
+    fields:
+      groupName: Newsletter
+      activation: keep
+      customMapping: |
+        { "email": data.email, "attributes": {
+            "name": data.attributes.name, "customer_number": data.attributes.customer_number } }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_way_back_carries_is_no_echo() {
+    let (mut world, email) = one_on_both_sides().await;
+    world.northward = checked(RAW);
+    let [here, there] = world.ids(&email);
+    world.north.touch(&Touch::ids([here.clone()]).attribute("name", "King"));
+    world.run(&world.southward).await;
+    // Before the way back has read what was written, somebody adds what the way there knows nothing of.
+    let number = Touch::ids([there]).only(What::Attributes).attribute("customer_number", "C-9");
+    world.south.touch(&number);
+    world.pass(7_200);
+    let counts = world.run(&world.northward).await.counts;
+    assert_eq!((counts.delivered, counts.echoed), (1, 0));
+    let north = world.north.receiver(&here).unwrap();
+    assert_eq!(north.attributes["customer_number"], "C-9");
+    assert_eq!(world.says(&email), ["King", "King"]);
+    world.upserts();
+    for _ in 0..2 {
+        world.pass(7_200);
+        world.both().await;
+    }
+    assert_eq!(world.upserts(), [0, 0]);
 }

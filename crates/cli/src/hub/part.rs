@@ -193,6 +193,12 @@ fn cleverreach(kind: Kind, knows: &dyn Fn(&str) -> bool, part: &mut Part) {
         part.note("`groupName` is left out: `groupId` went before it there too");
     }
     if kind == Kind::Trigger {
+        if part.uses.ends_with("getReceiversPolling") && knows("messages") {
+            part.note(
+                "a receiver of several groups was a message of each; here it is one with all of them, \
+                 unless `messages: perGroup` says other",
+            );
+        }
         return;
     }
     let given = ["groupId", "groupName", "groupFromCategories"];
