@@ -7,6 +7,7 @@
 //! | `switches` | GET, PUT (those left out return to their default) |
 //! | `receivers` | GET `?offset&limit`, POST `{"seed": n}`, PUT a receiver |
 //! | `receivers/{id}` | GET, DELETE |
+//! | `receivers/{id}/groups/{group}` | PUT attributes of the group's own (join it), DELETE (leave it) |
 //! | `groups` | PUT `{"id", "name", "every"}` |
 //! | `attributes` | PUT `{"group", "name"}`; account-wide without a group |
 //! | `touch` | POST `{"count"` or `"ids", "what", "field", "at", "attributes", "tags"}` |
@@ -18,7 +19,7 @@
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::call::Call;
@@ -125,6 +126,18 @@ fn receivers(state: &State, call: &Call, body: &[u8], rest: &[&str]) -> Answer {
             None => unknown(),
         },
         (&Method::DELETE, ["receivers", id]) if data.remove(id) => Answer::nothing(),
+        (&Method::PUT, ["receivers", id, "groups", group]) => {
+            with(body, |own: Map<String, Value>| {
+                let now = state.clock.now();
+                let joined = group.parse().is_ok_and(|group| data.join(id, group, &own, now));
+                if joined { Answer::nothing() } else { unknown() }
+            })
+        }
+        (&Method::DELETE, ["receivers", id, "groups", group])
+            if group.parse().is_ok_and(|group| data.leave(id, group)) =>
+        {
+            Answer::nothing()
+        }
         (&Method::PUT, ["groups"]) => with(body, |group: GroupSeed| {
             data.add_group(group, state.clock.now());
             Answer::nothing()

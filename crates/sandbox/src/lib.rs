@@ -19,6 +19,7 @@ mod control;
 mod fault;
 mod lock;
 mod options;
+mod outgoing;
 mod random;
 mod sandbox;
 mod server;

@@ -111,6 +111,18 @@ pub struct Switches {
     /// Fields that the filter of CleverReach refuses with 400. Seen in use are only `email`,
     /// `tags`, `deactivated` and `bounced`; the others are taken to work.
     pub refused_filter_fields: Vec<String>,
+    /// The filter of CleverReach over all groups gives each receiver once, by one of its groups;
+    /// otherwise once for each group.
+    pub filter_per_receiver: bool,
+    /// The filter of CleverReach refuses an empty list of groups; otherwise it means all of them.
+    pub filter_needs_groups: bool,
+    /// CleverReach lists the groups of a receiver as ids; otherwise as groups.
+    pub memberships_as_ids: bool,
+    /// How often CleverReach calls a webhook that was not taken, the first time included; it is not
+    /// known whether it tries again.
+    pub hook_attempts: u32,
+    /// The calls of CleverReach's webhooks get lost on the way.
+    pub hooks_lost: bool,
     /// A client-credentials grant of CleverReach also gives a refresh token.
     pub client_credentials_refresh: bool,
     /// The token answer of CleverReach shows its scopes as an array instead of a string.
@@ -180,6 +192,11 @@ impl Default for Switches {
             oversized_page: OversizedPage::Clamp,
             empty_group: EmptyGroup::EmptyList,
             refused_filter_fields: Vec::new(),
+            filter_per_receiver: false,
+            filter_needs_groups: false,
+            memberships_as_ids: false,
+            hook_attempts: 1,
+            hooks_lost: false,
             client_credentials_refresh: false,
             scope_as_array: false,
             login_refused: false,

@@ -62,7 +62,7 @@ pub struct Sandbox {
     state: Arc<State>,
     cleverreach: SocketAddr,
     clevertap: SocketAddr,
-    servers: [JoinHandle<()>; 2],
+    servers: [JoinHandle<()>; 3],
 }
 
 impl Sandbox {
@@ -87,8 +87,17 @@ impl Sandbox {
         });
         let start =
             |listener, vendor| tokio::spawn(server::serve(listener, vendor, Arc::clone(&state)));
-        let servers =
-            [start(reach_listener, Vendor::CleverReach), start(tap_listener, Vendor::CleverTap)];
+        let told = Arc::clone(&state);
+        let telling = tokio::spawn(async move {
+            let policy = || {
+                let switches = told.switches();
+                (switches.hook_attempts, switches.hooks_lost)
+            };
+            told.cleverreach.hooks.deliver(policy).await;
+        });
+        let (reach, tap) =
+            (start(reach_listener, Vendor::CleverReach), start(tap_listener, Vendor::CleverTap));
+        let servers = [reach, tap, telling];
         Ok(Self { state, cleverreach, clevertap, servers })
     }
 
@@ -182,6 +191,17 @@ impl Sandbox {
         self.state.cleverreach.remove(id)
     }
 
+    /// Puts a receiver into a group now, with attributes of the group's own, or changes those that it
+    /// has there; false where there is no such receiver.
+    pub fn join_group(&self, id: &str, group: u64, attributes: &Map<String, Value>) -> bool {
+        self.state.cleverreach.join(id, group, attributes, self.now())
+    }
+
+    /// Takes a receiver out of a group, of which no time tells; false where it is not in it.
+    pub fn leave_group(&self, id: &str, group: u64) -> bool {
+        self.state.cleverreach.leave(id, group)
+    }
+
     /// Gives one receiver.
     pub fn receiver(&self, id: &str) -> Option<Receiver> {
         self.state.cleverreach.receiver(id)
@@ -191,6 +211,13 @@ impl Sandbox {
     /// group's where the address joined it by an upsert.
     pub fn member(&self, group: &str, email: &str) -> Option<Receiver> {
         self.state.cleverreach.member(email, group)
+    }
+
+    /// Waits until every webhook was called for what happened so far; gives the statuses of all
+    /// calls since the start, 0 where there was no answer.
+    pub async fn hooks_called(&self) -> Vec<u16> {
+        self.state.cleverreach.hooks.settled().await;
+        self.state.cleverreach.hooks.made()
     }
 
     /// Gives the confirmation mails in the order in which they were sent.

@@ -141,7 +141,10 @@ async fn vendor_answer(
         state.cleverreach.expire_tokens();
     }
     let step_back = verdict.action == Some(Action::RepeatPage);
-    let answer = process(&target, &call, &body, state, &switches, step_back);
+    let answer = match &target {
+        Target::Reach(cleverreach::Endpoint::RegisterHook) => register(&call, &body, state).await,
+        target => process(target, &call, &body, state, &switches, step_back),
+    };
     tracing::debug!(template, status = answer.status, "request answered");
     match verdict.action {
         Some(Action::CloseConnection { .. }) => Err(Hangup::Asked),
@@ -182,6 +185,15 @@ fn instead(action: &Action, vendor: Vendor) -> Option<Result<(Answer, Ending), H
         | Action::CutBody { .. }
         | Action::ExpireTokens
         | Action::RepeatPage => None,
+    }
+}
+
+/// Registers a webhook, whose address is asked before it is taken.
+async fn register(call: &Call, body: &[u8], state: &State) -> Answer {
+    if state.cleverreach.lets_in(call, state.clock.now()) {
+        state.cleverreach.hooks.register(body).await
+    } else {
+        Answer::error(401, "Unauthorized")
     }
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Mutex;
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::blacklist::Blacklisted;
 use super::directory::{Directory, Group};
+use super::hooks::Hooks;
 use super::listing::Listing;
 use super::mail::{self, Mail, MailKind};
+use super::memberships;
 use super::oauth::Tokens;
 use super::receiver::{Detail, Entry, Receiver};
 use super::touch::Touch;
@@ -25,11 +27,15 @@ pub(crate) enum Endpoint {
     Authorize,
     Token,
     Revoke,
+    RegisterHook,
+    Hooks,
+    Hook(String),
     Groups,
     Group(String),
     GroupReceivers(String),
     GroupReceiver(String, String),
     Receiver(String),
+    ReceiverGroups(String),
     Filter,
     Upsert(String),
     Attributes,
@@ -39,6 +45,7 @@ pub(crate) enum Endpoint {
     Ping,
     Ttl,
     Write(Write),
+    Validate,
     Unknown,
 }
 
@@ -55,6 +62,16 @@ impl Endpoint {
                 ["token.php"] if post => Self::Token,
                 ["authorize.php"] if get => Self::Authorize,
                 ["token"] if call.method == Method::DELETE => Self::Revoke,
+                _ => Self::Unknown,
+            };
+        }
+        if root == "hooks" {
+            return match rest {
+                ["eventhook"] if post => Self::RegisterHook,
+                ["eventhook"] if get => Self::Hooks,
+                ["eventhook", event] if call.method == Method::DELETE => {
+                    Self::Hook((*event).to_owned())
+                }
                 _ => Self::Unknown,
             };
         }
@@ -76,10 +93,12 @@ impl Endpoint {
             ("forms", [id, "send", "activate"]) if post => Self::SendActivation((*id).to_owned()),
             ("receivers", ["filter" | "filter.json"]) if post => Self::Filter,
             ("receivers", [id]) if get => Self::Receiver((*id).to_owned()),
+            ("receivers", [id, "groups"]) if get => Self::ReceiverGroups((*id).to_owned()),
             ("debug", [name]) if get => match bare(name).as_str() {
                 "whoami" => Self::WhoAmI,
                 "ping" => Self::Ping,
                 "ttl" => Self::Ttl,
+                "validate" => Self::Validate,
                 _ => Self::Unknown,
             },
             (first, rest) => {
@@ -95,6 +114,7 @@ impl Endpoint {
             Self::GroupReceivers(_)
             | Self::GroupReceiver(..)
             | Self::Receiver(_)
+            | Self::ReceiverGroups(_)
             | Self::Filter
             | Self::Upsert(_) => Some("receivers"),
             Self::SendActivation(_) => Some("forms"),
@@ -109,11 +129,15 @@ impl Endpoint {
             Self::Authorize => "GET /oauth/authorize.php",
             Self::Token => "POST /oauth/token.php",
             Self::Revoke => "DELETE /oauth/token",
+            Self::RegisterHook => "POST /hooks/eventhook",
+            Self::Hooks => "GET /hooks/eventhook",
+            Self::Hook(_) => "DELETE /hooks/eventhook/{event}",
             Self::Groups => "GET /v3/groups",
             Self::Group(_) => "GET /v3/groups/{id}",
             Self::GroupReceivers(_) => "GET /v3/groups/{id}/receivers",
             Self::GroupReceiver(..) => "GET /v3/groups/{id}/receivers/{id}",
             Self::Receiver(_) => "GET /v3/receivers/{id}",
+            Self::ReceiverGroups(_) => "GET /v3/receivers/{id}/groups",
             Self::Filter => "POST /v3/receivers/filter",
             Self::Upsert(_) => "POST /v3/groups/{id}/receivers/upsert",
             Self::Attributes => "GET /v3/attributes",
@@ -123,6 +147,7 @@ impl Endpoint {
             Self::Ping => "GET /v3/debug/ping",
             Self::Ttl => "GET /v3/debug/ttl",
             Self::Write(write) => write.template(),
+            Self::Validate => "GET /v3/debug/validate",
             Self::Unknown => "*",
         }
     }
@@ -145,6 +170,7 @@ pub(crate) struct CleverReach {
     tokens: Mutex<Tokens>,
     forms: Vec<u64>,
     mails: Mutex<Vec<Mail>>,
+    pub(crate) hooks: Hooks,
     lifetime: i64,
 }
 
@@ -157,12 +183,37 @@ impl CleverReach {
             tokens: Mutex::new(Tokens::new(options.seed)),
             forms: options.forms.clone(),
             mails: Mutex::default(),
+            hooks: Hooks::new(options.seed),
             lifetime: options.expires_in,
         }
     }
 
+    /// Whether a request bears a token that is alive.
+    pub(crate) fn lets_in(&self, call: &Call, now: i64) -> bool {
+        lock(&self.tokens).remaining(call, now).is_some()
+    }
+
+    /// Puts what happened to receivers on its way to those who want to know.
+    fn tell(&self) {
+        let happened = lock(&self.directory).happened();
+        self.hooks.tell(happened);
+    }
+
     /// Answers a request; `step_back` gives the page before the one that is asked for.
     pub(crate) fn answer(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        body: &[u8],
+        context: (&Credentials, &Switches, i64),
+        step_back: bool,
+    ) -> (Answer, Tally) {
+        let answered = self.answer_untold(endpoint, call, body, context, step_back);
+        self.tell();
+        answered
+    }
+
+    fn answer_untold(
         &self,
         endpoint: &Endpoint,
         call: &Call,
@@ -195,6 +246,13 @@ impl CleverReach {
             .is_some_and(|scope| switches.missing_scopes.iter().any(|it| it == scope))
         {
             return (Answer::error(403, "Forbidden: the token's scope does not cover this"), tally);
+        }
+        match endpoint {
+            Endpoint::Hooks => return (self.hooks.list(), tally),
+            Endpoint::Hook(event) => {
+                return (self.hooks.unregister(event, call.parameter("condition")), tally);
+            }
+            _ => {}
         }
         let mut directory = lock(&self.directory);
         let listing = match endpoint {
@@ -268,7 +326,9 @@ impl CleverReach {
     }
 
     pub(crate) fn touch(&self, touch: &Touch, now: i64) -> Vec<String> {
-        lock(&self.directory).touch(touch, now)
+        let touched = lock(&self.directory).touch(touch, now);
+        self.tell();
+        touched
     }
 
     pub(crate) fn define(&self, group: u64, name: &str) {
@@ -298,11 +358,35 @@ impl CleverReach {
     pub(crate) fn put(&self, receiver: &Receiver) -> String {
         let mut directory = lock(&self.directory);
         let id = receiver.id.parse().unwrap_or_else(|_| directory.next_id());
-        directory.put(Entry::from_receiver(receiver, id)).to_string()
+        let id = directory.put(Entry::from_receiver(receiver, id)).to_string();
+        drop(directory);
+        self.tell();
+        id
     }
 
     pub(crate) fn remove(&self, id: &str) -> bool {
-        id.parse().is_ok_and(|id| lock(&self.directory).remove(id))
+        let removed = id.parse().is_ok_and(|id| lock(&self.directory).remove(id));
+        self.tell();
+        removed
+    }
+
+    pub(crate) fn join(
+        &self,
+        id: &str,
+        group: u64,
+        attributes: &Map<String, Value>,
+        now: i64,
+    ) -> bool {
+        let joined =
+            id.parse().is_ok_and(|id| lock(&self.directory).join(id, group, attributes, now));
+        self.tell();
+        joined
+    }
+
+    pub(crate) fn leave(&self, id: &str, group: u64) -> bool {
+        let left = lock(&self.directory).leave(id, group);
+        self.tell();
+        left
     }
 
     pub(crate) fn receiver(&self, id: &str) -> Option<Receiver> {
@@ -338,12 +422,10 @@ fn single(endpoint: &Endpoint, directory: &Directory, switches: &Switches, left:
         Endpoint::Receiver(id) => find(id)
             .and_then(|entry| Some((entry, *entry.groups.first()?)))
             .map_or_else(missing, |(entry, group)| show_receiver(entry, group, switches)),
-        Endpoint::GroupReceiver(group, id) => find(id)
-            .and_then(|entry| {
-                let group = entry.groups.iter().find(|known| known.to_string() == *group)?;
-                Some((entry, *group))
-            })
+        Endpoint::GroupReceiver(group, id) => directory
+            .place(group, id)
             .map_or_else(missing, |(entry, group)| show_receiver(entry, group, switches)),
+        Endpoint::ReceiverGroups(id) => memberships::answer(directory, id, switches),
         Endpoint::WhoAmI => Answer::json(
             200,
             &json!({
@@ -354,6 +436,7 @@ fn single(endpoint: &Endpoint, directory: &Directory, switches: &Switches, left:
             }),
         ),
         Endpoint::Ttl => Answer::json(200, &json!({ "ttl": left })),
+        Endpoint::Validate => Answer::json(200, &true),
         _ => missing(),
     }
 }

@@ -2,10 +2,11 @@
 
 mod leave;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::blacklist::Blacklist;
+use super::hooks::Happened;
 use super::query::{Field, Query};
 use super::receiver::{Entry, GLOBAL_ATTRIBUTES};
 use super::seed;
@@ -60,6 +61,8 @@ pub(super) struct Directory {
     next_id: u64,
     seeded: u64,
     touches: u64,
+    /// What happened to receivers, for those who want to know.
+    happened: Vec<Happened>,
     /// Invariant: emptied by whatever changes a receiver or a group.
     remembered: HashMap<Query, Arc<[Row]>>,
 }
@@ -78,6 +81,7 @@ impl Directory {
             next_id: seed::FIRST_ID,
             seeded: 0,
             touches: 0,
+            happened: Vec::new(),
             remembered: HashMap::new(),
         };
         for name in GLOBAL_ATTRIBUTES {
@@ -127,6 +131,7 @@ impl Directory {
             self.seeded += 1;
             self.put(entry);
         }
+        self.happened.clear();
     }
 
     /// Stores a receiver under its id, replacing the one that is there.
@@ -150,6 +155,7 @@ impl Directory {
         self.remembered.clear();
         let slot = u32::try_from(self.entries.len()).ok()?;
         self.by_email.entry(address(&entry.email)).or_default().push(slot);
+        self.note("created", &entry);
         self.entries.push(Some(entry));
         Some(slot)
     }
@@ -158,8 +164,11 @@ impl Directory {
     pub(super) fn replace(&mut self, slot: u32, entry: Entry) {
         self.remembered.clear();
         let email = address(&entry.email);
+        let what = self.stored(slot).map_or("created", |before| change(before, &entry));
+        self.note(what, &entry);
         let Some(place) = self.entries.get_mut(slot as usize) else { return };
-        if let Some(before) = place.replace(entry)
+        let before = place.replace(entry);
+        if let Some(before) = before
             && address(&before.email) != email
         {
             if let Some(slots) = self.by_email.get_mut(&address(&before.email)) {
@@ -167,6 +176,17 @@ impl Directory {
             }
             self.by_email.entry(email).or_default().push(slot);
         }
+    }
+
+    fn note(&mut self, what: &'static str, entry: &Entry) {
+        let receiver = entry.id;
+        let groups = entry.groups.iter();
+        self.happened.extend(groups.map(|group| Happened { what, receiver, group: *group }));
+    }
+
+    /// Takes what happened since this was asked last.
+    pub(super) fn happened(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.happened)
     }
 
     /// Gives where an address is stored.
@@ -201,7 +221,9 @@ impl Directory {
             .into_iter()
             .partition(|slot| self.stored(*slot).is_none_or(|entry| entry.id == id));
         for slot in gone {
-            self.entries.get_mut(slot as usize).and_then(Option::take);
+            if let Some(gone) = self.entries.get_mut(slot as usize).and_then(Option::take) {
+                self.note("deleted", &gone);
+            }
         }
         if !kept.is_empty() {
             self.by_email.insert(email, kept);
@@ -281,6 +303,16 @@ impl Directory {
             let shown = shown.filter(|id| query.groups.is_empty() || query.groups.contains(id));
             rows.extend(shown.map(|group| Row { slot, group: *group }));
         }
+        if query.per_receiver {
+            let mut known = HashSet::new();
+            let first = |row: Row| {
+                let id = self.at(row)?.id;
+                let slot = *self.by_id.get(&id)?;
+                let group = *self.stored(slot)?.groups.first()?;
+                known.insert(id).then_some(Row { slot, group })
+            };
+            rows = rows.into_iter().filter_map(first).collect();
+        }
         self.sort(&mut rows, query);
         let rows: Arc<[Row]> = rows.into();
         if self.remembered.len() >= REMEMBERED {
@@ -326,6 +358,15 @@ impl Directory {
                 (if order.descending { number.saturating_neg() } else { number }, id(row))
             }),
         }
+    }
+}
+
+/// What a change of a receiver is called.
+fn change(before: &Entry, now: &Entry) -> &'static str {
+    match (before.stamps.is_active(), now.stamps.is_active()) {
+        (true, false) if now.stamps.deactivated > 0 => "unsubscribed",
+        (false, true) => "subscribed",
+        _ => "updated",
     }
 }
 

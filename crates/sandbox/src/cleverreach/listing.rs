@@ -72,6 +72,10 @@ impl Listing {
             let id = loose_text(group).and_then(|id| id.parse().ok());
             groups.push(id.ok_or_else(|| Answer::error(400, "Bad Request: invalid groups"))?);
         }
+        let groups_untold = groups.is_empty();
+        if groups_untold && switches.filter_needs_groups {
+            return Err(Answer::error(400, "Bad Request: groups are needed"));
+        }
         let active = loose_text(&body.activeonly).is_some_and(|text| text == "true" || text == "1");
         let query = Query {
             groups,
@@ -80,6 +84,7 @@ impl Listing {
             emails: None,
             rules,
             any_rule,
+            per_receiver: groups_untold && switches.filter_per_receiver,
             order: read_order(body.orderby.as_deref())?,
         };
         let window = read_window(loose_text(&body.pagesize), loose_text(&body.page), switches)?;

@@ -186,6 +186,8 @@ pub(super) struct Query {
     pub(super) emails: Option<Vec<String>>,
     pub(super) rules: Vec<Rule>,
     pub(super) any_rule: bool,
+    /// Whether each receiver is shown once, by one of its groups.
+    pub(super) per_receiver: bool,
     pub(super) order: Order,
 }
 
@@ -198,6 +200,7 @@ impl Query {
             emails: None,
             rules: Vec::new(),
             any_rule: false,
+            per_receiver: false,
             order: Order::BY_ID,
         }
     }

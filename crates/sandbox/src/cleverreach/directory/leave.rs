@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Directory, address};
+use crate::cleverreach::hooks::Happened;
 use crate::cleverreach::receiver::Entry;
 
 impl Directory {
@@ -62,12 +63,15 @@ impl Directory {
         self.remembered.clear();
         let Some(place) = self.entries.get_mut(slot as usize) else { return false };
         let Some(entry) = place.as_mut() else { return false };
+        let gone = Happened { what: "deleted", receiver: entry.id, group };
         if entry.groups.len() > 1 {
             entry.groups = entry.groups.iter().copied().filter(|id| *id != group).collect();
+            self.happened.push(gone);
             return true;
         }
         let (id, email) = (entry.id, address(&entry.email));
         *place = None;
+        self.happened.push(gone);
         if let Some(slots) = self.by_email.get_mut(&email) {
             slots.retain(|known| *known != slot);
         }
