@@ -23,7 +23,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use connector::Timestamp;
 
-pub(crate) use accounts::{Accounts, Add as AccountAdd, Change as AccountChange};
+pub(crate) use accounts::{
+    Accounts, Add as AccountAdd, Change as AccountChange, Hooks as HooksCommand,
+};
 pub(crate) use dead_letters::{DeadLetters, Standing, Which};
 pub(crate) use doctor::Doctor;
 pub(crate) use flow::Flow;

@@ -191,6 +191,16 @@ impl Account {
         hash(&parts)
     }
 
+    /// The same account with secrets that are no settings of its file, but were kept for it: what a
+    /// system gave when an address was registered there.
+    #[must_use]
+    pub fn with_kept(mut self, kept: impl IntoIterator<Item = (&'static str, Secret)>) -> Self {
+        for (name, secret) in kept {
+            self.values.0.insert(name, (Setting::secret(name, ""), secret));
+        }
+        self
+    }
+
     /// The values of its settings.
     pub const fn values(&self) -> &Values {
         &self.values

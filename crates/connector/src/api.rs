@@ -177,13 +177,32 @@ impl Api {
         self.request(Method::POST, path)
     }
 
+    /// A request to a path on the origin of the base URL, above its own path.
+    pub fn at_origin<S: AsRef<str>>(
+        &self,
+        method: Method,
+        path: impl IntoIterator<Item = S>,
+    ) -> Request<'_> {
+        let mut url = self.inner.account.base_url().clone();
+        url.set_path("");
+        self.request_to(url, method, path)
+    }
+
     /// A request with any method.
     pub fn request<S: AsRef<str>>(
         &self,
         method: Method,
         path: impl IntoIterator<Item = S>,
     ) -> Request<'_> {
-        let mut url = self.inner.account.base_url().clone();
+        self.request_to(self.inner.account.base_url().clone(), method, path)
+    }
+
+    fn request_to<S: AsRef<str>>(
+        &self,
+        mut url: Url,
+        method: Method,
+        path: impl IntoIterator<Item = S>,
+    ) -> Request<'_> {
         let mut problem = None;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty();

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, schema_for};
-use serde_json::Value;
+use schemars::{JsonSchema, schema_for};
 
 use crate::account::{Account, AccountError, Values};
-use crate::{About, Action, Api, Auth, Changes, ErasedAction, ErasedTrigger, Handling, Limit};
+use crate::descriptor::{ActionDescriptor, TriggerDescriptor, TriggerKind};
+use crate::{About, Action, Api, Auth, Changes, Handling, Limit};
 use crate::{
-    PollingTrigger, Rejection, Result, Setting, Test, Tested, ToldTrigger, WebhookTrigger,
+    HeardTrigger, PollingTrigger, Result, Setting, Test, Tested, ToldTrigger, WebhookTrigger,
 };
-use crate::{action, told, trigger, webhook};
+use crate::{action, heard, told, trigger, webhook};
 
 /// The base URL of an account's system, from its settings.
 type BaseUrl = fn(&Values) -> String;
@@ -50,65 +50,14 @@ pub struct Connector {
     largest_answer: usize,
     triggers: Vec<TriggerDescriptor>,
     actions: Vec<ActionDescriptor>,
+    /// Whether an action was declared last.
+    last_is_action: bool,
 }
 
 #[derive(Clone, Copy)]
 enum BaseUrlOf {
     Fixed(&'static str),
     Settings(BaseUrl),
-}
-
-/// A trigger as its connector offers it.
-#[derive(Clone)]
-pub struct TriggerDescriptor {
-    /// The name behind the connector's: `getReceiversPolling`.
-    pub name: &'static str,
-    /// The default mapping from the raw record to a message, in JSONata.
-    pub mapping: &'static str,
-    /// Whether it is polled or called.
-    pub kind: TriggerKind,
-    /// How it tells changes.
-    pub changes: Changes,
-    /// What changes without meaning: [`PollingTrigger::VOLATILE`].
-    pub volatile: &'static [&'static str],
-    /// The JSON Schema of its fields.
-    pub fields: fn() -> Schema,
-    /// The JSON Schema of a record as the system gives it, if it is declared.
-    pub record: Option<fn() -> Schema>,
-    /// The JSON Schema of a message's data as the default mapping makes it, if it is declared.
-    pub message: Option<fn() -> Schema>,
-    /// Checks fields and makes the trigger; the error says what does not fit.
-    pub configure: fn(Value) -> Result<Arc<dyn ErasedTrigger>, String>,
-}
-
-/// How records come to a trigger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TriggerKind {
-    /// It asks its system on a schedule.
-    Polling,
-    /// Its system sends them.
-    Webhook,
-    /// The runtime itself tells them, of its own flows and accounts.
-    Told,
-}
-
-/// An action as its connector offers it.
-#[derive(Clone)]
-pub struct ActionDescriptor {
-    /// The name behind the connector's: `uploadProfiles`.
-    pub name: &'static str,
-    /// The default mapping from a message to the action's input, in JSONata.
-    pub mapping: &'static str,
-    /// The JSON Schema of its fields.
-    pub fields: fn() -> Schema,
-    /// The JSON Schema of its input.
-    pub input: fn() -> Schema,
-    /// The largest batch of one call.
-    pub max_batch: usize,
-    /// How it refuses messages.
-    pub rejections: &'static [Rejection],
-    /// Checks fields and makes the action; the error says what does not fit.
-    pub configure: fn(Value) -> Result<Arc<dyn ErasedAction>, String>,
 }
 
 impl Connector {
@@ -131,6 +80,7 @@ impl Connector {
             largest_answer: LARGEST_ANSWER,
             triggers: vec![],
             actions: vec![],
+            last_is_action: false,
         }
     }
 
@@ -219,8 +169,10 @@ impl Connector {
     /// Adds a polling trigger with its default mapping.
     #[must_use]
     pub fn polling<T: PollingTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        self.last_is_action = false;
         self.triggers.push(TriggerDescriptor {
             name,
+            aliases: vec![],
             mapping,
             kind: TriggerKind::Polling,
             changes: T::CHANGES,
@@ -237,11 +189,29 @@ impl Connector {
         self
     }
 
+    /// Adds a trigger that its system calls where it was told to, and that is polled too, with its
+    /// default mapping.
+    #[must_use]
+    pub fn heard<T: HeardTrigger>(self, name: &'static str, mapping: &'static str) -> Self {
+        let mut connector = self.polling::<T>(name, mapping);
+        if let Some(trigger) = connector.triggers.last_mut() {
+            trigger.kind = TriggerKind::Heard;
+            trigger.configure = |fields| {
+                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
+                PollingTrigger::validate(&it)?;
+                Ok(Arc::new(heard::Heard(trigger::Erased(it))))
+            };
+        }
+        connector
+    }
+
     /// Adds a trigger that its system calls, with its default mapping.
     #[must_use]
     pub fn webhook<T: WebhookTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        self.last_is_action = false;
         self.triggers.push(TriggerDescriptor {
             name,
+            aliases: vec![],
             mapping,
             kind: TriggerKind::Webhook,
             changes: Changes::None,
@@ -261,8 +231,10 @@ impl Connector {
     /// Adds a trigger whose records the runtime itself tells, with its default mapping.
     #[must_use]
     pub fn told<T: ToldTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        self.last_is_action = false;
         self.triggers.push(TriggerDescriptor {
             name,
+            aliases: vec![],
             mapping,
             kind: TriggerKind::Told,
             changes: Changes::None,
@@ -305,8 +277,10 @@ impl Connector {
     /// Adds an action with its default mapping.
     #[must_use]
     pub fn action<A: Action>(mut self, name: &'static str, mapping: &'static str) -> Self {
+        self.last_is_action = true;
         self.actions.push(ActionDescriptor {
             name,
+            aliases: vec![],
             mapping,
             fields: || schema_for!(A),
             input: || schema_for!(A::Input),
@@ -318,6 +292,21 @@ impl Connector {
                 Ok(Arc::new(action::Erased(it)))
             },
         });
+        self
+    }
+
+    /// Gives the trigger or action declared last another name, which flow files may use too. What
+    /// is remembered of a flow does not depend on which of its names is used.
+    #[must_use]
+    pub fn alias(mut self, name: &'static str) -> Self {
+        let aliases = if self.last_is_action {
+            self.actions.last_mut().map(|action| &mut action.aliases)
+        } else {
+            self.triggers.last_mut().map(|trigger| &mut trigger.aliases)
+        };
+        if let Some(aliases) = aliases {
+            aliases.push(name);
+        }
         self
     }
 
@@ -389,14 +378,14 @@ impl Connector {
         &self.actions
     }
 
-    /// The trigger called `name`.
+    /// The trigger called `name`, by whichever of its names.
     pub fn find_trigger(&self, name: &str) -> Option<&TriggerDescriptor> {
-        self.triggers.iter().find(|trigger| trigger.name == name)
+        self.triggers.iter().find(|trigger| trigger.is_called(name))
     }
 
-    /// The action called `name`.
+    /// The action called `name`, by whichever of its names.
     pub fn find_action(&self, name: &str) -> Option<&ActionDescriptor> {
-        self.actions.iter().find(|action| action.name == name)
+        self.actions.iter().find(|action| action.is_called(name))
     }
 
     /// Makes an account of this connector from the values of its settings.

@@ -14,8 +14,10 @@ mod auth;
 mod clock;
 mod connector;
 pub mod contact;
+mod descriptor;
 mod egress;
 mod error;
+mod heard;
 mod limit;
 mod login;
 mod outcome;
@@ -37,8 +39,10 @@ pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
 pub use api::{Api, Observed, Request, Services};
 pub use auth::{Auth, OAuth2};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use connector::{ActionDescriptor, Connector, Failure, TriggerDescriptor, TriggerKind};
+pub use connector::{Connector, Failure};
+pub use descriptor::{ActionDescriptor, TriggerDescriptor, TriggerKind};
 pub use error::{Error, Result};
+pub use heard::{ErasedHeard, HeardTrigger, Hook, Registered};
 pub use limit::{Admission, Answer, Limit, Limiter, Permit, Unlimited};
 pub use login::{Begun, Login, LoginState, Revocation, Revoked};
 pub use outcome::{Outcome, Outcomes, Rejection};
@@ -49,15 +53,16 @@ pub use setting::Setting;
 pub use tested::{Check, Test, Tested, Verdict};
 pub use token::{Slot, Token, Tokens, Unkept};
 pub use told::ToldTrigger;
-pub use trigger::{Changes, ErasedTrigger, Page, PollingTrigger, Record, Scan, Want};
+pub use trigger::{Changes, Completed, ErasedTrigger, Page, PollingTrigger, Record, Scan, Want};
 pub use webhook::{Answers, ErasedWebhook, Received, Refusal, Reply, WebhookTrigger};
 
 /// What a connector's file imports.
 pub mod prelude {
     pub use crate::{
-        Action, Api, Auth, Batch, Changes, Connector, Error, Handling, Limit, Login, Outcome,
-        Outcomes, Page, PollingTrigger, Proof, Received, Record, Refusal, Rejection, Response,
-        Result, Revocation, Scan, Setting, Tested, Timestamp, Want, WebhookTrigger,
+        Action, Api, Auth, Batch, Changes, Completed, Connector, Error, Handling, HeardTrigger,
+        Hook, Limit, Login, Outcome, Outcomes, Page, PollingTrigger, Proof, Received, Record,
+        Refusal, Registered, Rejection, Reply, Response, Result, Revocation, Scan, Secret, Setting,
+        Tested, Timestamp, Want, WebhookTrigger,
     };
     pub use async_trait::async_trait;
     pub use http::{HeaderName, Method, StatusCode};

@@ -18,6 +18,14 @@ use crate::{Account, Auth, Clock, Error, Result, Secret, Services, Timestamp, re
 /// A token is renewed this long before it ends, so that it does not end on the way.
 const AHEAD: Duration = Duration::from_secs(60);
 
+/// One that lasts a day or longer is renewed when a tenth of that is left, and this long before it ends
+/// at most: an outage of its system, or a login that has to be made again, is nothing urgent then.
+const WELL_AHEAD: Duration = Duration::from_secs(7 * DAY);
+const DAY: u64 = 24 * 3600;
+
+/// So long after a renewal failed that came ahead, the next one is tried.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// The authorisation of one account, shared by everything that uses it.
 #[derive(Clone)]
 pub(crate) struct Session(Arc<Inner>);
@@ -97,16 +105,31 @@ impl Session {
         {
             return Ok(token.access.clone());
         }
-        if self.0.account.login().is_none() {
-            return self.0.client_credentials(http, oauth2, &mut held).await;
-        }
         let usable = held.token.as_ref().filter(|it| !was_refused(it) && !it.has_ended(now));
         let usable = usable.map(|token| token.access.clone());
+        let is_recent = held.tried.is_some_and(|at| at <= now && now.since(at) < AGAIN);
+        if let Some(access) = usable.clone().filter(|_| is_recent) {
+            return Ok(access);
+        }
+        if self.0.account.login().is_none() {
+            let renewed = self.0.client_credentials(http, oauth2, &mut held).await;
+            held.tried = renewed.is_err().then_some(now);
+            return self.or_usable(renewed, usable);
+        }
         // A renewal goes on when who asked is gone: what the system rotated must be kept.
         let (inner, http, oauth2) = (self.0.clone(), http.clone(), *oauth2);
-        let renewal = tokio::spawn(async move { inner.renewed(&http, &oauth2, &mut held).await });
-        match (renewal.await.map_err(|error| Error::retry(error.to_string()))?, usable) {
-            // While the server is away a token serves until it ends.
+        let renewal = tokio::spawn(async move {
+            let renewed = inner.renewed(&http, &oauth2, &mut held).await;
+            held.tried = renewed.is_err().then_some(now);
+            renewed
+        });
+        let renewed = renewal.await.map_err(|error| Error::retry(error.to_string()))?;
+        self.or_usable(renewed, usable)
+    }
+
+    /// While the server is away a token serves until it ends.
+    fn or_usable(&self, renewed: Result<Secret>, usable: Option<Secret>) -> Result<Secret> {
+        match (renewed, usable) {
             (Err(error), Some(access)) if !matches!(error, Error::Unauthorized { .. }) => {
                 tracing::warn!(account = self.0.account.name(), %error, "the token was not renewed");
                 Ok(access)
@@ -143,7 +166,7 @@ impl Session {
     pub(crate) async fn log_in(&self, token: Token) -> Result<()> {
         let mut held = self.0.slot.lock().await;
         self.0.tokens.save(&self.0.identity, &token).await?;
-        *held = Held { token: Some(token), unkept: false };
+        *held = Held { token: Some(token), ..Held::default() };
         Ok(())
     }
 
@@ -268,7 +291,7 @@ impl Inner {
         })?;
         let access = renewed.access.clone();
         let kept = self.tokens.save(&self.identity, &renewed).await;
-        *held = Held { token: Some(renewed), unkept: kept.is_err() };
+        *held = Held { token: Some(renewed), unkept: kept.is_err(), tried: None };
         kept.map(|()| access)
     }
 
@@ -313,9 +336,11 @@ impl Inner {
         let answer = client.exchange_refresh_token(&token).request_async(&call).await;
         let answer = answer.map_err(|error| match call.refusal(error) {
             // Whatever a server calls it: what it refuses for good it will refuse again.
-            Refusal::Other(Error::Config { reason } | Error::Reject { reason, .. }) => {
-                Refusal::Grant(reason)
-            }
+            Refusal::Other(
+                Error::Config { reason }
+                | Error::Reject { reason, .. }
+                | Error::TooLarge { reason },
+            ) => Refusal::Grant(reason),
             other => other,
         })?;
         Ok(self.token_of(&answer, Some(refresh)))
@@ -323,13 +348,18 @@ impl Inner {
 
     fn token_of(&self, answer: &BasicTokenResponse, used: Option<&Secret>) -> Token {
         let given = answer.refresh_token().map(|token| Secret::new(token.secret().clone()));
+        let now = self.clock.now();
         let rotated =
             given.as_ref().is_some_and(|it| used.is_none_or(|u| u.expose() != it.expose()));
         Token {
             access: Secret::new(answer.access_token().secret().clone()),
             refresh: given.or_else(|| used.cloned()),
             previous: used.filter(|_| rotated).cloned(),
-            expires: answer.expires_in().map(|lifetime| self.clock.now().plus(lifetime)),
+            expires: answer.expires_in().map(|lifetime| now.plus(lifetime)),
+            renew: answer.expires_in().map(|lifetime| {
+                let ahead = if lifetime.as_secs() < DAY { AHEAD } else { lifetime / 10 };
+                now.plus(lifetime.saturating_sub(ahead.min(WELL_AHEAD)))
+            }),
             renewing: false,
         }
     }
@@ -380,7 +410,8 @@ impl Inner {
 
 impl Token {
     fn is_fresh(&self, now: Timestamp) -> bool {
-        self.expires.is_none_or(|expires| now.plus(AHEAD) < expires)
+        let ahead = self.expires.is_none_or(|expires| now.plus(AHEAD) < expires);
+        ahead && self.renew.is_none_or(|renew| now < renew)
     }
 
     fn has_ended(&self, now: Timestamp) -> bool {

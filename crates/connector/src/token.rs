@@ -19,6 +19,8 @@ pub struct Token {
     pub previous: Option<Secret>,
     /// When it ends, where the system says so.
     pub expires: Option<Timestamp>,
+    /// When it is renewed, well ahead of that.
+    pub renew: Option<Timestamp>,
     /// Whether a renewal left and its answer was not kept: the refresh token may be used up.
     pub renewing: bool,
 }
@@ -30,6 +32,8 @@ struct StoredToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<String>,
     expires: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renew: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     renewing: bool,
 }
@@ -43,6 +47,7 @@ impl Token {
             refresh: text(&self.refresh),
             previous: text(&self.previous),
             expires: self.expires,
+            renew: self.renew,
             renewing: self.renewing,
         };
         serde_json::to_vec(&stored).unwrap_or_default()
@@ -56,6 +61,7 @@ impl Token {
             refresh: stored.refresh.map(Secret::new),
             previous: stored.previous.map(Secret::new),
             expires: stored.expires,
+            renew: stored.renew,
             renewing: stored.renewing,
         })
     }
@@ -95,12 +101,14 @@ pub(crate) struct Held {
     pub(crate) token: Option<Token>,
     /// Whether the token was obtained but could not be kept: it is kept before it is used.
     pub(crate) unkept: bool,
+    /// When a renewal failed that came ahead of the token's end.
+    pub(crate) tried: Option<Timestamp>,
 }
 
 impl Slot {
     /// A slot that holds a token from the beginning.
     pub(crate) fn holding(token: Token) -> Self {
-        Self(Arc::new(Mutex::new(Held { token: Some(token), unkept: false })))
+        Self(Arc::new(Mutex::new(Held { token: Some(token), ..Held::default() })))
     }
 
     /// Held across the token request on purpose: whoever waits gets the token just fetched.

@@ -103,6 +103,8 @@ impl TokenCall<'_> {
                     _ => Refusal::Grant(reason),
                 }
             }
+            // A 401 in other words than OAuth2's says nothing of the client.
+            RequestTokenError::Request(Error::Unauthorized { reason }) => Refusal::Grant(reason),
             RequestTokenError::Request(error) => Refusal::Other(error),
             // What cannot be read may hold a token: it is not quoted.
             RequestTokenError::Parse(..) => Refusal::Other(Error::retry(format!(

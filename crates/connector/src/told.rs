@@ -39,6 +39,10 @@ impl ErasedTrigger for Erased {
         Err(Error::config("the runtime tells the records of this trigger: it cannot be asked"))
     }
 
+    fn is_polled(&self) -> bool {
+        false
+    }
+
     fn is_told(&self) -> bool {
         true
     }

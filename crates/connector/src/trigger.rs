@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::heard::ErasedHeard;
 use crate::webhook::{self, ErasedWebhook, WebhookTrigger};
 use crate::{Api, Error, Result, Timestamp};
 
@@ -103,6 +104,15 @@ pub struct Page<C> {
     pub next: Option<C>,
 }
 
+/// A record with what its scan did not tell of it.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// The record as it is emitted: the same whichever of its parts was found changed.
+    pub record: Record,
+    /// Its other parts as scans will show them, each by its name: none of them is news then.
+    pub parts: Vec<(String, Record)>,
+}
+
 /// A trigger that is asked on a schedule what changed.
 ///
 /// The type is the trigger's fields: configuration, schema, form and documentation in one. It
@@ -127,8 +137,42 @@ pub trait PollingTrigger: DeserializeOwned + JsonSchema + Send + Sync + 'static 
         Ok(vec![])
     }
 
+    /// Where the first scan begins: what changed before that, and not since, is left out of every
+    /// scan. `None` reads everything.
+    fn begins(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Reads one page. An outage is an error, never an empty page.
     async fn poll(&self, api: &Api, scan: &Scan<Self::Cursor>) -> Result<Page<Self::Cursor>>;
+
+    /// Whether records are [completed](Self::complete) before they are emitted.
+    fn completes(&self) -> bool {
+        false
+    }
+
+    /// Which part of its key's record a record of a scan is, where scans give it in parts (a person
+    /// once in each list that has them). Each part is remembered on its own. `None` is one of which
+    /// the scan does not tell: it is completed whenever it is found. Asked only of a trigger that
+    /// completes records.
+    fn part(&self, _record: &Record) -> Option<String> {
+        None
+    }
+
+    /// Asks for what scans do not tell of records, of those only that are new or changed: as many
+    /// results as `found`, in its order, `None` for one that is not in the partition any more. It is
+    /// emitted if the completed record is not the one that was settled before. Of what is known by its
+    /// key alone the data is null, and of what its system told by calling it is what that told.
+    ///
+    /// A failure is one of the poll: the page is neither settled nor lost.
+    async fn complete(
+        &self,
+        _api: &Api,
+        _partition: Option<&str>,
+        found: Vec<Record>,
+    ) -> Result<Vec<Option<Completed>>> {
+        Ok(found.into_iter().map(|record| Some(Completed { record, parts: vec![] })).collect())
+    }
 }
 
 /// A configured trigger whose cursor is plain JSON, as the engine keeps it.
@@ -140,10 +184,39 @@ pub trait ErasedTrigger: Send + Sync {
     fn volatile(&self) -> &'static [&'static str];
     /// [`PollingTrigger::partitions`].
     async fn partitions(&self, api: &Api) -> Result<Vec<String>>;
+    /// [`PollingTrigger::begins`].
+    fn begins(&self) -> Option<Timestamp> {
+        None
+    }
     /// [`PollingTrigger::poll`]; a cursor of another shape is [`Error::Config`].
     async fn poll(&self, api: &Api, scan: &Scan<Value>) -> Result<Page<Value>>;
-    /// The trigger as a webhook, if its system calls it: then it is not polled.
+    /// [`PollingTrigger::completes`].
+    fn completes(&self) -> bool {
+        false
+    }
+    /// [`PollingTrigger::part`].
+    fn part(&self, _record: &Record) -> Option<String> {
+        None
+    }
+    /// [`PollingTrigger::complete`].
+    async fn complete(
+        &self,
+        _api: &Api,
+        _partition: Option<&str>,
+        _found: Vec<Record>,
+    ) -> Result<Vec<Option<Completed>>> {
+        Err(Error::config("this trigger does not complete its records"))
+    }
+    /// Whether it is asked what changed; otherwise what it finds comes by itself.
+    fn is_polled(&self) -> bool {
+        true
+    }
+    /// The trigger as a webhook, if its system calls it.
     fn webhook(&self) -> Option<&dyn ErasedWebhook> {
+        None
+    }
+    /// The trigger as one that its system calls where it was told to; it is polled too.
+    fn heard(&self) -> Option<&dyn ErasedHeard> {
         None
     }
     /// Whether the runtime itself tells its records: then it is neither polled nor called.
@@ -169,6 +242,10 @@ impl<T: WebhookTrigger> ErasedTrigger for webhook::Erased<T> {
 
     async fn poll(&self, _api: &Api, _scan: &Scan<Value>) -> Result<Page<Value>> {
         Err(Error::config("this trigger is called by its system and cannot be asked"))
+    }
+
+    fn is_polled(&self) -> bool {
+        false
     }
 
     fn webhook(&self) -> Option<&dyn ErasedWebhook> {
@@ -207,5 +284,34 @@ impl<T: PollingTrigger> ErasedTrigger for Erased<T> {
             Error::config(format!("the place inside the scan cannot be stored: {error}"))
         })?;
         Ok(Page { records: page.records, next })
+    }
+
+    fn begins(&self) -> Option<Timestamp> {
+        self.0.begins()
+    }
+
+    fn completes(&self) -> bool {
+        self.0.completes()
+    }
+
+    fn part(&self, record: &Record) -> Option<String> {
+        self.0.part(record)
+    }
+
+    async fn complete(
+        &self,
+        api: &Api,
+        partition: Option<&str>,
+        found: Vec<Record>,
+    ) -> Result<Vec<Option<Completed>>> {
+        let asked = found.len();
+        let completed = self.0.complete(api, partition, found).await?;
+        if completed.len() != asked {
+            let given = completed.len();
+            return Err(Error::config(format!(
+                "the trigger completed {given} records of {asked}: a mistake of the connector"
+            )));
+        }
+        Ok(completed)
     }
 }

@@ -59,6 +59,8 @@ struct Server {
     requests: AtomicUsize,
     revoked: AtomicUsize,
     away: AtomicBool,
+    /// The lifetime of tokens in seconds.
+    lasts: AtomicUsize,
     /// Lets answers of the token endpoint leave.
     gate: Semaphore,
     bodies: Mutex<Vec<String>>,
@@ -71,6 +73,7 @@ impl Server {
             requests: 0.into(),
             revoked: 0.into(),
             away: false.into(),
+            lasts: 3600.into(),
             gate: Semaphore::new(gate),
             bodies: Mutex::default(),
         });
@@ -98,7 +101,8 @@ impl Server {
             let number = it.issued.fetch_add(1, Ordering::SeqCst) + 1;
             json!({
                 "access_token": format!("access-{number}"), "token_type": "bearer",
-                "refresh_token": format!("refresh-{number}"), "expires_in": 3600,
+                "refresh_token": format!("refresh-{number}"),
+                "expires_in": it.lasts.load(Ordering::SeqCst),
             })
         } else {
             json!({ "error": "invalid_grant", "error_description": "used before" })
@@ -300,6 +304,33 @@ async fn while_the_server_is_away_a_token_serves_until_it_ends() {
     assert!(matches!(ask(&api).await, Err(Error::Retry { .. })));
     server.away.store(false, Ordering::SeqCst);
     ask(&api).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_of_a_year_is_renewed_a_week_ahead_and_serves_while_that_fails() {
+    let (world, server, vault, api) = logged_in(10).await;
+    server.lasts.store(365 * 24 * 3600, Ordering::SeqCst);
+    api.renew().await.unwrap();
+    let asked = || server.requests.swap(0, Ordering::SeqCst);
+    assert_eq!(asked(), 1);
+    world.clock.advance(358 * 24 * HOUR - Duration::from_secs(1));
+    ask(&api).await.unwrap();
+    assert_eq!(asked(), 0);
+    server.away.store(true, Ordering::SeqCst);
+    world.clock.advance(Duration::from_secs(1));
+    // One of those that ask tries it, and again a minute later; a restart forgets no token.
+    ask(&api).await.unwrap();
+    ask(&api).await.unwrap();
+    assert_eq!(asked(), 1);
+    world.clock.advance(Duration::from_secs(60));
+    ask(&api).await.unwrap();
+    ask(&world.api("crm", &vault.after_a_kill())).await.unwrap();
+    assert_eq!(asked(), 2);
+    server.away.store(false, Ordering::SeqCst);
+    world.clock.advance(Duration::from_secs(60));
+    ask(&api).await.unwrap();
+    ask(&api).await.unwrap();
+    assert_eq!(asked(), 1);
 }
 
 #[tokio::test]

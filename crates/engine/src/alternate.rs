@@ -6,6 +6,7 @@ use connector::Changes;
 use store::{Commit, Counts};
 
 use crate::backfill::{Backfilled, Of};
+use crate::complete::Next;
 use crate::fetch;
 use crate::page::InFlight;
 use crate::run::Run;
@@ -107,6 +108,14 @@ impl Run {
             }
         };
         context.watch.at("engine.page.fetched");
+        let fetched = match self.whole(Of::Backfill, &ahead, fetched, []).await? {
+            Next::Whole(fetched) => fetched,
+            Next::Asks(fetched, news) => tokio::select! {
+                biased;
+                completed = fetched.complete(context.clone(), id.clone(), news) => completed?,
+                () = stop.wait() => return Ok(Turn::Stopped),
+            },
+        };
         self.recall(&fetched, []).await?;
         let sequence = self.sequence + 1;
         let (page, waiting) = self.detect(Of::Backfill, &partition, &mut ahead, fetched, sequence);

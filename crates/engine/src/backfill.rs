@@ -60,6 +60,8 @@ pub(crate) enum Of {
     Live,
     /// A backfill.
     Backfill,
+    /// What a system said by itself, of records that are asked for.
+    Events,
 }
 
 /// What makes a record one that has to be sent, in one kind of page.

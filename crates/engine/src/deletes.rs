@@ -33,8 +33,10 @@ enum Missing {
     Once,
     /// Nobody remembers what it is called.
     Nameless,
-    /// The record was found in another partition.
+    /// The record was found in another partition, or this is a part of one that is gone: that tells.
     Moved,
+    /// A part of a record of which others were found.
+    Left,
     Gone,
 }
 
@@ -110,17 +112,22 @@ impl Run {
             misses.of(Missing::Moved).chain(misses.of(Missing::Nameless)).collect();
         self.forget(&silent).await?;
         let mut told = HashSet::new();
-        loop {
-            let named = self.next_named(&misses).await?;
-            if named.is_empty() {
-                break;
-            }
-            for page in named.chunks(PAGE) {
-                if self.stop.is_set() {
-                    self.report.stopped = true;
-                    return Ok(false);
+        for what in [Missing::Left, Missing::Gone] {
+            loop {
+                let named = self.next_named(&misses, what).await?;
+                if named.is_empty() {
+                    break;
                 }
-                self.delete(page, &mut told).await?;
+                for page in named.chunks(PAGE) {
+                    if self.stop.is_set() {
+                        self.report.stopped = true;
+                        return Ok(false);
+                    }
+                    match what {
+                        Missing::Left => self.left(listed, page).await?,
+                        _ => self.delete(page, &mut told).await?,
+                    }
+                }
             }
         }
         self.compact_names(misses.names).await?;
@@ -147,6 +154,7 @@ impl Run {
     /// Finds out which of the missing keys have a name, and which records were found elsewhere.
     async fn name(&self, misses: &mut Misses, gone: &Gone, listed: &[String]) -> Result<()> {
         let (flow, store) = (&self.context.flow.name, &self.context.store);
+        let completes = self.context.flow.trigger.trigger.completes();
         let vanished = self.snapshot.partitions.keys().filter(|it| !listed.contains(it));
         let partitions: Vec<&String> = listed.iter().chain(vanished).collect();
         let is_missed_once = |key: &Key| {
@@ -158,8 +166,17 @@ impl Run {
             for name in names {
                 let Some(at) = misses.at(&name.key) else { continue };
                 let mut now = Missing::Gone;
-                for partition in &partitions {
-                    let key = detect::record_key(&**store, partition, &name.name);
+                let wholes =
+                    partitions.iter().map(|it| detect::record_key(&**store, it, &name.name));
+                let wholes: Vec<Key> = wholes.collect();
+                if completes && !wholes.contains(&name.key) {
+                    let is_there = wholes.iter().any(|whole| gone.has(whole));
+                    if let Some(known) = misses.known.get_mut(at) {
+                        *known = if is_there { Missing::Left } else { Missing::Moved };
+                    }
+                    continue;
+                }
+                for key in wholes {
                     if gone.has(&key) {
                         now = Missing::Moved;
                         break;
@@ -184,8 +201,8 @@ impl Run {
         Err(Error::TooManyDeletes { flow: self.context.flow.name.clone(), gone, known })
     }
 
-    /// The next keys that are gone and not deleted yet, with their records' own.
-    async fn next_named(&self, misses: &Misses) -> Result<Vec<(Key, String)>> {
+    /// The next keys that are gone, or left, and not settled yet, with their records' own.
+    async fn next_named(&self, misses: &Misses, what: Missing) -> Result<Vec<(Key, String)>> {
         let (flow, store) = (&self.context.flow.name, &self.context.store);
         let Some(seen) = &self.seen else { return Ok(vec![]) };
         let is_open = |key: &Key| seen.get(key).is_some_and(|entry| entry.content != TOMBSTONE);
@@ -194,7 +211,7 @@ impl Run {
         let mut each = |names: &[Name]| {
             for name in names {
                 let known = misses.at(&name.key).and_then(|at| misses.known.get(at));
-                let open = known == Some(&Missing::Gone) && is_open(&name.key);
+                let open = known == Some(&what) && is_open(&name.key);
                 if open && next.len() < NAMED && taken.insert(name.key) {
                     next.push((name.key, name.name.clone()));
                 }

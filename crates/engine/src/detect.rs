@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use store::{Name, Seen, Store};
 
 use crate::canonical;
+use crate::complete::Wholes;
 use crate::forgotten::{Forgotten, is_forgotten};
 use crate::seen::{Entry, Key, SeenTable, UNVERSIONED};
 
@@ -16,13 +17,17 @@ use crate::seen::{Entry, Key, SeenTable, UNVERSIONED};
 pub(crate) struct Fingerprint {
     pub(crate) key: [u8; 16],
     pub(crate) content: [u8; 8],
+    /// The key of the whole record, of which this may be a part; its own if it is whole.
+    pub(crate) whole: [u8; 16],
 }
 
 impl Fingerprint {
-    /// The fingerprint of a record; `volatile` are JSON Pointers that do not count.
+    /// The fingerprint of a record, or of a part of one; `volatile` are JSON Pointers that do not
+    /// count.
     pub(crate) fn of(
         store: &dyn Store,
         partition: &str,
+        part: Option<&str>,
         record: &Record,
         volatile: &[&str],
         scratch: &mut Vec<u8>,
@@ -34,7 +39,12 @@ impl Fingerprint {
         canonical::write(record.data.get(), &skipped, scratch);
         let content = first(&store.keyed_hash("seen.content", &[scratch]));
         let content = if content == TOMBSTONE { [u8::MAX; 8] } else { content };
-        Self { key: record_key(store, partition, &record.key), content }
+        let whole = record_key(store, partition, &record.key);
+        let key = part.map_or(whole, |part| {
+            let parts = [partition, &record.key, part].map(str::as_bytes);
+            first(&store.keyed_hash("seen.part", &parts))
+        });
+        Self { key, content, whole }
     }
 }
 
@@ -213,9 +223,40 @@ pub(crate) struct Candidates<'a> {
     pub(crate) committed: u64,
     /// The sequence that this page's commit will have.
     pub(crate) sequence: u64,
+    /// What was asked for of those that may be news, where the trigger completes its records.
+    pub(crate) wholes: Option<Wholes>,
+    /// Whether a record that is nowhere is told to be gone.
+    pub(crate) absent_is_gone: bool,
+    /// Records that changed before, and were never settled, are left out.
+    pub(crate) begins: Option<Timestamp>,
+}
+
+/// Whether a scan leaves a record out, uncounted: what is older than was asked for, or younger, or
+/// older than the flow's beginning and never settled.
+pub(crate) fn rules_leave_out(
+    record: &Record,
+    settled: Option<Entry>,
+    (want, until, begins): (Want, Option<Timestamp>, Option<Timestamp>),
+) -> bool {
+    let Some(version) = record.version else { return false };
+    want.since().is_some_and(|since| version < since)
+        || until.is_some_and(|until| version > until)
+        || begins.is_some_and(|begins| version < begins) && settled.is_none()
 }
 
 impl Candidates<'_> {
+    /// Whether an entry belongs to a page in flight.
+    pub(crate) fn is_in_flight(&self, old: Entry) -> bool {
+        (self.committed + 1..self.sequence).contains(&old.settled_by())
+    }
+
+    /// Keeps a record's name, where that is wanted; `old` is what is known of it.
+    pub(crate) fn name(&self, detected: &mut Detected, key: Key, name: &str, old: Option<Entry>) {
+        if self.names == Names::All || (self.names == Names::New && old.is_none()) {
+            detected.names.push(Name { key, name: name.to_owned() });
+        }
+    }
+
     /// What a message's id says of the entry that it replaces; 0 if it replaces none.
     ///
     /// One that may be pruned any time says nothing: the id would be another after a restart.
@@ -234,59 +275,68 @@ impl SeenTable {
     /// Splits a page into what has to be sent and what is known, and overlays the table with it.
     pub(crate) fn detect(&mut self, store: &dyn Store, mut page: Candidates<'_>) -> Detected {
         let mut detected = Detected::default();
-        let compares = page.changes.are_remembered();
         for (record, found) in std::mem::take(&mut page.records) {
-            if let (Want::Changed { since }, Some(version)) = (page.want, record.version)
-                && version < since
-            {
-                continue;
-            }
-            if page.until.is_some_and(|until| record.version > Some(until)) {
+            let bounds = (page.want, page.until, page.begins);
+            if rules_leave_out(&record, self.get(&found.key), bounds) {
                 continue;
             }
             detected.records += 1;
             detected.newest = detected.newest.max(record.version);
-            let entry = Entry {
-                content: found.content,
-                version: version(&record),
-                sequence: page.sequence,
-            };
-            if !compares {
-                detected.keys.insert(found.key);
+            if page.wholes.is_some() {
+                self.take_part(store, &mut page, &mut detected, (record, found));
+            } else {
+                self.take(store, &page, &mut detected, (record, found));
             }
-            let old = self.get(&found.key).filter(|_| compares);
-            let old = old.filter(|old| !is_forgotten(page.forgotten, old));
-            if page.names == Names::All || (page.names == Names::New && old.is_none()) {
-                detected.names.push(Name { key: found.key, name: record.key.clone() });
-            }
-            let changed = old.is_none_or(|old| old.content != entry.content);
-            // What was missed is there after all, which is to be kept too.
-            let differs = |old: Entry| old.version != entry.version || old.is_missed();
-            if compares && (changed || old.is_some_and(differs)) {
-                detected.undo.push((found.key, self.set(found.key, Some(entry))));
-                detected.seen.push(entry.seen(found.key));
-            }
-            if !changed {
-                detected.unchanged += 1;
-                continue;
-            }
-            let in_flight = page.committed + 1..page.sequence;
-            detected.follows_in_flight |=
-                old.is_some_and(|old| in_flight.contains(&old.settled_by()));
-            let again = old.is_some_and(|old| old.settled_by() == page.sequence);
-            let replaces = if again { detected.replaced_before(&found.key) } else { old };
-            let replaced = page.replaced(replaces);
-            let (mut id, mut seed) = page.identity.message(store, &record, found, replaced);
-            if again && detected.emitted.iter().any(|earlier| earlier.id == id) {
-                // There and back within a second and a page.
-                (id, seed) = page.identity.message(store, &record, found, page.sequence);
-            }
-            let key = record.key.into();
-            let (partition_key, data, version) = (found.key, record.data, entry.version);
-            let emitted = Emitted { id, key, partition_key, data, seed, version, deleted: false };
-            detected.emitted.push(emitted);
         }
         detected
+    }
+
+    /// Settles a record as known, or as one to be sent.
+    pub(crate) fn take(
+        &mut self,
+        store: &dyn Store,
+        page: &Candidates<'_>,
+        detected: &mut Detected,
+        (record, found): (Record, Fingerprint),
+    ) {
+        let compares = page.changes.are_remembered();
+        let entry =
+            Entry { content: found.content, version: version(&record), sequence: page.sequence };
+        if !compares {
+            detected.keys.insert(found.key);
+        }
+        let old = self.get(&found.key).filter(|_| compares);
+        let old = old.filter(|old| !is_forgotten(page.forgotten, old));
+        page.name(detected, found.key, &record.key, old);
+        let changed = old.is_none_or(|old| old.content != entry.content);
+        // What was missed is there after all, which is to be kept too.
+        let differs = |old: Entry| old.version != entry.version || old.is_missed();
+        if compares && (changed || old.is_some_and(differs)) {
+            self.put(detected, found.key, entry);
+        }
+        if !changed {
+            detected.unchanged += 1;
+            return;
+        }
+        detected.follows_in_flight |= old.is_some_and(|old| page.is_in_flight(old));
+        let again = old.is_some_and(|old| old.settled_by() == page.sequence);
+        let replaces = if again { detected.replaced_before(&found.key) } else { old };
+        let replaced = page.replaced(replaces);
+        let (mut id, mut seed) = page.identity.message(store, &record, found, replaced);
+        if again && detected.emitted.iter().any(|earlier| earlier.id == id) {
+            // There and back within a second and a page.
+            (id, seed) = page.identity.message(store, &record, found, page.sequence);
+        }
+        let key = record.key.into();
+        let (partition_key, data, version) = (found.key, record.data, entry.version);
+        let emitted = Emitted { id, key, partition_key, data, seed, version, deleted: false };
+        detected.emitted.push(emitted);
+    }
+
+    /// Gives a key an entry that the page's commit writes.
+    pub(crate) fn put(&mut self, detected: &mut Detected, key: Key, entry: Entry) {
+        detected.undo.push((key, self.set(key, Some(entry))));
+        detected.seen.push(entry.seen(key));
     }
 
     /// Takes back what a page that was not committed put over the table. Pages are taken back
@@ -314,7 +364,7 @@ mod tests {
         let records = records.iter().map(|(key, seconds, value)| {
             let version = Some(Timestamp::from_secs(*seconds));
             let record = Record::new(*key, version, &json!({ "v": value })).unwrap();
-            let found = Fingerprint::of(store, "", &record, &[], &mut vec![]);
+            let found = Fingerprint::of(store, "", None, &record, &[], &mut vec![]);
             (record, found)
         });
         Candidates {
@@ -327,6 +377,9 @@ mod tests {
             identity: Identity { flow: "f", trigger: "t", partition: "", generation: 0 },
             committed: 0,
             sequence,
+            wholes: None,
+            absent_is_gone: false,
+            begins: None,
         }
     }
 

@@ -9,6 +9,7 @@ use mapping::Moment;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::backfill::Of;
 use crate::context::Context;
 use crate::detect::{Candidates, Emitted, Identity, Names};
 use crate::seen::{Loading, SeenTable};
@@ -120,7 +121,10 @@ async fn page(
 ) -> Result<Vec<Emitted>> {
     let want = scan.want();
     let fetched = fetch::page(context.clone(), partition.into(), want, scan.cursor.take()).await?;
+    let rules = snapshot.rules(Of::Live);
+    let fetched = fetched.completed(context, partition, scan, &rules, seen).await?;
     scan.cursor = fetched.next;
+    let wholes = fetched.wholes;
     let trigger = &context.flow.trigger;
     let candidates = Candidates {
         records: fetched.records,
@@ -137,6 +141,9 @@ async fn page(
         },
         committed,
         sequence: committed + 1,
+        wholes,
+        absent_is_gone: false,
+        begins: trigger.trigger.begins(),
     };
     Ok(seen.detect(&*context.store, candidates).emitted)
 }

@@ -6,6 +6,7 @@ use connector::{Changes, Record, Scan, Timestamp, Want};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::complete::Wholes;
 use crate::context::Context;
 use crate::detect::Fingerprint;
 use crate::retry::Tries;
@@ -15,6 +16,8 @@ use crate::{echo, inbox};
 /// A page as it was fetched.
 pub(crate) struct Fetched {
     pub(crate) records: Vec<(Record, Fingerprint)>,
+    /// What was asked for of those that may be news; `None` before that.
+    pub(crate) wholes: Option<Wholes>,
     /// Where the next page begins; `None` ends the scan.
     pub(crate) next: Option<Value>,
     /// Where the next scan begins, if this page ends one of what is appended.
@@ -60,7 +63,7 @@ pub(crate) async fn page(
     cursor: Option<Value>,
 ) -> Result<Fetched> {
     if context.flow.trigger.is_called() {
-        return inbox::page(context, cursor).await;
+        return inbox::page(context, "".into(), cursor).await;
     }
     let place = &context.trigger_place;
     let scan =
@@ -96,17 +99,20 @@ pub(crate) async fn page(
     let (next, position) = if ends { (None, next) } else { (next, None) };
     let from = if appends { scan.cursor.map(|cursor| cursor.to_string()) } else { None };
     let hashed = context.workers.run(place, move || {
-        let volatile = hashing.flow.trigger.trigger.volatile();
+        let trigger = &hashing.flow.trigger.trigger;
+        let (volatile, completes) = (trigger.volatile(), trigger.completes());
         let mut scratch = vec![];
         records
             .into_iter()
             .enumerate()
             .map(|(index, record)| {
+                let part = completes.then(|| trigger.part(&record)).flatten();
+                let (store, part) = (&*hashing.store, part.as_deref());
                 let found =
-                    Fingerprint::of(&*hashing.store, &partition, &record, volatile, &mut scratch);
+                    Fingerprint::of(store, &partition, part, &record, volatile, &mut scratch);
                 // The same line twice is two records.
                 let found = match appends {
-                    true => found.placed(&*hashing.store, from.as_deref(), index),
+                    true => found.placed(store, from.as_deref(), index),
                     false => found,
                 };
                 (record, found)
@@ -114,5 +120,14 @@ pub(crate) async fn page(
             .collect()
     });
     let records = hashed.await?;
-    Ok(Fetched { records, next, position, taken: None, date, asked: moment, unmapped })
+    Ok(Fetched {
+        records,
+        wholes: None,
+        next,
+        position,
+        taken: None,
+        date,
+        asked: moment,
+        unmapped,
+    })
 }

@@ -76,6 +76,9 @@ impl Run {
                 },
                 committed: self.sequence,
                 sequence,
+                wholes: fetched.wholes,
+                absent_is_gone: of == Of::Events && self.gone.is_some(),
+                begins: trigger.trigger.begins(),
             },
         );
         ahead.note(detected.newest);
@@ -110,7 +113,7 @@ impl Run {
     /// What a page's requests go through.
     pub(crate) const fn context_of(&self, of: Of) -> &Arc<Context> {
         match of {
-            Of::Live => &self.context,
+            Of::Live | Of::Events => &self.context,
             Of::Backfill => &self.behind_live,
         }
     }

@@ -24,7 +24,7 @@ impl Run {
         ahead: impl IntoIterator<Item = &'a InFlight>,
     ) -> Result<()> {
         let seen = self.seen.get_or_insert_with(SeenTable::partial);
-        let unknown = seen.unknown(page.records.iter().map(|(_, found)| found.key));
+        let unknown = seen.unknown(page.keys());
         if unknown.is_empty() {
             return Ok(());
         }

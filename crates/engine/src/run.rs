@@ -8,6 +8,7 @@ use connector::Want;
 use store::Fence;
 
 use crate::backfill::Of;
+use crate::complete::Next;
 use crate::context::Context;
 use crate::deletes::DELETES;
 use crate::fetch;
@@ -128,6 +129,16 @@ impl Run {
             }
         };
         self.context.watch.at("engine.run.listed");
+        if self.context.flow.trigger.hears() {
+            match self.said(&listed).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    self.failed(error);
+                    return false;
+                }
+            }
+        }
         let alone = listed.len() == 1;
         let due = |partition: &String| {
             let known = self.snapshot.partitions.get(partition);
@@ -317,6 +328,18 @@ impl Run {
                     fetching = None;
                     match fetched {
                         Ok(fetched) => {
+                            let next = self.whole(Of::Live, &ahead, fetched, &pages).await;
+                            let fetched = match next {
+                                Ok(Next::Whole(fetched)) => fetched,
+                                Ok(Next::Asks(fetched, news)) => {
+                                    let place = context.trigger_place.clone();
+                                    let asking =
+                                        fetched.complete(context.clone(), id.clone(), news);
+                                    fetching = Some(Task::of(asking, place, "completing a page"));
+                                    continue;
+                                }
+                                Err(error) => break Err(error),
+                            };
                             context.watch.at("engine.page.fetched");
                             if sweeps {
                                 context.watch.at("engine.sweep.fetched");
@@ -328,7 +351,12 @@ impl Run {
                                 break Err(error);
                             }
                             if let Some(gone) = self.gone.as_mut().filter(|gone| gone.fresh) {
-                                fetched.records.iter().for_each(|(_, found)| gone.find(found.key));
+                                for (_, found) in &fetched.records {
+                                    gone.find(found.key);
+                                    if found.whole != found.key {
+                                        gone.find(found.whole);
+                                    }
+                                }
                             }
                             more = fetched.next.is_some();
                             let sequence = self.sequence + 1 + pages.len() as u64;

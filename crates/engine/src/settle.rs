@@ -50,6 +50,7 @@ impl Run {
         let (snapshot, backfilled) = match page.of {
             Of::Live => (self.behind(partition, listed, &page), None),
             Of::Backfill => self.behind_backfill(partition, listed, &page, counts),
+            Of::Events => (self.snapshot.clone(), None),
         };
         let added = page.detected.seen.len() as u64;
         let is_partial = self.seen.as_ref().is_some_and(|seen| !seen.is_whole());
@@ -159,6 +160,10 @@ impl Run {
             let sweeps = self.context.flow.trigger.trigger.changes() == Changes::Both;
             if sweeps && part.last_updated.is_some() {
                 part.last_sweep = page.scan.began.or(part.last_sweep);
+            }
+            if sweeps && self.context.flow.trigger.trigger.begins().is_some() {
+                // What is older than the flow's beginning is not read by its first run.
+                part.last_sweep = part.last_sweep.or_else(|| Some(self.context.clock.now()));
             }
             snapshot.settle_top(listed);
         }

@@ -195,10 +195,12 @@ impl Snapshot {
         let position = self.partitions.get(partition).and_then(|it| it.position.clone());
         let appended = trigger.trigger.changes() == Changes::Appended;
         let cursor = position.filter(|_| appended);
-        last_updated.map_or_else(
-            || ScanState { cursor, ..ScanState::full(now) },
-            |last_updated| ScanState::changed(last_updated.minus(trigger.overlap)),
-        )
+        let begins = trigger.trigger.begins().filter(|_| by_time);
+        match (last_updated, begins) {
+            (Some(last_updated), _) => ScanState::changed(last_updated.minus(trigger.overlap)),
+            (None, Some(begins)) => ScanState::changed(begins),
+            (None, None) => ScanState { cursor, ..ScanState::full(now) },
+        }
     }
 
     /// Whether a partition has to be read whole again, for what no timestamp shows. A sweep dated

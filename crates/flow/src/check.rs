@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use connector::{ActionDescriptor, Changes, Connector, TriggerDescriptor, TriggerKind};
+use connector::{ActionDescriptor, Changes, Connector, TriggerDescriptor};
 use mapping::Engine;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use crate::finding::{Finding, code};
 use crate::graph::{self, Graph};
 use crate::source::Source;
 use crate::yaml::Node;
-use crate::{Flow, InDoubt, MaxRejects, Prefer, Step, Takes, Trigger};
+use crate::{Flow, InDoubt, MaxRejects, Prefer, Schedule, Step, Takes, Trigger};
 use crate::{across, deletes, examples, schedule, secret, shape, suggest, yaml};
 
 /// What a flow file is checked against.
@@ -29,6 +29,9 @@ pub struct Context<'a> {
     /// The configuration; without one, accounts are not looked up.
     pub config: Option<&'a Config>,
 }
+
+/// How often a flow that is told of changes looks for itself, if nothing is said.
+const UNTOLD: Duration = Duration::from_secs(3600);
 
 /// The schema of a flow file, made once.
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(FlowFile).to_value());
@@ -157,7 +160,7 @@ impl<'a> Checker<'_, '_, 'a> {
         let overlap = self.duration(file.overlap.as_ref(), Duration::ZERO);
         let retry = self.retry(file.retry.as_ref());
         let (connector, trigger) = found?;
-        if trigger.kind != TriggerKind::Polling {
+        if !trigger.kind.is_polled() {
             schedule::refuse(self.source, file, trigger.kind);
         }
         let checked = fields::check(
@@ -176,18 +179,19 @@ impl<'a> Checker<'_, '_, 'a> {
         if let (Some(mapping), Some(custom)) = (checked.mapping.mapping(), custom) {
             graph::check_trigger(self.source, mapping, &custom.span);
         }
+        let sweep = match trigger.kind.is_polled() {
+            true => self.sweep(file.sweep.as_ref(), checked.configured.changes()),
+            false => None,
+        };
+        // What its system tells needs no tick, and what that does not tell is found by ticks alone.
+        let own = checked.configured.heard().map(|_| Schedule::Every(sweep.unwrap_or(UNTOLD)));
         Some(Trigger {
             connector: connector.name().to_owned(),
             name: trigger.name.to_owned(),
             account: account?,
-            schedule,
+            schedule: schedule.or(own),
             overlap: overlap.unwrap_or(Duration::from_secs(60)),
-            sweep: match trigger.kind {
-                TriggerKind::Polling => {
-                    self.sweep(file.sweep.as_ref(), checked.configured.changes())
-                }
-                _ => None,
-            },
+            sweep,
             deletes: deletes::trigger(self.source, file, checked.configured.changes()),
             fields: checked.fields,
             retry,

@@ -293,7 +293,13 @@ impl Trigger {
     /// Whether its records come by themselves, from a system that calls it or from the runtime: what
     /// it finds is in the inbox, and it is never polled.
     pub fn is_called(&self) -> bool {
-        self.trigger.webhook().is_some() || self.trigger.is_told()
+        !self.trigger.is_polled()
+    }
+
+    /// Whether its system tells it of changes by calling, beside being polled: a run takes first what
+    /// was told, and a poll finds what was not.
+    pub fn hears(&self) -> bool {
+        self.trigger.is_polled() && self.trigger.webhook().is_some()
     }
 
     /// The account's name, if it needs one.

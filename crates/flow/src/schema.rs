@@ -3,7 +3,7 @@
 //! Both are generated: the keys from the types that read them, the `fields` and settings from
 //! what the connectors say. An editor with yaml-language-server completes and explains them.
 
-use connector::{Auth, Connector, Setting, TriggerKind};
+use connector::{Auth, Connector, Setting};
 use schemars::Schema;
 use serde_json::{Map, Value, json};
 
@@ -21,20 +21,26 @@ pub fn flow(connectors: &[Connector]) -> Value {
         let name = |own: &str| format!("{}.{own}", connector.name());
         for trigger in connector.triggers() {
             let fields = fields(trigger.fields, trigger.mapping, "the raw record", "the message");
-            let mut refused = match trigger.kind {
-                TriggerKind::Polling => vec![],
-                _ => vec!["every", "cron", "timezone", "overlap", "sweep", "emitDeletes"],
+            let mut refused = match trigger.kind.is_polled() {
+                true => vec![],
+                false => vec!["every", "cron", "timezone", "overlap", "sweep", "emitDeletes"],
             };
             let needed = if connector.has_accounts() { vec!["account"] } else { vec![] };
             if needed.is_empty() {
                 refused.push("account");
             }
-            triggers.push(Use { name: name(trigger.name), fields, refused, needed });
+            for own in [trigger.name].iter().chain(&trigger.aliases) {
+                let (refused, needed) = (refused.clone(), needed.clone());
+                triggers.push(Use { name: name(own), fields: fields.clone(), refused, needed });
+            }
         }
         for action in connector.actions() {
             let fields = fields(action.fields, action.mapping, "the message", "the action's input");
             let (refused, needed) = (vec![], vec![]);
-            actions.push(Use { name: name(action.name), fields, refused, needed });
+            for own in [action.name].iter().chain(&action.aliases) {
+                let (refused, needed): (Vec<_>, Vec<_>) = (refused.clone(), needed.clone());
+                actions.push(Use { name: name(own), fields: fields.clone(), refused, needed });
+            }
         }
     }
     offer(&mut schema, "/properties/trigger", triggers);

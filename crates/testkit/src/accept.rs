@@ -74,7 +74,10 @@ async fn play(
                 ledger.breaks(Promise::Stories, "requests", "none");
             }
             ledger.mutation = "as recorded".to_owned();
-            maps(descriptor, story, &records, &mut ledger);
+            // What a trigger is told of is asked for before it is mapped.
+            if descriptor.kind == TriggerKind::Webhook {
+                maps(descriptor, story, &records, &mut ledger);
+            }
             seen.entry(descriptor.name).or_default().stories += 1;
             if ledger.broken.len() > before_it {
                 wrong.insert(descriptor.name);
@@ -149,7 +152,7 @@ async fn play(
 /// The webhook trigger that a story is about, if it is about one.
 fn webhook_of<'c>(connector: &'c Connector, story: &Story) -> Option<&'c TriggerDescriptor> {
     let descriptor = connector.find_trigger(story.trigger.as_deref()?)?;
-    Some(descriptor).filter(|it| it.kind != TriggerKind::Polling)
+    Some(descriptor).filter(|it| it.kind != TriggerKind::Polling && !story.requests.is_empty())
 }
 
 /// Looks at the made-up account: a secret that is too short is not told from ordinary words.

@@ -10,6 +10,7 @@
 
 mod accept;
 mod action;
+mod completing;
 mod http;
 mod mapped;
 mod outage;

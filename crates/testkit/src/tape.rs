@@ -210,7 +210,12 @@ impl Answers for Tape {
                 let path = self.exchange(*at).map(|it| it.request.path.as_str());
                 exchange.is_none() && fault.unrecorded && path == Some(heard.asked.path())
             };
-            let there = exchange.is_some_and(|at| fault.at.contains(&at));
+            // The same question again is the same answer, also where it was recorded twice.
+            let same = |at: usize, other: usize| {
+                let request = |at| self.exchange(at).map(|it| &it.request);
+                at == other || (fault.lasting && request(at) == request(other))
+            };
+            let there = exchange.is_some_and(|at| fault.at.iter().any(|it| same(at, *it)));
             (there || fault.at.iter().any(beside)) && (fault.lasting || !state.spent)
         });
         let answer = match (fault, recorded) {

@@ -9,6 +9,7 @@ use connector::{
 };
 use serde_json::Value;
 
+use crate::completing::completing;
 use crate::outage;
 use crate::pages;
 use crate::promise::{Ledger, Promise};
@@ -50,7 +51,8 @@ impl<'a> Play<'a> {
 
     /// The trigger as it is after a restart.
     pub(crate) fn trigger(&self) -> Result<Arc<dyn ErasedTrigger>> {
-        (self.descriptor.configure)(self.stage.story.fields()).map_err(Error::config)
+        let trigger = (self.descriptor.configure)(self.stage.story.fields());
+        trigger.map(completing).map_err(Error::config)
     }
 
     pub(crate) fn scan(&self, partition: &str, cursor: Option<Value>) -> Scan<Value> {

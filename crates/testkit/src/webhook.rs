@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use connector::prelude::{Method, StatusCode};
 use connector::{
-    Account, Connector, Proof, Received, Record, Timestamp, TriggerDescriptor, Unproven,
+    Account, Connector, Proof, Received, Record, Secret, Timestamp, TriggerDescriptor, Unproven,
 };
 
 use crate::promise::{Ledger, Promise};
@@ -42,6 +42,10 @@ pub(crate) fn check(
         }
     };
     let Some(hook) = trigger.webhook() else { return vec![] };
+    // What a registration would have given.
+    let kept = trigger.heard().map(|heard| heard.kept()).unwrap_or_default();
+    let kept = kept.iter().map(|name| (*name, Secret::new(format!("not-a-real-{name}"))));
+    let account = account.with_kept(kept);
     let proof = hook.proof();
     let mut records = vec![];
     for incoming in &story.requests {

@@ -84,6 +84,9 @@ pub(crate) enum Change {
         #[arg(value_name = "NAME")]
         name: String,
     },
+    /// Tells the account's system where flows are called, and lists or ends that.
+    #[command(subcommand)]
+    Hooks(Hooks),
     /// Uses an account again: ends its pause and closes its circuit breakers.
     ///
     /// The next run that needs it asks at once. What was refused before is refused again unless
@@ -92,6 +95,40 @@ pub(crate) enum Change {
         /// The account's name in towpath.yaml.
         #[arg(value_name = "NAME")]
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hooks {
+    /// Lists what is registered at the account's system, also what others registered.
+    List {
+        /// The account's name in towpath.yaml.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Registers a flow at the account's system, in the place of what was registered for the same.
+    ///
+    /// The service has to run and to be reached under its `publicUrl`: the system calls it before it
+    /// takes the registration. What it gives is kept sealed in the store.
+    Register {
+        /// The account's name in towpath.yaml.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The flow, whose trigger is one that its system calls and that is polled too.
+        #[arg(value_name = "FLOW")]
+        flow: String,
+        /// Another address than `publicUrl` with `/hooks/FLOW`.
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Ends the registration of a flow, and forgets what was kept for it.
+    Remove {
+        /// The account's name in towpath.yaml.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The flow.
+        #[arg(value_name = "FLOW")]
+        flow: String,
     },
 }
 

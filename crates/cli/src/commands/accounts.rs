@@ -10,8 +10,8 @@ use engine::{AccountState, Answer, Request, Rest};
 use serde_json::json;
 use server::accounts::{Line, Login};
 
-use super::connect;
 use super::state::ask;
+use super::{connect, hooks};
 use crate::args::{AccountChange, Accounts};
 use crate::connect::Ask;
 use crate::exit::{Exit, Failed, Result};
@@ -33,6 +33,7 @@ pub(crate) async fn run(config: Option<&Path>, args: Accounts, json: bool) -> Re
         Some(AccountChange::Status { name }) => connect::status(config, &name, json).await,
         Some(AccountChange::Refresh { name }) => connect::refresh(config, name, json).await,
         Some(AccountChange::Logout { name }) => connect::logout(config, name, json).await,
+        Some(AccountChange::Hooks(command)) => hooks::run(config, command, json).await,
         Some(AccountChange::Resume { name }) => resume(&Project::read(config)?, &name, json).await,
     }
 }

@@ -36,14 +36,16 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result {
             reference::describe(connector)
         }
         Some(own) => {
-            if let Some(trigger) = connector.find_trigger(own) {
+            let own = if let Some(trigger) = connector.find_trigger(own) {
                 terminal.trigger(connector, trigger, &schemas);
+                trigger.name
             } else if let Some(action) = connector.find_action(own) {
                 terminal.action(connector, action, &schemas);
+                action.name
             } else {
                 let problem = format!("`{system}` has no trigger or action `{own}`");
                 return Err(unknown(std::slice::from_ref(connector), name, &problem));
-            }
+            };
             one(connector, own)
         }
     };

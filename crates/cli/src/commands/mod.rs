@@ -10,6 +10,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod flow;
+mod hooks;
 pub(crate) mod import;
 pub(crate) mod map;
 pub(crate) mod new;

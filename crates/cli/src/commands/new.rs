@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use connector::{Connector, TriggerKind};
+use connector::Connector;
 use flow::config::{Account, Given};
 use serde_json::json;
 
@@ -107,7 +107,7 @@ pub(crate) fn run(config: Option<&Path>, args: &New, json: bool) -> Result {
         ignore(&args.folder.join(".gitignore")).map_err(Failed::config)?;
     }
 
-    let polled = trigger.1.kind == TriggerKind::Polling;
+    let polled = trigger.1.kind.is_polled();
     let known = known.is_some();
     let next = Next { args, name: &name, flow: &flow_path, polled, known, accounts, to_edit };
     if json {

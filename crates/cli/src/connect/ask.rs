@@ -29,6 +29,19 @@ pub(crate) enum Ask {
     Logout {
         account: String,
     },
+    Hooks {
+        account: String,
+    },
+    Register {
+        account: String,
+        flow: String,
+        /// In the place of the service's own address with the flow's path.
+        url: Option<String>,
+    },
+    Unregister {
+        account: String,
+        flow: String,
+    },
 }
 
 /// Answers a question; what is answered is what machines are shown.
@@ -77,6 +90,16 @@ pub(crate) async fn answer(logins: &Logins, ask: Ask) -> Result<Value, Refusal> 
             let api = host.access(&account).await?;
             let revoked = api.log_out().await.map_err(Refusal::of_call)?;
             Ok(json!({ "account": account, "token": words(&revoked) }))
+        }
+        Ask::Hooks { account } => Ok(json!(host.registered(&account).await?)),
+        Ask::Register { account, flow, url } => {
+            let url = url.unwrap_or_else(|| logins.hook_url(&flow));
+            host.register(&account, &flow, &url).await?;
+            Ok(json!({ "account": account, "flow": flow, "url": url }))
+        }
+        Ask::Unregister { account, flow } => {
+            let was = host.unregister(&account, &flow).await?;
+            Ok(json!({ "account": account, "flow": flow, "was": was }))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector::{
-    Api, Clock, Connector, Secret, Services, Setting, Tested, Tokens, Unkept, Unlimited,
+    Api, Clock, Connector, Registered, Secret, Services, Setting, Tested, Tokens, Unkept, Unlimited,
 };
 use engine::{AccountState, Answer, Handle, Request};
 use server::accounts::{Added, Failed, Host, Line, Login, New, Refusal, Removed, words};
@@ -47,7 +47,11 @@ impl Book {
         Self { config, connectors, store, tokens, clock, writing: tokio::sync::Mutex::default() }
     }
 
-    fn project(&self) -> Result<Project, Refusal> {
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub(super) fn project(&self) -> Result<Project, Refusal> {
         let (project, checked) = Project::load(self.config.as_deref())
             .map_err(|failed| Refusal::Other(format!("{:#}", failed.error)))?;
         if checked.errors() > 0 {
@@ -355,6 +359,18 @@ impl Host for Book {
         let project = self.project()?;
         let account = self.account(&project, name).await?.account;
         self.api(account, self.tokens.clone())
+    }
+
+    async fn register(&self, name: &str, flow: &str, url: &str) -> Result<(), Refusal> {
+        self.register_hook(name, flow, url).await
+    }
+
+    async fn unregister(&self, name: &str, flow: &str) -> Result<bool, Refusal> {
+        self.unregister_hook(name, flow).await
+    }
+
+    async fn registered(&self, name: &str) -> Result<Vec<Registered>, Refusal> {
+        self.hooks_of(name).await
     }
 
     async fn used_again(&self, name: &str) -> Result<(), Refusal> {

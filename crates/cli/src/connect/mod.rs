@@ -2,6 +2,7 @@
 
 mod ask;
 mod book;
+mod hooked;
 mod mentions;
 mod prompt;
 mod terminal;

@@ -123,9 +123,15 @@ fn trigger(connector: &Connector, trigger: &TriggerDescriptor, schemas: &Schemas
     let fields = schemas.fields(&name);
     let mut told = match trigger.kind {
         TriggerKind::Polling => format!("Changes: {}.", changes(trigger)),
+        TriggerKind::Heard => format!("Called and polled: {}.", changes(trigger)),
         TriggerKind::Told => format!("Told: {}.", changes(trigger)),
         TriggerKind::Webhook => format!("Called: {}.", changes(trigger)),
     };
+    if !trigger.aliases.is_empty() {
+        let names =
+            trigger.aliases.iter().map(|own| quoted(&format!("{}.{own}", connector.name())));
+        told = format!("{told} It may be called {} too.", listed(&names.collect::<Vec<_>>()));
+    }
     if !trigger.volatile.is_empty() {
         let paths = trigger.volatile.iter().map(|path| quoted(path.trim_start_matches('/')));
         let paths = listed(&paths.collect::<Vec<_>>());
@@ -162,6 +168,11 @@ pub(crate) const fn changes(trigger: &TriggerDescriptor) -> &'static str {
         TriggerKind::Told => {
             return "`towpath serve` puts what there is to tell into the flow's inbox, durably";
         }
+        TriggerKind::Heard => {
+            return "its system calls `/hooks/FLOW` where that is registered, what it tells is kept \
+                    before it is answered and asked after in a run; polls and sweeps find what was \
+                    not told";
+        }
         TriggerKind::Polling => {}
     }
     match trigger.changes {
@@ -183,6 +194,10 @@ fn action(connector: &Connector, action: &ActionDescriptor, schemas: &Schemas) -
     let sample = Shape::of(&input).example().map(Value::to_string);
     let sample = sample.map(|it| code("json", &it)).unwrap_or_default();
     let mut rows = vec![["largest batch".to_owned(), number(action.max_batch)]];
+    if !action.aliases.is_empty() {
+        let names = action.aliases.iter().map(|own| quoted(&format!("{}.{own}", connector.name())));
+        rows.push(["other names".to_owned(), listed(&names.collect::<Vec<_>>())]);
+    }
     if let Some(idempotent) = idempotent(action) {
         rows.push(["idempotent".to_owned(), idempotent.to_owned()]);
     }

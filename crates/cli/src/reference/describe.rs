@@ -54,11 +54,13 @@ pub(crate) fn trigger(trigger: &TriggerDescriptor) -> Value {
     let kind = match trigger.kind {
         TriggerKind::Polling => "polling",
         TriggerKind::Webhook => "webhook",
+        TriggerKind::Heard => "heard",
         TriggerKind::Told => "told",
     };
     let fields = (trigger.fields)().to_value();
     json!({
         "name": trigger.name,
+        "aliases": trigger.aliases,
         "about": fields.get("description"),
         "kind": kind,
         "changes": changes,
@@ -79,6 +81,7 @@ pub(crate) fn action(action: &ActionDescriptor) -> Value {
     let configured = (action.configure)(example::fields(&fields)).ok();
     json!({
         "name": action.name,
+        "aliases": action.aliases,
         "about": fields.get("description"),
         "largestBatch": action.max_batch,
         "idempotent": configured.map(|it| it.idempotent()),

@@ -37,6 +37,7 @@ pub(crate) fn trigger(connector: &Connector, trigger: &TriggerDescriptor) -> Str
     let fields = (trigger.fields)().to_value();
     let every = match trigger.kind {
         TriggerKind::Polling => "  every: 5m\n",
+        TriggerKind::Heard => "  every: 1h\n",
         TriggerKind::Webhook | TriggerKind::Told => "",
     };
     let name = connector.name();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use connector::{ActionDescriptor, Connector, TriggerDescriptor, TriggerKind};
+use connector::{ActionDescriptor, Connector, TriggerDescriptor};
 use flow::trial::Tried;
 use serde_json::{Value, json};
 
@@ -63,14 +63,14 @@ pub(crate) fn flow(plan: &Plan<'_>) -> (String, Vec<String>) {
         let line = format!("  account: {account}                 # accounts are in towpath.yaml\n");
         text.push_str(&line);
     }
-    if trigger.kind == TriggerKind::Polling {
+    if trigger.kind.is_polled() {
         text.push_str(
             "  every: 5m                            # or cron: \"*/15 6-22 * * *\", and timezone: \
              Europe/Berlin\n",
         );
     }
     text.push_str(&fields(&trigger_fields, 2, None));
-    let contacts = trigger.kind == TriggerKind::Polling;
+    let contacts = trigger.kind.is_polled();
     let (default, condition) = if contacts {
         (
             "The default mapping makes a contact of each record; customMapping, JSONata, replaces it, \
@@ -135,7 +135,7 @@ pub(crate) fn test(
     trigger: &TriggerDescriptor,
 ) -> Option<String> {
     let flow = project.check_text(Path::new("new"), text).0?;
-    let record = trigger.record.filter(|_| trigger.kind != TriggerKind::Polling);
+    let record = trigger.record.filter(|_| !trigger.kind.is_polled());
     let record =
         record.and_then(|schema| Some(schema().to_value().get("examples")?.get(0)?.clone()));
     let what = if record.is_some() { "a record" } else { "a contact" };

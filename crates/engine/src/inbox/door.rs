@@ -12,7 +12,7 @@ use store::{Delivery, Room};
 use super::entry;
 use super::minutes::Minutes;
 use crate::service::{Handle, Host};
-use crate::{Engine, Error};
+use crate::{Engine, Error, hooks};
 
 /// An inbox holds so much at most: what comes beyond that has to come again.
 pub(crate) const ROOM: Room =
@@ -129,6 +129,14 @@ impl Door {
         }
         let account = self.engine.account_of_trigger(&found);
         let account = account.map_err(|error: Error| broken(error.to_string()))?;
+        let account = match found.trigger.trigger.heard() {
+            None => account,
+            Some(heard) => {
+                let store = &**self.engine.store();
+                let known = hooks::account_with_kept(store, flow, account, heard).await;
+                known.map_err(|error| broken(error.to_string()))?
+            }
+        };
         Ok(Entrance { door: self.clone(), flow: found, account })
     }
 }

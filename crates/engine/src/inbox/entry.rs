@@ -39,7 +39,7 @@ pub(super) fn id(store: &dyn Store, flow: &str, position: u64) -> String {
 /// others is its place in the inbox.
 pub(super) fn read(
     store: &dyn Store,
-    flow: &str,
+    (flow, partition): (&str, &str),
     position: u64,
     bytes: &[u8],
 ) -> serde_json::Result<Vec<(Record, Fingerprint)>> {
@@ -54,7 +54,8 @@ pub(super) fn read(
         let index = (index as u64).to_be_bytes();
         let hash = store.keyed_hash("inbox.record", &[&position.to_be_bytes(), &index]);
         let content = std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default());
-        let found = Fingerprint { key: record_key(store, "", &key), content };
+        let whole = record_key(store, partition, &key);
+        let found = Fingerprint { key: whole, content, whole };
         read.push((Record { key, version: None, data }, found));
     }
     Ok(read)
@@ -71,7 +72,8 @@ mod tests {
         let store = store::MemoryStore::new(store::MasterKey::generate());
         let record = |key| Record::new(key, None, &json!({ "v": 1 })).unwrap();
         let bytes = write(vec![record("a"), record("a"), record(""), record("")]).unwrap();
-        let (first, second) = (read(&store, "f", 1, &bytes), read(&store, "f", 2, &bytes));
+        let (first, second) =
+            (read(&store, ("f", ""), 1, &bytes), read(&store, ("f", ""), 2, &bytes));
         let (first, second) = (first.unwrap(), second.unwrap());
         let contents: std::collections::HashSet<_> =
             first.iter().chain(&second).map(|(_, found)| found.content).collect();

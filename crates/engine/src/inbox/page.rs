@@ -24,7 +24,13 @@ struct Cursor {
 }
 
 /// Takes the next page out of the inbox; the page's commit removes it there.
-pub(crate) async fn page(context: Arc<Context>, cursor: Option<Value>) -> Result<Fetched> {
+///
+/// `partition` is the one whose records are told of, where the flow is polled too.
+pub(crate) async fn page(
+    context: Arc<Context>,
+    partition: Arc<str>,
+    cursor: Option<Value>,
+) -> Result<Fetched> {
     let (place, flow) = (&context.trigger_place, &context.flow.name);
     let failed = |error: store::Error| Error::store(flow, &error);
     let unmapped = context.unmapped.page(place).await?;
@@ -48,7 +54,7 @@ pub(crate) async fn page(context: Arc<Context>, cursor: Option<Value>) -> Result
         let (store, flow) = (&*reading.store, &*reading.flow.name);
         let mut records = vec![];
         for entry in entries {
-            let read = entry::read(store, flow, entry.position, &entry.bytes);
+            let read = entry::read(store, (flow, &partition), entry.position, &entry.bytes);
             records.extend(read.map_err(|error| (entry.position, error))?);
         }
         Ok(records)
@@ -61,5 +67,5 @@ pub(crate) async fn page(context: Arc<Context>, cursor: Option<Value>) -> Result
         place: place.clone(),
         problem: format!("a place in the inbox cannot be written: {error}"),
     })?;
-    Ok(Fetched { records, next, position: None, taken, date, asked, unmapped })
+    Ok(Fetched { records, wholes: None, next, position: None, taken, date, asked, unmapped })
 }

@@ -73,6 +73,8 @@ struct Entry {
     /// When the first of what systems finish later is asked after.
     check: Option<Timestamp>,
     called: Option<Called>,
+    /// Since when there may be something for a flow that has ticks of its own too.
+    woken: Option<Timestamp>,
     /// When its last run or check began.
     began: Timestamp,
     state: State,
@@ -129,7 +131,8 @@ impl Timetable {
                 };
                 let (failed, asked) = (false, None);
                 let called = called.then(|| Called { since: Some(beat.at()), failed: false });
-                let entry = Entry { beat, last, failed, asked, check, called, began: now, state };
+                let (began, woken) = (now, None);
+                let entry = Entry { beat, last, failed, asked, check, called, woken, began, state };
                 self.flows.insert(flow.clone(), entry);
                 self.wait(flow);
                 continue;
@@ -146,14 +149,17 @@ impl Timetable {
         }
     }
 
-    /// Lets a flow that is called run now, or once the run under way has ended; one whose last run
-    /// failed goes on waiting.
+    /// Lets a flow for which something came run now, or once the run under way has ended; one whose
+    /// last run failed goes on waiting.
     pub(crate) fn wake(&mut self, flow: &str, now: Timestamp) {
         let Some((name, entry)) = self.flows.get_key_value(flow) else { return };
         let (was, name) = (entry.at(), name.clone());
         let Some(entry) = self.flows.get_mut(flow) else { return };
-        let Some(called) = &mut entry.called else { return };
-        called.since = Some(called.since.map_or(now, |since| since.min(now)));
+        let since = match &mut entry.called {
+            Some(called) => &mut called.since,
+            None => &mut entry.woken,
+        };
+        *since = Some(since.map_or(now, |since| since.min(now)));
         if let State::Waiting = entry.state {
             self.waiting.remove(&(was, name.clone()));
             self.wait(name);
@@ -236,6 +242,7 @@ impl Timetable {
                 self.waiting.remove(&(entry.at(), flow.clone()));
                 entry.last = Some(now);
                 entry.began = now;
+                entry.woken = None;
                 if let Some(called) = &mut entry.called {
                     called.since = None;
                 }
@@ -276,6 +283,7 @@ impl Timetable {
             checks = entry.due() > now;
             if !checks {
                 entry.last = Some(now);
+                entry.woken = None;
                 if let Some(called) = &mut entry.called {
                     called.since = None;
                 }
@@ -372,7 +380,11 @@ impl Entry {
     fn due(&self) -> Timestamp {
         match self.called {
             Some(Called { failed: false, since }) => since.unwrap_or(NEVER),
-            _ => self.beat.at(),
+            Some(_) => self.beat.at(),
+            None => match self.woken.filter(|_| !self.failed && self.asked.is_none()) {
+                Some(woken) => woken.min(self.beat.at()),
+                None => self.beat.at(),
+            },
         }
     }
 

@@ -86,6 +86,99 @@ pub(super) fn routes() -> Routes {
                 .answers::<Ended>(200, "It is ended.")
                 .problems(OF_ONE),
         )
+        .with(hooks())
+}
+
+fn hooks() -> Routes {
+    let path = "/api/v1/accounts/{name}/hooks";
+    Routes::default()
+        .and(
+            get(path, Access::Needs(Scope::Read), registered)
+                .says(
+                    TAG,
+                    "listHooks",
+                    "Lists where an account's system calls flows, as that tells.",
+                )
+                .answers::<Registered>(200, "What is registered there.")
+                .problems(OF_ONE),
+        )
+        .and(
+            post(path, CONNECT, register)
+                .says(
+                    TAG,
+                    "registerHook",
+                    "Tells an account's system where a flow is called. What was registered for the \
+                     same before goes.",
+                )
+                .takes::<NewHook>()
+                .answers::<HookAt>(201, "It is registered.")
+                .problems(OF_ONE),
+        )
+        .and(
+            delete("/api/v1/accounts/{name}/hooks/{flow}", CONNECT, unregister)
+                .says(TAG, "removeHook", "Takes the registration of a flow away.")
+                .answers::<Unregistered>(200, "It is gone.")
+                .problems(OF_ONE),
+        )
+}
+
+/// What is registered at an account's system.
+#[derive(Serialize, JsonSchema)]
+struct Registered {
+    /// Each with `event`, `of` and `url`.
+    #[schemars(with = "Vec<serde_json::Value>")]
+    hooks: Vec<connector::Registered>,
+}
+
+/// A flow that is to be called.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewHook {
+    /// The flow.
+    flow: String,
+    /// Where it is called; the service's own address without it.
+    #[serde(default)]
+    url: Option<String>,
+}
+
+/// Where a flow is called.
+#[derive(Serialize, JsonSchema)]
+struct HookAt {
+    /// The flow.
+    flow: String,
+    /// Where it is called.
+    url: String,
+}
+
+/// What became of a registration.
+#[derive(Serialize, JsonSchema)]
+struct Unregistered {
+    /// Whether there was one.
+    was: bool,
+}
+
+async fn registered(
+    Extension(logins): Extension<Logins>,
+    Path(account): Path<String>,
+) -> Result<Json<Registered>, Problem> {
+    Ok(Json(Registered { hooks: logins.host().registered(&account).await? }))
+}
+
+async fn register(
+    Extension(logins): Extension<Logins>,
+    Path(account): Path<String>,
+    Json(NewHook { flow, url }): Json<NewHook>,
+) -> Result<(StatusCode, Json<HookAt>), Problem> {
+    let url = url.unwrap_or_else(|| logins.hook_url(&flow));
+    logins.host().register(&account, &flow, &url).await?;
+    Ok((StatusCode::CREATED, Json(HookAt { flow, url })))
+}
+
+async fn unregister(
+    Extension(logins): Extension<Logins>,
+    Path((account, flow)): Path<(String, String)>,
+) -> Result<Json<Unregistered>, Problem> {
+    Ok(Json(Unregistered { was: logins.host().unregister(&account, &flow).await? }))
 }
 
 async fn state(

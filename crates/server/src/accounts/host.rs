@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use connector::{Api, Connector, Revoked, Tested, Timestamp};
+use connector::{Api, Connector, Registered, Revoked, Tested, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,21 @@ pub trait Host: Send + Sync + 'static {
 
     /// Access to an account's system by the token that is kept and renewed for all.
     async fn access(&self, name: &str) -> Result<Api, Refusal>;
+
+    /// Tells the account's system where a flow is called. What was registered for the same before goes.
+    async fn register(&self, _name: &str, _flow: &str, _url: &str) -> Result<(), Refusal> {
+        Err(Refusal::Other("flows are not registered here".to_owned()))
+    }
+
+    /// Takes the registration of a flow away; says whether there was one at the system.
+    async fn unregister(&self, _name: &str, _flow: &str) -> Result<bool, Refusal> {
+        Ok(false)
+    }
+
+    /// What is registered at the account's system.
+    async fn registered(&self, _name: &str) -> Result<Vec<Registered>, Refusal> {
+        Ok(vec![])
+    }
 
     /// Lets flows use an account again, whose login or credentials are new.
     async fn used_again(&self, name: &str) -> Result<(), Refusal>;

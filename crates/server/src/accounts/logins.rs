@@ -170,6 +170,12 @@ impl Logins {
         self.0.ended.subscribe()
     }
 
+    /// The address at which a flow is called.
+    pub fn hook_url(&self, flow: &str) -> String {
+        let base = self.redirect_url();
+        format!("{}/hooks/{flow}", base.strip_suffix(CALLBACK).unwrap_or(base))
+    }
+
     /// What has to be entered into the system's app.
     pub fn redirect_url(&self) -> &str {
         &self.0.redirect_url

@@ -318,3 +318,28 @@ fn a_flow_that_is_called_runs_when_something_came_and_waits_after_failures() {
     table.take(next).unwrap();
     assert_eq!(table.ended("hook", next, &Report::default()), None);
 }
+
+#[test]
+fn a_flow_with_ticks_runs_when_something_came_too_and_waits_after_failures() {
+    let mut table = Timetable::default();
+    let told = Planned { last: Some(start()), ..planned("told", every(3600)) };
+    table.put(vec![told], start());
+    let tick = table.next().unwrap().0;
+    assert!(tick > start().plus(Duration::from_secs(60)));
+    let came = start().plus(Duration::from_secs(30));
+    table.wake("told", came);
+    assert_eq!(table.next().unwrap().0, came);
+    assert!(!table.take(came).unwrap().checks);
+    // What comes while it runs is for the next run.
+    table.wake("told", came.plus(Duration::from_secs(1)));
+    table.ended("told", came.plus(Duration::from_secs(2)), &Report::default());
+    let again = came.plus(Duration::from_secs(2));
+    assert!(table.take(again).is_some());
+    let failed = Report {
+        errors: vec![crate::Error::AlreadyRunning { flow: "told".to_owned() }],
+        ..Report::default()
+    };
+    table.ended("told", again, &failed);
+    table.wake("told", again);
+    assert!(table.take(again).is_none(), "it waits as its beat says");
+}
