@@ -17,8 +17,9 @@ fn run(engine: Engine, source: &str, message: &Value) -> Result<Value, String> {
 fn jsonata_rs_cannot_read_the_default_mappings() {
     let cleverreach = cleverreach::connector();
     let clevertap = clevertap::connector();
+    let by_group = cleverreach.find_trigger("getReceiversByGroupIdPolling").unwrap();
     let mappings = [
-        ("getReceiversPolling", cleverreach.find_trigger("getReceiversPolling").unwrap().mapping),
+        ("getReceiversByGroupIdPolling", by_group.mapping),
         ("upsertReceiver", cleverreach.find_action("upsertReceiver").unwrap().mapping),
         ("uploadProfiles", clevertap.find_action("uploadProfiles").unwrap().mapping),
     ];
@@ -38,7 +39,7 @@ fn jsonata_rs_cannot_read_the_default_mappings() {
     });
     // Alternatives (`?:`) cannot be read, and `$type` is missing.
     let expected = [
-        ("getReceiversPolling", "S0211"),
+        ("getReceiversByGroupIdPolling", "S0211"),
         ("upsertReceiver", "T1006"),
         ("uploadProfiles", "S0211"),
     ];

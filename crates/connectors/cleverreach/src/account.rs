@@ -42,6 +42,12 @@ pub(crate) async fn test(api: &Api) -> Result<Tested> {
     if known.is_none() {
         return Ok(tested);
     }
+    // What it answers is not documented; that it does without a refusal is what counts.
+    let valid = api.get(["debug", "validate.json"]).accept(StatusCode::NOT_FOUND).send().await;
+    if let Err(error) = valid {
+        tested.told("token", Err::<(), _>(error), REFUSED, |()| String::new())?;
+        return Ok(tested);
+    }
     match ask::<Ttl>(api.get(["debug", "ttl.json"])).await {
         Ok(Ttl { ttl }) => tested.passed("token", format!("good for {}", lasting(ttl))),
         Err(error) => tested.untested("token", format!("its lifetime was not told: {error}")),

@@ -61,12 +61,25 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_default().trim()
     }
 
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name().to_lowercase() == name.trim().to_lowercase()
+    }
+}
+
+/// Says what is wrong with how a group is named: exactly one of the two is needed.
+pub(crate) fn one_of(id: Option<&Id>, name: Option<&str>) -> Result<(), String> {
+    match (id, name.map(str::trim)) {
+        (Some(_), None) => Ok(()),
+        (None, Some(name)) if !name.is_empty() => Ok(()),
+        (None, Some(_)) => Err("`groupName` is empty".to_owned()),
+        (None, None) => Err("`groupId` or `groupName` is needed".to_owned()),
+        (Some(_), Some(_)) => {
+            Err("`groupId` and `groupName` exclude each other; give one".to_owned())
+        }
     }
 }
 

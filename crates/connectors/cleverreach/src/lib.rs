@@ -1,13 +1,13 @@
 //! CleverReach: the receivers of an e-mail marketing account, read and written by REST API v3.
 //!
-//! Start with [`connector`]; each trigger and action has its file, `receivers.rs` holds how both
-//! triggers read a group, `upsert/` how one call writes receivers, `plus.rs` how those that are there
-//! get tags and orders, `members.rs` how they are looked up. Credentials, roles, limits and
-//! what goes wrong are in `about.md`, for whoever uses it.
+//! Start with [`connector`]; each trigger and action has its file, `receivers.rs` holds how groups
+//! are read, `whole.rs` how a receiver gets all its groups, `upsert/` how one call writes receivers,
+//! `plus.rs` how those that are there get tags and orders, `members.rs` how they are looked up.
+//! Credentials, roles, limits and what goes wrong are in `about.md`, for whoever uses it.
 //!
 //! Limits: the vendor documents none and answers 429 when it has enough; four requests at once.
-//! Deletions are not seen, and one between two pages of a scan can hide one receiver until a
-//! later sweep; a change of attributes or tags alone moves no stamp and waits for the sweep too.
+//! A deletion between two pages of a scan can hide one receiver until a later sweep; a change of
+//! attributes or tags alone moves no stamp and waits for the sweep too.
 //!
 //! Must not know: engine, stores, flows, mappings' evaluation. It holds no state between calls.
 
@@ -23,19 +23,23 @@ mod get_receivers_by_group_id_polling;
 mod get_receivers_polling;
 mod group;
 mod in_group;
+mod look;
 mod members;
 mod order;
 mod plus;
 mod raw_receiver;
+mod receiver_events;
 mod receivers;
 mod rejections;
 mod remove_tags;
 mod set_receiver_status;
+mod stamps;
 mod tag;
 mod told;
 mod upsert;
 mod upsert_receiver;
 mod who;
+mod whole;
 
 use connector::Failure;
 use connector::contact::Contact;
@@ -50,12 +54,22 @@ use ensure_group::EnsureGroup;
 use get_receivers_by_group_id_polling::GetReceiversByGroupIdPolling;
 use get_receivers_polling::GetReceiversPolling;
 use raw_receiver::RawReceiver;
+use receiver_events::ReceiverEvents;
 use remove_tags::RemoveTags;
 use set_receiver_status::SetReceiverStatus;
 use upsert_receiver::UpsertReceiver;
 
 /// From a receiver as the API gives it to the contact model.
 const RECEIVER_TO_CONTACT: &str = include_str!("receiver-to-contact.jsonata");
+
+/// The same of a receiver with all its groups: `metadata.groups` has id and name of each.
+const RECEIVER_WITH_GROUPS: &str = concat!(
+    r#"{
+  "metadata": data.groups ? { "groups": [data.groups.{ "id": id, "name": name }] } : {},
+  "data": "#,
+    include_str!("receiver-to-contact.jsonata"),
+    "}"
+);
 
 /// From the contact model to what [`UpsertReceiver`] takes.
 const CONTACT_TO_RECEIVER: &str = include_str!("contact-to-receiver.jsonata");
@@ -94,13 +108,18 @@ pub fn connector() -> Connector {
         .limit("default", 4)
         .failure_inside_200(failure)
         .test(|api| Box::pin(account::test(api)))
-        .polling::<GetReceiversPolling>("getReceiversPolling", RECEIVER_TO_CONTACT)
+        .polling::<GetReceiversPolling>("getReceiversPolling", RECEIVER_WITH_GROUPS)
+        .alias("getReceivers")
         .record::<RawReceiver>()
         .message::<Contact>()
         .polling::<GetReceiversByGroupIdPolling>(
             "getReceiversByGroupIdPolling",
             RECEIVER_TO_CONTACT,
         )
+        .alias("getReceiversByGroup")
+        .record::<RawReceiver>()
+        .message::<Contact>()
+        .heard::<ReceiverEvents>("receiverEvents", RECEIVER_TO_CONTACT)
         .record::<RawReceiver>()
         .message::<Contact>()
         .action::<UpsertReceiver>("upsertReceiver", CONTACT_TO_RECEIVER)

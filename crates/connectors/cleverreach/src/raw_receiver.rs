@@ -7,8 +7,7 @@ use crate::group::Id;
 
 /// A receiver as CleverReach gives it, in one of its groups.
 ///
-/// Only its schema is used: records stay the text that the API sent. Events and orders are not
-/// asked for.
+/// Only its schema is used: records stay the text that the API sent.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct RawReceiver {
@@ -53,6 +52,35 @@ pub(crate) struct RawReceiver {
     open_rate: f64,
     /// The rate of links clicked.
     click_rate: f64,
-    /// Its tags.
+    /// Its tags, unless `detail` leaves them out.
     tags: Vec<String>,
+    /// What happened to its mails, where `detail` asks for it.
+    events: Option<Vec<Value>>,
+    /// Its orders, where `detail` asks for them.
+    orders: Option<Vec<Value>>,
+    /// All its groups, where `messages` is `perReceiver`. The rest of the record is as the first of
+    /// them has it.
+    groups: Option<Vec<RawGroup>>,
+}
+
+/// A group that a receiver is in, with what is the group's own about it.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct RawGroup {
+    /// The id of the group.
+    id: String,
+    /// Its name.
+    name: String,
+    /// Whether the receiver gets mail as one of this group.
+    active: bool,
+    /// When it was registered there, in epoch seconds.
+    registered: u64,
+    /// When it was activated there; 0 is never.
+    activated: u64,
+    /// When it was deactivated there; 0 is never.
+    deactivated: u64,
+    /// When mail to it last bounced; 0 is never.
+    bounced: u64,
+    /// The values of the group's attributes, by their names.
+    attributes: Map<String, Value>,
 }

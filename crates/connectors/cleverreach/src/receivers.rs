@@ -1,14 +1,11 @@
-//! Reads a group's receivers page by page: all of them, or those that changed.
-
-use std::borrow::Cow;
+//! Reads receivers page by page, of one group or of all: all of them, or those that changed.
 
 use connector::prelude::*;
-use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::group::Id;
+use crate::group;
+use crate::look::Look;
+use crate::stamps::{self, Field, Known};
 
-/// The vendor's `detail` bit for tags; without it a receiver comes with none.
-const TAGS: u32 = 4;
 /// What opens, clicks and the vendor's own rating move; none of it is a change of the receiver.
 pub(crate) const VOLATILE: &[&str] = &[
     "/last_ip",
@@ -21,36 +18,11 @@ pub(crate) const VOLATILE: &[&str] = &[
     "/conversion_rate",
     "/events",
 ];
-/// The vendor's page size where none is asked for: no smaller one is ever imposed.
-const SMALLEST_CAP: usize = 50;
 
-/// The stamps of a receiver; the highest is its version. Zero means never.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Field {
-    Registered,
-    Activated,
-    Deactivated,
-    Bounced,
-}
-
-impl Field {
-    const ALL: [Self; 4] = [Self::Registered, Self::Activated, Self::Deactivated, Self::Bounced];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Registered => "registered",
-            Self::Activated => "activated",
-            Self::Deactivated => "deactivated",
-            Self::Bounced => "bounced",
-        }
-    }
-}
-
-/// The place inside one scan of a group.
+/// The place inside one scan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
-    /// 0 reads the filter (of a full scan the whole list), n the list by the n-th of `fields`.
+    /// 0 reads the filter (of a full scan the lists), n the lists by the n-th of `fields`.
     pass: usize,
     /// The fields that the filter refused, in the order of their passes.
     fields: Vec<Field>,
@@ -60,124 +32,126 @@ pub(crate) struct Cursor {
     largest: usize,
     /// The first receiver of the page before, by which a repeated answer is known.
     began: Option<String>,
+    /// The groups of a scan of all of them, where they have to be named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
+    /// Which of them is read.
+    #[serde(default, skip_serializing_if = "is_first")]
+    group: usize,
 }
 
-/// How many receivers one request asks for: 1 to 5000, 1000 if nothing is said.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PageSize(usize);
-
-impl PageSize {
-    const LARGEST: u64 = 5000;
-
-    /// Whether no page follows one of `len` receivers; `largest` is the largest before it.
-    ///
-    /// The API may give fewer than it was asked for (a smaller maximum than documented): the end
-    /// is not a page smaller than asked, but one smaller than an earlier page of the pass, or
-    /// smaller than any maximum could be.
-    fn is_last(self, len: usize, largest: usize) -> bool {
-        len < largest || len < self.0.min(SMALLEST_CAP)
-    }
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde hands fields over by reference.
+const fn is_first(at: &usize) -> bool {
+    *at == 0
 }
 
-impl Default for PageSize {
-    fn default() -> Self {
-        Self(1000)
+impl Cursor {
+    /// The beginning of the next pass, or of the same one in another group.
+    fn onward(self, pass: usize, group: usize) -> Self {
+        let Self { fields, groups, .. } = self;
+        Self { pass, group, fields, groups, ..Self::default() }
     }
 }
 
-impl<'de> Deserialize<'de> for PageSize {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let size = u64::deserialize(deserializer)?;
-        match usize::try_from(size) {
-            Ok(fits) if (1..=Self::LARGEST).contains(&size) => Ok(Self(fits)),
-            _ => Err(serde::de::Error::custom(format!(
-                "`pageSize` is {size}, but CleverReach gives 1 to {} receivers a page",
-                Self::LARGEST
-            ))),
-        }
-    }
-}
-
-impl Serialize for PageSize {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl JsonSchema for PageSize {
-    fn schema_name() -> Cow<'static, str> {
-        "PageSize".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1, "maximum": Self::LARGEST })
-    }
-}
-
-/// Reads one page of the group that is the scan's partition.
+/// Reads one page: of a group, or of all groups where none is given.
 ///
-/// `All` is the list by `registered desc`, read to its end. `Changed` is one filter over all
-/// stamps, then a pass of the list for every stamp that the filter refused; a receiver found by
-/// two passes comes twice, and the engine drops the second, since it has settled the first.
-pub(crate) async fn poll(api: &Api, scan: &Scan<Cursor>, size: PageSize) -> Result<Page<Cursor>> {
-    let Some(id) = scan.partition.as_deref() else {
-        return Err(Error::config("a scan of receivers without a group"));
-    };
-    let group = Group { api, id, size };
+/// `All` is the list of each group by `registered desc`, read to its end. `Changed` is one filter
+/// over all stamps, then a pass of the lists for every stamp that the filter refused; a receiver
+/// found by two passes comes twice, and the engine drops the second, since it has settled the first.
+pub(crate) async fn poll(
+    api: &Api,
+    scan: &Scan<Cursor>,
+    group: Option<&str>,
+    look: &Look,
+) -> Result<Page<Cursor>> {
+    let reader = Reader { api, group, look };
     let cursor = scan.cursor.clone();
     let (place, receivers) = match (scan.want, cursor) {
-        (Want::Changed { since }, None) => group.begin(since).await?,
+        (Want::Changed { since }, None) => reader.begin(since).await?,
         (want, cursor) => {
-            let place = cursor.unwrap_or_default();
-            let receivers = group.go_on(want, &place).await?;
-            group.refuse_repeated(want, &place, &receivers).await?;
+            let mut place = cursor.unwrap_or_default();
+            if want == Want::All {
+                reader.name_groups(&mut place).await?;
+            }
+            let receivers = reader.go_on(want, &place).await?;
+            reader.refuse_repeated(want, &place, &receivers).await?;
             (place, receivers)
         }
     };
-    group.page(scan.want, place, receivers)
+    reader.page(scan.want, place, receivers)
 }
 
-/// One group, and how it is read.
-struct Group<'a> {
+/// What is read, and how.
+struct Reader<'a> {
     api: &'a Api,
-    id: &'a str,
-    size: PageSize,
+    /// The group; none reads all of them.
+    group: Option<&'a str>,
+    look: &'a Look,
 }
 
-impl Group<'_> {
+impl Reader<'_> {
     /// Asks for the first page of a `Changed` scan, and so learns which fields the filter refuses:
-    /// those named in a refusal, or all if it names none that was asked for.
+    /// those named in a refusal, or all if it names none that was asked for. One that wants the
+    /// groups named gets them.
     async fn begin(&self, since: Timestamp) -> Result<(Cursor, Vec<Box<RawValue>>)> {
         let mut place = Cursor::default();
         loop {
             let asked = remaining(&place.fields);
             if asked.is_empty() {
                 place.pass = 1;
+                self.name_groups(&mut place).await?;
                 let receivers = self.go_on(Want::Changed { since }, &place).await?;
                 return Ok((place, receivers));
             }
-            match self.filter(&asked, since, 0).await? {
-                Filtered::Page(receivers) => return Ok((place, receivers)),
+            match self.filter(&asked, since, &place).await? {
+                Filtered::Page(receivers) => {
+                    if !place.fields.is_empty() {
+                        self.name_groups(&mut place).await?;
+                    }
+                    return Ok((place, receivers));
+                }
                 Filtered::Refused(reason) => {
                     let named = asked.iter().filter(|field| mentions(&reason, field.name()));
                     let named: Vec<_> = named.copied().collect();
-                    place.fields.extend(if named.is_empty() { asked } else { named });
+                    let wants_groups = mentions(&reason, "groups") || mentions(&reason, "group");
+                    if named.is_empty() && wants_groups && self.names_no_group(&place) {
+                        self.name_groups(&mut place).await?;
+                        if place.groups.is_empty() {
+                            return Ok((place, vec![]));
+                        }
+                    } else {
+                        place.fields.extend(if named.is_empty() { asked } else { named });
+                    }
                 }
             }
         }
     }
 
-    /// Asks for the page at `place`: of the list, of the filter, or of a refused field's pass.
+    fn names_no_group(&self, place: &Cursor) -> bool {
+        self.group.is_none() && place.groups.is_empty()
+    }
+
+    /// Looks up which groups there are, where lists of all of them are read.
+    async fn name_groups(&self, place: &mut Cursor) -> Result<()> {
+        if self.names_no_group(place) {
+            let groups = group::all(self.api).await?;
+            place.groups = groups.into_iter().map(|group| group.id.0).collect();
+        }
+        Ok(())
+    }
+
+    /// The group whose list is read; none if there is none.
+    fn listed<'p>(&'p self, place: &'p Cursor) -> Option<&'p str> {
+        self.group.or_else(|| place.groups.get(place.group).map(String::as_str))
+    }
+
+    /// Asks for the page at `place`: of a list, of the filter, or of a refused field's pass.
     async fn go_on(&self, want: Want, place: &Cursor) -> Result<Vec<Box<RawValue>>> {
         let Want::Changed { since } = want else {
-            return self.list(Field::Registered, place.page).await;
+            return self.list(Field::Registered, place).await;
         };
         let Some(pass) = place.pass.checked_sub(1) else {
-            return match self.filter(&remaining(&place.fields), since, place.page).await? {
+            return match self.filter(&remaining(&place.fields), since, place).await? {
                 Filtered::Page(receivers) => Ok(receivers),
                 Filtered::Refused(reason) => Err(Error::config(format!(
                     "CleverReach refused the filter for changed receivers, which it took before: \
@@ -191,7 +165,7 @@ impl Group<'_> {
                  the scan afresh",
             ));
         };
-        self.list(*field, place.page).await
+        self.list(*field, place).await
     }
 
     /// Refuses a page that begins like the one before it: what belongs there is missing.
@@ -213,42 +187,69 @@ impl Group<'_> {
             return Ok(());
         }
         Err(Error::retry(format!(
-            "CleverReach gave page {} of group {} with the beginning of the page before; what \
-             belongs there is missing",
-            place.page, self.id
+            "CleverReach gave page {} of {} with the beginning of the page before; what belongs \
+             there is missing",
+            place.page,
+            self.whose(place)
         )))
     }
 
-    /// One page of the group's list. Only descending order goes with page numbers: a change moves
+    fn whose(&self, place: &Cursor) -> String {
+        self.listed(place).map_or_else(|| "all groups".to_owned(), |id| format!("group {id}"))
+    }
+
+    /// One page of a group's list. Only descending order goes with page numbers: a change moves
     /// a receiver to the front, so that the others repeat and none is jumped over.
-    async fn list(&self, field: Field, page: u32) -> Result<Vec<Box<RawValue>>> {
-        let request = self.api.get(["groups.json", self.id, "receivers"]);
-        let request = request
-            .query("pagesize", self.size.0)
-            .query("page", page)
-            .query("type", "all")
-            .query("detail", TAGS)
+    async fn list(&self, field: Field, place: &Cursor) -> Result<Vec<Box<RawValue>>> {
+        let Some(id) = self.listed(place) else { return Ok(vec![]) };
+        let request = self.api.get(["groups.json", id, "receivers"]);
+        let mut request = request
+            .query("pagesize", self.look.size.0)
+            .query("page", place.page)
+            .query("type", self.look.kind.name())
+            .query("detail", self.look.bits())
             .query("order_by", format!("{} desc", field.name()));
-        receivers(&request.send().await?)
+        if self.group.is_none() {
+            request = request.accept(StatusCode::NOT_FOUND);
+        }
+        let answer = request.send().await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            // A group that was deleted since they were listed has no receivers.
+            if group::all(self.api).await?.iter().any(|group| group.id.0 == id) {
+                return Err(answer.nonsense("as if there were no such group, and there is"));
+            }
+            return Ok(vec![]);
+        }
+        let receivers = receivers(&answer)?;
+        let is_other = |it: &RawValue| {
+            let told = Known::of(it).and_then(|known| known.group());
+            told.is_some_and(|told| told != id)
+        };
+        if receivers.iter().any(|it| is_other(it)) {
+            return Err(answer.nonsense("with receivers of another group"));
+        }
+        Ok(receivers)
     }
 
     /// One page of the receivers of which any of `fields` is `since` or later. Ordered by the
     /// registration, which no change moves.
-    async fn filter(&self, fields: &[Field], since: Timestamp, page: u32) -> Result<Filtered> {
+    async fn filter(&self, fields: &[Field], since: Timestamp, place: &Cursor) -> Result<Filtered> {
         // The filter knows "bigger", not "bigger or equal".
         let before = since.secs().saturating_sub(1);
         let rules = fields
             .iter()
             .map(|field| json!({ "field": field.name(), "logic": "bg", "condition": before }));
+        // No group at all asks for all of them.
+        let groups = self.group.map_or_else(|| place.groups.clone(), |id| vec![id.to_owned()]);
         let body = json!({
-            "groups": [self.id],
+            "groups": groups,
             "operator": "OR",
             "rules": rules.collect::<Vec<_>>(),
-            "activeonly": false,
+            "activeonly": self.look.kind == crate::look::Kind::Active,
             "orderby": "registered desc",
-            "detail": TAGS,
-            "pagesize": self.size,
-            "page": page,
+            "detail": self.look.bits(),
+            "pagesize": self.look.size,
+            "page": place.page,
         });
         let request = self.api.post(["receivers", "filter.json"]).json(&body);
         let answer = request.safe().accept(StatusCode::BAD_REQUEST).send().await?;
@@ -272,58 +273,54 @@ impl Group<'_> {
         mut place: Cursor,
         receivers: Vec<Box<RawValue>>,
     ) -> Result<Page<Cursor>> {
-        let records: Vec<Record> =
-            receivers.into_iter().map(|receiver| self.record(receiver)).collect::<Result<_>>()?;
-        let first = records.first().map(|record| record.key.clone());
+        let whose = self.whose(&place);
+        let (found, first) = (receivers.len(), first_id(&receivers));
+        let mut last = None;
+        let mut records = Vec::with_capacity(found);
+        for receiver in receivers {
+            let mut record = stamps::record(receiver, &whose)?;
+            let known = Known::of(&record.data).unwrap_or_default();
+            if let (Want::Changed { since }, true) = (want, self.look.completes && place.pass == 0)
+            {
+                // The filter found it by what another of its groups has.
+                record.version = record.version.max(Some(since));
+            }
+            let bounced = known.stamp(Field::Bounced).unwrap_or_default();
+            if self.look.kind.admits(known.is_active(), bounced) {
+                records.push(record);
+            }
+            last = Some(known);
+        }
         let passed = match (want, place.pass.checked_sub(1)) {
             (Want::Changed { since }, Some(pass)) => {
                 let field = place.fields.get(pass);
-                let last = records.last().zip(field);
-                last.is_some_and(|(record, field)| {
+                last.zip(field).is_some_and(|(known, field)| {
                     // Those that are equal go on: the next page may hold more of that second.
-                    let stamp = Known::of(&record.data).and_then(|known| known.stamp(*field));
-                    stamp.is_some_and(|stamp| stamp < since.secs())
+                    known.stamp(*field).is_some_and(|stamp| stamp < since.secs())
                 })
             }
             _ => false,
         };
-        let next = if !passed && !self.size.is_last(records.len(), place.largest) {
+        let reads_lists = want == Want::All || place.pass > 0;
+        let (pass, group) = (place.pass, place.group + 1);
+        let next = if !passed && !self.look.size.is_last(found, place.largest) {
             place.page += 1;
-            place.largest = place.largest.max(records.len());
+            place.largest = place.largest.max(found);
             place.began = first;
             Some(place)
-        } else if place.pass < place.fields.len() {
-            Some(Cursor { pass: place.pass + 1, fields: place.fields, ..Cursor::default() })
+        } else if reads_lists && group < place.groups.len() {
+            Some(place.onward(pass, group))
+        } else if pass < place.fields.len() {
+            Some(place.onward(pass + 1, 0))
         } else {
             None
         };
         Ok(Page { records, next })
     }
-
-    fn record(&self, data: Box<RawValue>) -> Result<Record> {
-        let nonsense = |what: &str| {
-            Error::retry(format!("CleverReach gave a receiver of group {} {what}", self.id))
-        };
-        let known = Known::of(&data);
-        let Some((Id(key), known)) = known.and_then(|known| Some((Id::of(&known.id)?, known)))
-        else {
-            return Err(nonsense("without an id; no receiver is left out for that"));
-        };
-        let mut newest = 0;
-        for field in Field::ALL {
-            let stamp = known.stamp(field).ok_or_else(|| {
-                let name = field.name();
-                nonsense(&format!("(id {key}) whose `{name}` is not a number of epoch seconds"))
-            })?;
-            newest = newest.max(stamp);
-        }
-        let version = (newest > 0).then(|| Timestamp::from_secs(newest));
-        Ok(Record { key, version, data })
-    }
 }
 
 fn first_id(receivers: &[Box<RawValue>]) -> Option<String> {
-    Known::of(receivers.first()?).and_then(|known| Id::of(&known.id)).map(|Id(id)| id)
+    Known::of(receivers.first()?).and_then(|known| group::Id::of(&known.id)).map(|id| id.0)
 }
 
 enum Filtered {
@@ -337,7 +334,7 @@ fn remaining(refused: &[Field]) -> Vec<Field> {
 
 /// An empty group may be answered with 204. An empty body with any other status is no answer: an
 /// outage must not look like an empty page.
-fn receivers(answer: &Response) -> Result<Vec<Box<RawValue>>> {
+pub(crate) fn receivers(answer: &Response) -> Result<Vec<Box<RawValue>>> {
     if answer.status() == StatusCode::NO_CONTENT { Ok(vec![]) } else { answer.json() }
 }
 
@@ -347,77 +344,9 @@ fn mentions(text: &str, field: &str) -> bool {
     words.any(|word| word.eq_ignore_ascii_case(field))
 }
 
-/// What of a receiver tells which one it is and when it changed; the rest stays text.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Known {
-    id: Value,
-    registered: Value,
-    activated: Value,
-    deactivated: Value,
-    bounced: Value,
-}
-
-impl Known {
-    /// `None` if the receiver is no object.
-    fn of(receiver: &RawValue) -> Option<Self> {
-        serde_json::from_str(receiver.get()).ok()
-    }
-
-    /// A stamp in epoch seconds, from a number or a string of one; 0 if it never happened, `None`
-    /// if it is neither.
-    fn stamp(&self, field: Field) -> Option<i64> {
-        let stamp = match field {
-            Field::Registered => &self.registered,
-            Field::Activated => &self.activated,
-            Field::Deactivated => &self.deactivated,
-            Field::Bounced => &self.bounced,
-        };
-        match stamp {
-            Value::Null => Some(0),
-            Value::Number(number) => number.as_i64(),
-            Value::String(text) if text.trim().is_empty() => Some(0),
-            Value::String(text) => text.trim().parse().ok(),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_stamp_is_a_number_or_a_string_of_one() {
-        let stamp = |bounced: Value| Known { bounced, ..Known::default() }.stamp(Field::Bounced);
-        assert_eq!(stamp(json!(1_627_283_954)), Some(1_627_283_954));
-        assert_eq!(stamp(json!("1627283954")), Some(1_627_283_954));
-        for never in [json!(null), json!(0), json!("0"), json!("")] {
-            assert_eq!(stamp(never), Some(0));
-        }
-        for odd in [json!("yesterday"), json!(true), json!([1]), json!(1.5)] {
-            assert_eq!(stamp(odd), None);
-        }
-    }
-
-    #[test]
-    fn a_page_smaller_than_asked_is_not_yet_the_end() {
-        let size = PageSize(1000);
-        for (len, largest, last) in [
-            (1000, 0, false),
-            // A smaller maximum than asked for: more may follow.
-            (500, 0, false),
-            (500, 500, false),
-            (499, 500, true),
-            (49, 0, true),
-            (0, 0, true),
-            (0, 1000, true),
-        ] {
-            assert_eq!(size.is_last(len, largest), last, "{len} after {largest}");
-        }
-        assert!(!PageSize(3).is_last(3, 3));
-        assert!(PageSize(3).is_last(2, 0));
-    }
 
     #[test]
     fn a_field_is_named_as_a_word() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use connector::prelude::*;
 use connector::{Revoked, Secret, Services, Tested, Verdict};
-use sandbox::{Options, Sandbox, Switches};
+use sandbox::{Action, Fault, Options, Sandbox, Switches, Vendor};
 use towpath_cleverreach as cleverreach;
 
 const BACK: &str = "http://127.0.0.1:7070/callback/oauth2";
@@ -59,6 +59,12 @@ async fn a_test_tells_what_the_app_may_do_and_what_it_cannot_tell() {
             "confirmation mails: untested",
         ]
     );
+    let sandbox = Sandbox::start(Options { receivers: 5, ..Options::default() }).await.unwrap();
+    let invalid = Fault::new(Vendor::CleverReach, "/debug/validate", Action::status(403));
+    sandbox.fault(invalid);
+    let api = api(&sandbox, &sandbox.credentials().client_secret, "clientCredentials");
+    let invalid = cleverreach::connector().test_account(&api).await.unwrap();
+    assert_eq!(failures(&invalid), [("token", "The credentials are refused")]);
     let wrong = tested(Switches::default(), Some("not-a-known-secret")).await;
     assert_eq!(failures(&wrong), [("credentials", "The credentials are refused")]);
     for (scope, failure) in [
@@ -90,4 +96,38 @@ async fn somebody_logs_in_and_out() {
     let again = api.redeem(&code, BACK, None).await.unwrap_err();
     assert!(matches!(again, Error::Unauthorized { .. }), "{again}");
     assert_eq!(api.log_out().await.unwrap(), Revoked::Yes);
+}
+
+#[tokio::test]
+async fn whatever_refuses_a_refresh_ends_the_login_and_says_how_to_log_in_again() {
+    for (status, body) in [
+        (400, r#"{"error":"invalid_grant","error_description":"Invalid refresh token"}"#),
+        (401, r#"{"error":{"code":401,"message":"Unauthorized"}}"#),
+        (403, ""),
+        (404, r#"{"error":{"code":404,"message":"Not Found"}}"#),
+        (422, "<html>no</html>"),
+    ] {
+        let sandbox = Sandbox::start(Options { receivers: 5, ..Options::default() }).await.unwrap();
+        let api = api(&sandbox, &sandbox.credentials().client_secret, "authorizationCode");
+        api.log_in(log_in(&api).await).await.unwrap();
+        let refused = Action::Body { status, body: body.to_owned() };
+        sandbox.fault(Fault::new(Vendor::CleverReach, "/oauth/token.php", refused).forever());
+        // A 401 asks for one refresh, whose refusal is the end.
+        sandbox.expire_tokens();
+        let error = api.get(["groups.json"]).send().await.unwrap_err();
+        assert!(matches!(error, Error::Unauthorized { .. }), "{status}: {error:?}");
+        assert!(error.to_string().contains("account login newsletter"), "{status}: {error}");
+        let tokens = sandbox.stats().cleverreach.requests_to("POST /oauth/token.php");
+        assert_eq!(tokens, 2, "{status}: the login and one refresh");
+    }
+}
+
+/// Logs somebody in, as a browser does.
+async fn log_in(api: &Api) -> connector::Token {
+    let begun = api.begin_login(BACK, &Secret::new("state")).unwrap();
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    let answer = http.unwrap().get(begun.url).send().await.unwrap();
+    let back = answer.headers()["location"].to_str().unwrap();
+    let code = back.strip_prefix(BACK).unwrap().strip_prefix("?state=state&code=").unwrap();
+    api.redeem(&Secret::new(code), BACK, None).await.unwrap()
 }

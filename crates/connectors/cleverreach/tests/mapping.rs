@@ -24,7 +24,7 @@ fn receiver(contact: Value, fields: Value) -> Value {
 
 fn contact(receiver: Value) -> Value {
     let connector = towpath_cleverreach::connector();
-    let trigger = connector.find_trigger("getReceiversPolling").unwrap();
+    let trigger = connector.find_trigger("getReceiversByGroupIdPolling").unwrap();
     let result = mapped(trigger.mapping, receiver, json!({}));
     assert_eq!(empties(&result), 0, "{result}");
     serde_json::from_value::<Contact>(result.clone()).unwrap();

@@ -143,9 +143,10 @@ async fn a_group_in_a_list_of_one_is_that_group() {
 }
 
 #[tokio::test]
-async fn all_groups_are_partitions() {
+async fn all_groups_are_partitions_where_each_makes_its_messages() {
     let world = World::new(100).await;
-    let trigger = configure("getReceiversPolling", json!({})).unwrap();
+    let per_group = json!({ "messages": "perGroup" });
+    let trigger = configure("getReceiversPolling", per_group).unwrap();
     assert_eq!(trigger.partitions(&world.api).await.unwrap(), [NEWSLETTER, "1123826"]);
     let scan = Scan { want: Want::All, partition: Some("1123826".to_owned()), cursor: None };
     let customers = trigger.poll(&world.api, &scan).await.unwrap();
@@ -166,6 +167,16 @@ async fn fields_are_checked() {
         (json!({ "groupId": [1] }), "a string or an integer"),
         (json!({ "groupId": 1, "pageSize": 5001 }), "1 to 5000 receivers a page"),
         (json!({ "groupId": 1, "pageSize": 0 }), "1 to 5000 receivers a page"),
+        (
+            json!({ "groupId": 1, "type": "bounced" }),
+            "unknown variant `bounced`, expected one of `all`",
+        ),
+        (
+            json!({ "groupId": 1, "detail": ["mails"] }),
+            "expected one of `events`, `orders`, `tags`",
+        ),
+        (json!({ "groupId": 1, "from": "May" }), "a day such as 2026-01-31"),
+        (json!({ "groupId": 1, "messages": "one" }), "expected `perReceiver` or `perGroup`"),
         (json!({ "group": 1 }), "unknown field `group`, expected one of `groupId`"),
     ] {
         let problem = problem(fields);
@@ -398,7 +409,57 @@ async fn refused_credentials_are_said_to_be_refused() {
     let world = World::new(1).await;
     let api = api(&world.sandbox, "another-not-a-secret");
     let trigger = configure("getReceiversPolling", json!({})).unwrap();
-    let error = trigger.partitions(&api).await.unwrap_err();
+    assert!(trigger.partitions(&api).await.unwrap().is_empty());
+    let scan = Scan { want: Want::All, partition: None, cursor: None };
+    let error = trigger.poll(&api, &scan).await.unwrap_err();
     assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
     assert!(!error.to_string().contains("another-not-a-secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_type_is_one_for_lists_and_for_what_changed() {
+    let world = World::new(200).await;
+    for (stamp, count) in [(Stamp::Deactivated, 20), (Stamp::Bounced, 10)] {
+        world.sandbox.touch(&Touch::count(count).field(stamp).at(NOW + 5));
+    }
+    let receivers = world.sandbox.receivers();
+    let is = |kind: &str, it: &Receiver| match kind {
+        "active" => it.activated > 0 && it.deactivated == 0,
+        "inactive" => it.activated == 0 || it.deactivated > 0,
+        "bounce" => it.bounced > 0,
+        _ => true,
+    };
+    for kind in ["all", "active", "inactive", "bounce"] {
+        let fields = json!({ "groupId": NEWSLETTER, "type": kind });
+        for want in [Want::All, changed(NOW + 5)] {
+            let scan = Scan { want, partition: Some(NEWSLETTER.to_owned()), cursor: None };
+            let found = by_group(fields.clone()).poll(&world.api, &scan).await.unwrap();
+            let since = want.since().map_or(0, Timestamp::secs);
+            let newest = |it: &&Receiver| it.deactivated.max(it.bounced).max(it.activated) >= since;
+            let expected = receivers.iter().filter(|it| is(kind, it)).filter(newest);
+            let expected: BTreeSet<_> = expected.map(|it| it.id.clone()).collect();
+            assert!(!expected.is_empty());
+            assert_eq!(keys(&[found]), expected, "{kind} {want:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn detail_is_the_same_for_lists_and_for_what_changed() {
+    let world = World::new(60).await;
+    world.sandbox.touch(&Touch::count(3).at(NOW + 5));
+    for (detail, there) in [
+        (json!(["tags"]), [true, false, false]),
+        (json!([]), [false; 3]),
+        (json!(["events", "orders", "tags"]), [true; 3]),
+    ] {
+        let fields = json!({ "groupId": NEWSLETTER, "detail": detail });
+        for want in [Want::All, changed(NOW + 5)] {
+            let scan = Scan { want, partition: Some(NEWSLETTER.to_owned()), cursor: None };
+            let found = by_group(fields.clone()).poll(&world.api, &scan).await.unwrap();
+            let data: Value = serde_json::from_str(found.records[0].data.get()).unwrap();
+            let has = ["tags", "events", "orders"].map(|key| data.get(key).is_some());
+            assert_eq!(has, there, "{detail} {want:?}");
+        }
+    }
 }
