@@ -55,9 +55,9 @@ pub(crate) struct RawReceiver {
     /// Its tags, unless `detail` leaves them out.
     tags: Vec<String>,
     /// What happened to its mails, where `detail` asks for it.
-    events: Option<Vec<Value>>,
+    events: Option<Vec<Map<String, Value>>>,
     /// Its orders, where `detail` asks for them.
-    orders: Option<Vec<Value>>,
+    orders: Option<Vec<Map<String, Value>>>,
     /// All its groups, where `messages` is `perReceiver`. The rest of the record is as the first of
     /// them has it.
     groups: Option<Vec<RawGroup>>,
