@@ -152,6 +152,24 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
     ("account refresh", &[("towpath account refresh newsletter", "a new token now")]),
     ("account logout", &[("towpath account logout newsletter", "ends the login")]),
     (
+        "account hooks list",
+        &[("towpath account hooks list newsletter", "what its system calls, and for which flow")],
+    ),
+    (
+        "account hooks register",
+        &[(
+            "towpath account hooks register newsletter newsletter-events",
+            "has its system call the flow",
+        )],
+    ),
+    (
+        "account hooks remove",
+        &[(
+            "towpath account hooks remove newsletter newsletter-events",
+            "its system calls the flow no more",
+        )],
+    ),
+    (
         "account resume",
         &[("towpath account resume newsletter", "after its credentials were corrected there")],
     ),

@@ -11,7 +11,7 @@ use store::{
 use crate::story::{KEY, NAME, Story};
 
 /// So many seen entries are kept in loose blocks; one more, and they are rolled.
-const LOOSE: usize = 20_000;
+const LOOSE: usize = 5_000;
 
 /// More names than twice the live ones and so many are written anew.
 const NAMES: usize = 4_096;

@@ -98,6 +98,7 @@ fn answer(asked: &Asked, tokens: &Tokens, again: bool) -> (u16, &'static str, St
         ("GET", "/v3/groups.json/1") => good(json!({ "id": "1", "name": "Newsletter" })),
         ("GET", "/v3/groups") => good(json!([{ "id": "1" }])),
         ("GET", "/v3/debug/whoami.json") => good(json!({ "id": "1" })),
+        ("GET", "/v3/debug/validate.json") => good(json!(true)),
         ("GET", "/v3/debug/ttl.json") => good(json!({ "ttl": 3600 })),
         ("GET", "/v3/groups.json/1/receivers" | "/v3/groups/1/receivers") => {
             good(json!([receiver("1"), receiver("2")]))

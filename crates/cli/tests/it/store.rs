@@ -24,7 +24,7 @@ fn a_store_is_backed_up_checked_compacted_and_rekeyed() {
     let folder = project(&vendors);
     folder.run(&["run", NAME, "--once"]).exits(0).says("50 delivered");
     let shown = folder.run(&["store", "show"]).exits(0);
-    shown.says("format 9").says("dead letters").says(NAME);
+    shown.says("format 10").says("dead letters").says(NAME);
     assert_eq!(folder.run(&["store", "show", "--json"]).exits(0).json()[0]["flows"][0]["seen"], 50);
     folder.run(&["store", "verify"]).exits(0).says("0 damaged");
     folder.run(&["store", "backup", "one.towpath"]).exits(0).says("one.towpath: written");

@@ -28,9 +28,10 @@ impl Mappings {
 
     /// The contact that a receiver becomes.
     pub(crate) fn contact(&self, receiver: &Value) -> Value {
-        let result = mapped(&self.to_contact, &json!({ "data": receiver }), json!({}));
-        serde_json::from_value::<Contact>(result.clone()).unwrap();
-        result
+        let mut result = mapped(&self.to_contact, &json!({ "data": receiver }), json!({}));
+        let contact = result["data"].take();
+        serde_json::from_value::<Contact>(contact.clone()).unwrap();
+        contact
     }
 
     /// The input of an action that a message becomes, as `towpath test` shows it.
