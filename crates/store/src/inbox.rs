@@ -326,7 +326,8 @@ impl<T: Trees> Core<T> {
         let (mut from, until) =
             (layout::inbox_entry(flow, taken.saturating_add(1)), layout::inbox_entries_end(flow));
         loop {
-            let entries = self.trees.entries(Tree::Inbox, &from, &until, T::BYTES_AT_ONCE).await?;
+            let entries =
+                self.trees.entries(Tree::Inbox, &from, &until, 2 * T::BYTES_AT_ONCE).await?;
             let Some((last, _)) = entries.last() else { return Ok(stand) };
             from = [&last[..], &[0]].concat();
             for (key, value) in &entries {

@@ -152,7 +152,8 @@ impl Trees for SledTrees {
     /// Eight pages of 1,000 records.
     const LOOSE_PIECES: usize = 42;
 
-    const BYTES_AT_ONCE: usize = 500 * 1000;
+    /// Less than a segment of the loose blocks above: a commit that rolls them holds them once.
+    const BYTES_AT_ONCE: usize = 192 * 1000;
 
     async fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if tree != Tree::Seen
