@@ -147,7 +147,8 @@ impl Engine {
         watch.on(&Event::Began { flow: &flow.name, run: &run_id(&flow.name, started) });
         let mut report = match self.start(flow, stop, watch.clone()).await {
             Ok(run) => {
-                let Ended { report, sequence, seen } = work(run).await;
+                // It is large: whoever waits for a run need not hold it in line.
+                let Ended { report, sequence, seen } = Box::pin(work(run)).await;
                 if let Some(seen) = seen {
                     self.tables.keep(&flow.name, sequence, seen);
                 }
