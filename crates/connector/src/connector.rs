@@ -8,11 +8,12 @@ use schemars::{JsonSchema, schema_for};
 
 use crate::account::{Account, AccountError, Values};
 use crate::descriptor::{ActionDescriptor, TriggerDescriptor, TriggerKind};
+use crate::trigger::{Called, Polled};
 use crate::{About, Action, Api, Auth, Changes, Handling, Limit};
 use crate::{
     HeardTrigger, PollingTrigger, Result, Setting, Test, Tested, ToldTrigger, WebhookTrigger,
 };
-use crate::{action, heard, told, trigger, webhook};
+use crate::{action, told};
 
 /// The base URL of an account's system, from its settings.
 type BaseUrl = fn(&Values) -> String;
@@ -183,7 +184,7 @@ impl Connector {
             configure: |fields| {
                 let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
                 it.validate()?;
-                Ok(Arc::new(trigger::Erased(it)))
+                Ok(Arc::new(Polled::new(it)))
             },
         });
         self
@@ -199,7 +200,7 @@ impl Connector {
             trigger.configure = |fields| {
                 let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
                 PollingTrigger::validate(&it)?;
-                Ok(Arc::new(heard::Heard(trigger::Erased(it))))
+                Ok(Arc::new(Polled::and_called(it)))
             };
         }
         connector
@@ -222,7 +223,7 @@ impl Connector {
             configure: |fields| {
                 let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
                 it.validate()?;
-                Ok(Arc::new(webhook::Erased(it)))
+                Ok(Arc::new(Called(it)))
             },
         });
         self

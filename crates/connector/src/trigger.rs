@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::heard::ErasedHeard;
-use crate::webhook::{self, ErasedWebhook, WebhookTrigger};
+use crate::heard::{ErasedHeard, HeardTrigger};
+use crate::webhook::{ErasedWebhook, WebhookTrigger};
 use crate::{Api, Error, Result, Timestamp};
 
 /// How a trigger can tell what changed.
@@ -226,8 +226,10 @@ pub trait ErasedTrigger: Send + Sync {
 }
 
 /// A webhook stands in the place of a trigger; what it finds is in the inbox.
+pub(crate) struct Called<T>(pub(crate) T);
+
 #[async_trait]
-impl<T: WebhookTrigger> ErasedTrigger for webhook::Erased<T> {
+impl<T: WebhookTrigger> ErasedTrigger for Called<T> {
     fn changes(&self) -> Changes {
         Changes::None
     }
@@ -249,14 +251,32 @@ impl<T: WebhookTrigger> ErasedTrigger for webhook::Erased<T> {
     }
 
     fn webhook(&self) -> Option<&dyn ErasedWebhook> {
-        Some(self)
+        Some(&self.0)
     }
 }
 
-pub(crate) struct Erased<T>(pub(crate) T);
+pub(crate) struct Polled<T> {
+    trigger: T,
+    as_called: fn(&T) -> Option<AsCalled<'_>>,
+}
+
+/// A trigger that is polled, as one that its system calls too.
+type AsCalled<'a> = (&'a dyn ErasedWebhook, &'a dyn ErasedHeard);
+
+impl<T: PollingTrigger> Polled<T> {
+    pub(crate) fn new(trigger: T) -> Self {
+        Self { trigger, as_called: |_| None }
+    }
+}
+
+impl<T: HeardTrigger> Polled<T> {
+    pub(crate) fn and_called(trigger: T) -> Self {
+        Self { trigger, as_called: |trigger| Some((trigger, trigger)) }
+    }
+}
 
 #[async_trait]
-impl<T: PollingTrigger> ErasedTrigger for Erased<T> {
+impl<T: PollingTrigger> ErasedTrigger for Polled<T> {
     fn changes(&self) -> Changes {
         T::CHANGES
     }
@@ -266,7 +286,7 @@ impl<T: PollingTrigger> ErasedTrigger for Erased<T> {
     }
 
     async fn partitions(&self, api: &Api) -> Result<Vec<String>> {
-        self.0.partitions(api).await
+        self.trigger.partitions(api).await
     }
 
     async fn poll(&self, api: &Api, scan: &Scan<Value>) -> Result<Page<Value>> {
@@ -278,7 +298,7 @@ impl<T: PollingTrigger> ErasedTrigger for Erased<T> {
             ))
         })?;
         let scan = Scan { want: scan.want, partition: scan.partition.clone(), cursor };
-        let page = self.0.poll(api, &scan).await?;
+        let page = self.trigger.poll(api, &scan).await?;
         let next = page.next.map(serde_json::to_value).transpose();
         let next = next.map_err(|error| {
             Error::config(format!("the place inside the scan cannot be stored: {error}"))
@@ -287,15 +307,15 @@ impl<T: PollingTrigger> ErasedTrigger for Erased<T> {
     }
 
     fn begins(&self) -> Option<Timestamp> {
-        self.0.begins()
+        self.trigger.begins()
     }
 
     fn completes(&self) -> bool {
-        self.0.completes()
+        self.trigger.completes()
     }
 
     fn part(&self, record: &Record) -> Option<String> {
-        self.0.part(record)
+        self.trigger.part(record)
     }
 
     async fn complete(
@@ -305,7 +325,7 @@ impl<T: PollingTrigger> ErasedTrigger for Erased<T> {
         found: Vec<Record>,
     ) -> Result<Vec<Option<Completed>>> {
         let asked = found.len();
-        let completed = self.0.complete(api, partition, found).await?;
+        let completed = self.trigger.complete(api, partition, found).await?;
         if completed.len() != asked {
             let given = completed.len();
             return Err(Error::config(format!(
@@ -313,5 +333,13 @@ impl<T: PollingTrigger> ErasedTrigger for Erased<T> {
             )));
         }
         Ok(completed)
+    }
+
+    fn webhook(&self) -> Option<&dyn ErasedWebhook> {
+        (self.as_called)(&self.trigger).map(|(webhook, _)| webhook)
+    }
+
+    fn heard(&self) -> Option<&dyn ErasedHeard> {
+        (self.as_called)(&self.trigger).map(|(_, heard)| heard)
     }
 }

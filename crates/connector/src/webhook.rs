@@ -155,7 +155,7 @@ pub trait WebhookTrigger: DeserializeOwned + JsonSchema + Send + Sync + 'static 
     }
 }
 
-/// A configured webhook trigger.
+/// A configured webhook trigger: what the engine calls.
 pub trait ErasedWebhook: Send + Sync {
     /// [`WebhookTrigger::proof`].
     fn proof(&self) -> Proof;
@@ -173,34 +173,32 @@ pub trait ErasedWebhook: Send + Sync {
     fn answers(&self) -> Option<Answers>;
 }
 
-pub(crate) struct Erased<T>(pub(crate) T);
-
-impl<T: WebhookTrigger> ErasedWebhook for Erased<T> {
+impl<T: WebhookTrigger> ErasedWebhook for T {
     fn proof(&self) -> Proof {
-        self.0.proof()
+        WebhookTrigger::proof(self)
     }
 
     fn methods(&self) -> Vec<Method> {
-        self.0.methods()
+        WebhookTrigger::methods(self)
     }
 
     fn largest_body(&self) -> usize {
-        self.0.largest_body()
+        WebhookTrigger::largest_body(self)
     }
 
     fn handshake(&self, account: &Account, request: &Received) -> Option<Reply> {
-        self.0.handshake(account, request)
+        WebhookTrigger::handshake(self, account, request)
     }
 
     fn key(&self, request: &Received) -> Option<String> {
-        self.0.key(request)
+        WebhookTrigger::key(self, request)
     }
 
     fn receive(&self, request: &Received) -> Result<Vec<Record>, Refusal> {
-        self.0.receive(request)
+        WebhookTrigger::receive(self, request)
     }
 
     fn answers(&self) -> Option<Answers> {
-        self.0.answers()
+        WebhookTrigger::answers(self)
     }
 }
