@@ -88,13 +88,7 @@ impl Action for AddOrders {
                 (Ok(who), None) => wishes.push((index, who, wish)),
             }
         }
-        if wishes.is_empty() {
-            return told.end(Ok(()));
-        }
         let named = (self.group_id.as_ref(), self.group_name.as_deref());
-        let group = in_group::known(api, named.0, named.1).await?;
-        let how = (Detail::ORDERS, Absent::Refuse);
-        let sent = plus::change(api, &group, wishes, how, &mut told).await;
-        told.end(sent)
+        plus::change(api, named, wishes, (Detail::ORDERS, Absent::Refuse), told).await
     }
 }

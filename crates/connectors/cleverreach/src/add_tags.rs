@@ -80,13 +80,7 @@ impl Action for AddTags {
                 Ok(who) => wishes.push((index, who, Wish { tags: &input.tags, ..Wish::default() })),
             }
         }
-        if wishes.is_empty() {
-            return told.end(Ok(()));
-        }
         let named = (self.group_id.as_ref(), self.group_name.as_deref());
-        let group = in_group::known(api, named.0, named.1).await?;
-        let how = (Detail::TAGS, Absent::Refuse);
-        let sent = plus::change(api, &group, wishes, how, &mut told).await;
-        told.end(sent)
+        plus::change(api, named, wishes, (Detail::TAGS, Absent::Refuse), told).await
     }
 }

@@ -70,19 +70,6 @@ impl Group {
     }
 }
 
-/// Says what is wrong with how a group is named: exactly one of the two is needed.
-pub(crate) fn one_of(id: Option<&Id>, name: Option<&str>) -> Result<(), String> {
-    match (id, name.map(str::trim)) {
-        (Some(_), None) => Ok(()),
-        (None, Some(name)) if !name.is_empty() => Ok(()),
-        (None, Some(_)) => Err("`groupName` is empty".to_owned()),
-        (None, None) => Err("`groupId` or `groupName` is needed".to_owned()),
-        (Some(_), Some(_)) => {
-            Err("`groupId` and `groupName` exclude each other; give one".to_owned())
-        }
-    }
-}
-
 /// All groups; the API does not page them.
 pub(crate) async fn all(api: &Api) -> Result<Vec<Group>> {
     let answer = api.get(["groups.json"]).send().await?;

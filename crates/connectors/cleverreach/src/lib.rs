@@ -25,6 +25,7 @@ mod group;
 mod in_group;
 mod look;
 mod members;
+mod one_group;
 mod order;
 mod plus;
 mod raw_receiver;

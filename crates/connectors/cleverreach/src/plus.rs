@@ -12,10 +12,10 @@ use serde_json::Map;
 use crate::group::Id;
 use crate::members::{Detail, Member, Members};
 use crate::order::{self, Order};
-use crate::rejections;
 use crate::tag::{Gone, Tag};
 use crate::told::Told;
 use crate::who::Who;
+use crate::{in_group, rejections};
 
 /// What is to become of a receiver.
 #[derive(Clone, Copy, Default)]
@@ -155,9 +155,25 @@ pub(crate) enum Absent {
     Done,
 }
 
-/// Changes receivers of a group that are there, as the messages wish. A receiver that comes again is
-/// looked up again before its next change.
+/// Changes receivers of a group that are there, as the messages wish, and ends the batch. The group
+/// is named by its id or its name.
 pub(crate) async fn change(
+    api: &Api,
+    (id, name): (Option<&Id>, Option<&str>),
+    wishes: Vec<(usize, Who<'_>, Wish<'_>)>,
+    how: (Detail, Absent),
+    mut told: Told,
+) -> Result<Outcomes> {
+    if wishes.is_empty() {
+        return told.end(Ok(()));
+    }
+    let group = in_group::known(api, id, name).await?;
+    let sent = in_rounds(api, &group, wishes, how, &mut told).await;
+    told.end(sent)
+}
+
+/// A receiver that comes again is looked up again before its next change.
+async fn in_rounds(
     api: &Api,
     group: &Id,
     wishes: Vec<(usize, Who<'_>, Wish<'_>)>,

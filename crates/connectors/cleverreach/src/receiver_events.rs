@@ -6,8 +6,9 @@ use connector::Account;
 use connector::prelude::*;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::group::{self, Id};
-use crate::look::{Detail, From, Kind, Look, Messages, PageSize};
+use crate::group::Id;
+use crate::look::Look;
+use crate::one_group::OneGroup;
 use crate::receivers::{self, Cursor};
 use crate::stamps::{self, Field, Known};
 use crate::whole::{self, AT_ONCE};
@@ -21,33 +22,9 @@ const LONGEST_CHALLENGE: usize = 200;
 /// it did not tell with the next poll or sweep. The group is named by `groupId` or by `groupName`, not
 /// by both. `towpath account hooks` tells CleverReach where the flow is called.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(transparent)]
 #[schemars(extend("examples" = [{ "groupName": "Newsletter" }]))]
-pub(crate) struct ReceiverEvents {
-    /// The group's id, as CleverReach shows it in the group's address and settings.
-    #[serde(default)]
-    group_id: Option<Id>,
-    /// The group's name, matched without case and surrounding spaces; exactly one group must
-    /// have it.
-    #[serde(default)]
-    group_name: Option<String>,
-    /// Whether a message tells the receiver's other groups too: `perReceiver` asks for them, of each
-    /// that is new or changed; `perGroup`, without it, is the receiver as this group has it.
-    #[serde(default)]
-    messages: Option<Messages>,
-    /// Which receivers by their state.
-    #[serde(default, rename = "type")]
-    kind: Kind,
-    /// What comes along with each receiver.
-    #[serde(default = "Detail::tags")]
-    detail: Vec<Detail>,
-    /// How many receivers one request of a poll or sweep asks for, from 1 to 5000.
-    #[serde(default)]
-    page_size: PageSize,
-    /// A day or a time: receivers that changed before, and not since, are left out.
-    #[serde(default)]
-    from: Option<From>,
-}
+pub(crate) struct ReceiverEvents(OneGroup);
 
 /// A call of CleverReach. The receiver's address is not in it.
 #[derive(Deserialize)]
@@ -73,25 +50,6 @@ struct Answer {
     secret: String,
 }
 
-impl ReceiverEvents {
-    fn look(&self) -> Look {
-        let (size, kind, detail) = (self.page_size, self.kind, self.detail.clone());
-        Look { size, kind, detail, completes: self.tells_all() }
-    }
-
-    fn tells_all(&self) -> bool {
-        self.messages == Some(Messages::PerReceiver)
-    }
-
-    async fn group(&self, api: &Api) -> Result<String> {
-        let group = match &self.group_id {
-            Some(id) => group::by_id(api, id).await?,
-            None => group::by_name(api, self.group_name.as_deref().unwrap_or_default()).await?,
-        };
-        Ok(group.id.0)
-    }
-}
-
 #[async_trait]
 impl PollingTrigger for ReceiverEvents {
     type Cursor = Cursor;
@@ -99,22 +57,19 @@ impl PollingTrigger for ReceiverEvents {
     const VOLATILE: &'static [&'static str] = receivers::VOLATILE;
 
     fn validate(&self) -> Result<(), String> {
-        group::one_of(self.group_id.as_ref(), self.group_name.as_deref())
+        self.0.validate()
     }
 
     async fn partitions(&self, api: &Api) -> Result<Vec<String>> {
-        Ok(vec![self.group(api).await?])
+        Ok(vec![self.0.id(api).await?])
     }
 
     fn begins(&self) -> Option<Timestamp> {
-        self.from.map(|from| from.0)
+        self.0.begins()
     }
 
     async fn poll(&self, api: &Api, scan: &Scan<Cursor>) -> Result<Page<Cursor>> {
-        let Some(group) = scan.partition.as_deref() else {
-            return Err(Error::config("a scan of receivers without a group"));
-        };
-        receivers::poll(api, scan, Some(group), &self.look()).await
+        self.0.poll(api, scan).await
     }
 
     fn completes(&self) -> bool {
@@ -122,7 +77,7 @@ impl PollingTrigger for ReceiverEvents {
     }
 
     fn part(&self, record: &Record) -> Option<String> {
-        stamps::part(record).filter(|_| self.tells_all())
+        stamps::part(record).filter(|_| self.0.tells_all())
     }
 
     /// What was listed is whole, unless its other groups are wanted; what was told is asked for.
@@ -132,8 +87,8 @@ impl PollingTrigger for ReceiverEvents {
         partition: Option<&str>,
         found: Vec<Record>,
     ) -> Result<Vec<Option<Completed>>> {
-        let look = self.look();
-        if self.tells_all() {
+        let look = self.0.look();
+        if self.0.tells_all() {
             return whole::complete(api, found, &look, partition).await;
         }
         let Some(group) = partition else {
@@ -194,8 +149,7 @@ impl WebhookTrigger for ReceiverEvents {
         }
         let Event { event, payload: Payload { pool_id, group_id }, .. } = request.json()?;
         // What happens to forms, groups and automations is nobody's change.
-        let is_ours = event.split('.').next() == Some(EVENT)
-            && self.group_id.as_ref().is_none_or(|own| *own == group_id);
+        let is_ours = event.split('.').next() == Some(EVENT) && self.0.may_be(&group_id);
         if !is_ours {
             return Ok(vec![]);
         }
@@ -220,7 +174,7 @@ impl HeardTrigger for ReceiverEvents {
                 hook.url
             )));
         }
-        let group = self.group(api).await?;
+        let group = self.0.id(api).await?;
         unregister(api, &group).await?;
         let body = json!({
             "url": hook.url, "event": EVENT, "condition": group, "verify": hook.verify.expose(),
@@ -255,7 +209,7 @@ impl HeardTrigger for ReceiverEvents {
     }
 
     async fn unregister(&self, api: &Api) -> Result<bool> {
-        let group = self.group(api).await?;
+        let group = self.0.id(api).await?;
         unregister(api, &group).await
     }
 }

@@ -220,15 +220,7 @@ impl Reader<'_> {
             }
             return Ok(vec![]);
         }
-        let receivers = receivers(&answer)?;
-        let is_other = |it: &RawValue| {
-            let told = Known::of(it).and_then(|known| known.group());
-            told.is_some_and(|told| told != id)
-        };
-        if receivers.iter().any(|it| is_other(it)) {
-            return Err(answer.nonsense("with receivers of another group"));
-        }
-        Ok(receivers)
+        receivers(&answer)
     }
 
     /// One page of the receivers of which any of `fields` is `since` or later. Ordered by the
@@ -275,11 +267,18 @@ impl Reader<'_> {
     ) -> Result<Page<Cursor>> {
         let whose = self.whose(&place);
         let (found, first) = (receivers.len(), first_id(&receivers));
+        let reads_lists = want == Want::All || place.pass > 0;
+        let list = self.listed(&place).filter(|_| reads_lists).map(str::to_owned);
         let mut last = None;
         let mut records = Vec::with_capacity(found);
         for receiver in receivers {
-            let mut record = stamps::record(receiver, &whose)?;
-            let known = Known::of(&record.data).unwrap_or_default();
+            let known = Known::of(&receiver).unwrap_or_default();
+            let group = list.as_ref().and_then(|_| known.group());
+            if group.is_some() && group != list {
+                let problem = format!("CleverReach gave {whose} with receivers of another group");
+                return Err(Error::retry(problem));
+            }
+            let mut record = stamps::record(receiver, &known, &whose)?;
             if let (Want::Changed { since }, true) = (want, self.look.completes && place.pass == 0)
             {
                 // The filter found it by what another of its groups has.
@@ -301,7 +300,6 @@ impl Reader<'_> {
             }
             _ => false,
         };
-        let reads_lists = want == Want::All || place.pass > 0;
         let (pass, group) = (place.pass, place.group + 1);
         let next = if !passed && !self.look.size.is_last(found, place.largest) {
             place.page += 1;

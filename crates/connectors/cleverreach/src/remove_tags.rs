@@ -80,13 +80,7 @@ impl Action for RemoveTags {
                 Ok(who) => wishes.push((index, who, Wish { remove_tags, ..Wish::default() })),
             }
         }
-        if wishes.is_empty() {
-            return told.end(Ok(()));
-        }
         let named = (self.group_id.as_ref(), self.group_name.as_deref());
-        let group = in_group::known(api, named.0, named.1).await?;
-        let how = (Detail::TAGS, Absent::Done);
-        let sent = plus::change(api, &group, wishes, how, &mut told).await;
-        told.end(sent)
+        plus::change(api, named, wishes, (Detail::TAGS, Absent::Done), told).await
     }
 }

@@ -89,12 +89,11 @@ impl Known {
     }
 }
 
-/// Makes a record of a receiver; `whose` says where it was found.
-pub(crate) fn record(data: Box<RawValue>, whose: &str) -> Result<Record> {
+/// Makes a record of a receiver, of which this is known; `whose` says where it was found.
+pub(crate) fn record(data: Box<RawValue>, known: &Known, whose: &str) -> Result<Record> {
     let nonsense =
         |what: &str| Error::retry(format!("CleverReach gave a receiver of {whose} {what}"));
-    let known = Known::of(&data);
-    let Some((Id(key), known)) = known.and_then(|known| Some((Id::of(&known.id)?, known))) else {
+    let Some(Id(key)) = Id::of(&known.id) else {
         return Err(nonsense("without an id; no receiver is left out for that"));
     };
     let newest = known.newest().map_err(|field| {

@@ -268,7 +268,8 @@ fn one_of(answer: &Response) -> Result<Box<RawValue>> {
 }
 
 fn view(receiver: Box<RawValue>, group: &str, look: &Look) -> Result<View> {
-    let record = stamps::record(receiver, &format!("group {group}"))?;
+    let known = Known::of(&receiver).unwrap_or_default();
+    let record = stamps::record(receiver, &known, &format!("group {group}"))?;
     let mut data = object(&record)?;
     // What comes along unasked would make another record of it than a list has.
     for unasked in look.unasked() {
