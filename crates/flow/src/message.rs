@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use connector::{ErasedAction, Prepared};
 use mapping::{Limits, Moment, Variables};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::{Flow, Step, Transformation, Trigger};
@@ -109,22 +110,39 @@ pub fn message(
 ) -> Result<String, Unmappable> {
     let raw = unmapped(metadata, record);
     let Some(mapping) = trigger.mapping.mapping() else { return Ok(raw) };
-    let result = evaluate(mapping, &raw, scope)?;
-    let Value::Object(mut object) = result else { return Ok(text(metadata, &result.to_string())) };
-    if !is_message(&object) {
-        return Ok(text(metadata, &Value::Object(object).to_string()));
-    }
+    let limits = Limits::default();
+    let result = mapping.evaluate_to_text(&raw, scope.variables, &scope.moment, &limits);
+    let result = result.map_err(|error| Unmappable::of(mapping, &error))?;
+    let result = match result.as_deref() {
+        None | Some("null") => return Err(nothing()),
+        Some(result) if result.starts_with('[') => return Err(array()),
+        Some(result) => result,
+    };
+    let Ok(Whole { metadata: given, data }) = serde_json::from_str(result) else {
+        return Ok(text(metadata, result));
+    };
+    let Some(given) = given else { return Ok(text(metadata, data.get())) };
+    let given: Map<String, Value> = serde_json::from_str(given.get()).map_err(|_| {
+        Unmappable::new("mapping.metadata", "the mapping's `metadata` is not an object")
+    })?;
     let mut metadata = metadata.clone();
-    match object.remove("metadata") {
-        None => {}
-        Some(Value::Object(given)) => metadata.extend(given),
-        Some(_) => {
-            let problem = "the mapping's `metadata` is not an object";
-            return Err(Unmappable::new("mapping.metadata", problem));
-        }
-    }
-    let data = object.remove("data").unwrap_or_default();
-    Ok(Message { metadata, data }.to_text())
+    metadata.extend(given);
+    Ok(text(&metadata, data.get()))
+}
+
+/// A mapping's result that is a message of its own, not the data of one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole<'a> {
+    #[serde(borrow, default, deserialize_with = "given")]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// What is there, null too.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
 }
 
 /// The message of a record that is gone: `metadata.deleted` is true, and there is no data.
@@ -183,10 +201,6 @@ fn prepare(action: &dyn ErasedAction, input: Value) -> Result<Prepared, Unmappab
     })
 }
 
-fn is_message(object: &Map<String, Value>) -> bool {
-    object.contains_key("data") && object.keys().all(|key| key == "data" || key == "metadata")
-}
-
 /// The data of a message that a step takes as it is.
 fn data(message: &str) -> Result<Value, Unmappable> {
     #[derive(Deserialize)]
@@ -209,13 +223,16 @@ fn evaluate(
     let limits = Limits::default();
     let result = mapping.evaluate(input, scope.variables, &scope.moment, &limits);
     match result.map_err(|error| Unmappable::of(mapping, &error))? {
-        None | Some(Value::Null) => {
-            Err(Unmappable::new("mapping.nothing", "the mapping gave nothing"))
-        }
-        Some(Value::Array(_)) => Err(Unmappable::new(
-            "mapping.array",
-            "the mapping gave an array where one message is meant",
-        )),
+        None | Some(Value::Null) => Err(nothing()),
+        Some(Value::Array(_)) => Err(array()),
         Some(value) => Ok(value),
     }
+}
+
+fn nothing() -> Unmappable {
+    Unmappable::new("mapping.nothing", "the mapping gave nothing")
+}
+
+fn array() -> Unmappable {
+    Unmappable::new("mapping.array", "the mapping gave an array where one message is meant")
 }

@@ -1,42 +1,57 @@
 //! Built-in functions that are replaced by faster ones of the same meaning.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use jlens_core::{Bindings, Error, Expression, HostFunction, Options, Result};
 use serde_json::Value;
 
+thread_local! {
+    /// What `$now()` is in the evaluation that this thread does.
+    static NOW: Cell<i64> = const { Cell::new(0) };
+}
+
+/// The functions that an expression is compiled with: none if it names none that is replaced.
+pub(crate) fn of(source: &str) -> Bindings {
+    let bindings = Bindings::new();
+    match to_millis() {
+        Some(function) if source.contains("toMillis") => bindings.function("toMillis", function),
+        _ => bindings,
+    }
+}
+
+/// Says what `$now()` is in the evaluation that this thread does next.
+pub(crate) fn set_now(millis: i64) {
+    NOW.set(millis);
+}
+
 /// `$toMillis` that reads plain ISO 8601 dates itself: the engine compiles a regular expression
 /// at every call, which took a sixth of the main job. Everything else is left to the engine.
-///
-/// `None` if the expression does not name the function.
-pub(crate) fn to_millis(source: &str, now_ms: i64) -> Option<HostFunction> {
-    if !source.contains("toMillis") {
-        return None;
-    }
-    let function = HostFunction::with_signature("<s-s?:n>", move |args, _| {
+fn to_millis() -> Option<HostFunction> {
+    let function = HostFunction::with_signature("<s-s?:n>", |args, _| {
         let text = args.first().and_then(Option::as_ref).and_then(Value::as_str);
         let picture = args.get(1).and_then(Option::as_ref);
         match (text, picture) {
             (None, _) => Ok(None),
             (Some(text), None) => match iso_millis(text) {
                 Some(millis) => Ok(Some(millis.into())),
-                None => built_in(text, None, now_ms),
+                None => built_in(text, None),
             },
-            (Some(text), picture) => built_in(text, picture, now_ms),
+            (Some(text), picture) => built_in(text, picture),
         }
     });
     function.ok().map(HostFunction::without_input)
 }
 
 /// The engine's own function.
-fn built_in(text: &str, picture: Option<&Value>, now_ms: i64) -> Result<Option<Value>> {
+fn built_in(text: &str, picture: Option<&Value>) -> Result<Option<Value>> {
     static CALL: OnceLock<Result<Expression>> = OnceLock::new();
     let call = CALL.get_or_init(|| Expression::compile("$toMillis($text, $picture)"));
     let mut bindings = Bindings::new().var("text", text);
     if let Some(picture) = picture {
         bindings = bindings.var("picture", picture.clone());
     }
-    let done = call.clone()?.evaluate_with(None, &bindings, &Options::new().now(now_ms));
+    let done = call.clone()?.evaluate_with(None, &bindings, &Options::new().now(NOW.get()));
     // The place is that of the call in the expression itself: the engine adds it to an error
     // without one.
     done.map_err(|error| {
@@ -116,8 +131,7 @@ mod tests {
     #[test]
     fn dates_are_what_the_engine_says_they_are() {
         let ours = |text: &str| {
-            let function = to_millis("$toMillis", 0).unwrap();
-            let bindings = Bindings::new().function("toMillis", function).var("text", text);
+            let bindings = of("$toMillis").var("text", text);
             let call = Expression::compile("$toMillis($text)").unwrap();
             call.evaluate(None, &bindings).map_err(|error| error.code().to_owned())
         };

@@ -1,11 +1,13 @@
 //! The engine jlens-core: how its types become ours.
 
+mod text;
 mod trace;
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use jlens_core::output::Output;
 use jlens_core::reads::Reads;
 use jlens_core::{Bindings, Document, Expression, NodeKind, Options, Severity, Span};
 use serde_json::Value;
@@ -17,6 +19,7 @@ use crate::{Analysis, Error, Limits, Moment, Variables, functions};
 pub(crate) struct Compiled {
     expression: Expression,
     reads: Reads,
+    functions: Bindings,
 }
 
 /// A part of the language that an expression uses.
@@ -38,7 +41,8 @@ impl Compiled {
     pub(crate) fn new(source: &str) -> Result<Self, Error> {
         let expression = Expression::compile(source).map_err(|error| convert(source, &error))?;
         let reads = expression.reads();
-        Ok(Self { expression, reads })
+        let functions = functions::of(source);
+        Ok(Self { expression, reads, functions })
     }
 
     pub(crate) fn source(&self) -> &str {
@@ -88,33 +92,57 @@ impl Compiled {
 
     pub(crate) fn evaluate(
         &self,
-        input: Option<&str>,
+        input: &str,
+        variables: &Variables,
+        at: &Moment,
+        limits: &Limits,
+    ) -> Result<Option<Value>, Error> {
+        let document = self.document(input)?;
+        let bindings = self.bindings(variables, at)?;
+        let result = self.expression.evaluate_document(&document, &bindings, &options(at, limits));
+        result.map_err(|error| convert(self.source(), &error))
+    }
+
+    /// The result as compact JSON text, without a tree of values in between.
+    pub(crate) fn evaluate_to_text(
+        &self,
+        input: &str,
+        variables: &Variables,
+        at: &Moment,
+        limits: &Limits,
+    ) -> Result<Option<String>, Error> {
+        let document = self.document(input)?;
+        let bindings = self.bindings(variables, at)?;
+        let options = options(at, limits);
+        let write = |output: Output<'_, '_>| text::write(output, input.len());
+        let result = self.expression.evaluate_document_to(&document, &bindings, &options, write);
+        result.map_err(|error| convert(self.source(), &error))
+    }
+
+    pub(crate) fn evaluate_alone(
+        &self,
         variables: &Variables,
         at: &Moment,
         limits: &Limits,
     ) -> Result<Option<Value>, Error> {
         let bindings = self.bindings(variables, at)?;
-        let options = options(at, limits);
-        let result = match input {
-            None => self.expression.evaluate_with(None, &bindings, &options),
-            Some(text) => {
-                let document = match self.reads.input() {
-                    Some(read) => Document::parse_cut(text, read),
-                    None => Document::parse("null"),
-                };
-                let document = document.map_err(|error| Error::unreadable(&error))?;
-                self.expression.evaluate_document(&document, &bindings, &options)
-            }
-        };
+        let result = self.expression.evaluate_with(None, &bindings, &options(at, limits));
         result.map_err(|error| convert(self.source(), &error))
+    }
+
+    /// The parts of the input that the expression reads.
+    fn document(&self, input: &str) -> Result<Document, Error> {
+        let document = match self.reads.input() {
+            Some(read) => Document::parse_cut(input, read),
+            None => Document::parse("null"),
+        };
+        document.map_err(|error| Error::unreadable(&error))
     }
 
     /// Copies what the expression reads of the variables, because the engine wants to own them.
     fn bindings(&self, variables: &Variables, at: &Moment) -> Result<Bindings, Error> {
-        let mut bindings = Bindings::new();
-        if let Some(function) = functions::to_millis(self.source(), at.now_ms) {
-            bindings = bindings.function("toMillis", function);
-        }
+        functions::set_now(at.now_ms);
+        let mut bindings = self.functions.clone();
         for (name, bound) in variables.iter() {
             let all = self.reads.every_binding();
             let value = match (bound, self.reads.binding(name)) {

@@ -34,6 +34,9 @@ fn results_undefined_and_variables() {
     assert_eq!(run("$steps"), Some(json!({"one": {"id": 4, "other": 5}})));
     assert_eq!(run("$eval('$steps.one.other')"), Some(json!(5)));
     assert_eq!(run("$nobody"), None);
+    let nobody = Mapping::compile("$nobody").unwrap();
+    let text = nobody.evaluate_to_text("{}", &variables, &AT, &Limits::default());
+    assert_eq!(text.unwrap(), None);
 }
 
 #[test]
@@ -139,8 +142,35 @@ fn one_mapping_serves_many_threads() {
     });
 }
 
+/// JSON of any kind: every character, numbers of every size, what nests.
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn text_is_that_of_the_value(input in json()) {
+        let mapping = Mapping::compile("{ \"it\": $, \"all\": [$, -0, 1e300 * 10], \"no\": $none }").unwrap();
+        let (input, variables, limits) = (input.to_string(), Variables::new(), Limits::default());
+        let value = mapping.evaluate(&input, &variables, &AT, &limits).unwrap();
+        let text = mapping.evaluate_to_text(&input, &variables, &AT, &limits).unwrap();
+        prop_assert_eq!(text, value.map(|value| value.to_string()));
+    }
 
     #[test]
     fn any_text_is_an_answer(source in ".{0,60}") {
