@@ -58,8 +58,14 @@ fn object(mut fields: Vec<Field<'_>>, skipped: &[&[&str]], depth: usize, out: &m
         if below.iter().any(|rest| rest.is_empty()) {
             continue;
         }
-        // Writing a string into memory cannot fail.
-        drop(serde_json::to_writer(&mut *out, &key));
+        if key.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            out.push(b'"');
+            out.extend_from_slice(key.as_bytes());
+            out.push(b'"');
+        } else {
+            // Writing a string into memory cannot fail.
+            drop(serde_json::to_writer(&mut *out, &key));
+        }
         out.push(b':');
         value(field.get(), &below, depth, out);
         out.push(b',');
