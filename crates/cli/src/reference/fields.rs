@@ -111,11 +111,12 @@ impl<'s> Shape<'s> {
         properties.into_iter().flatten().map(move |(name, it)| (name.as_str(), self.inner(it)))
     }
 
-    /// Of a list that of its items, of any other value itself.
+    /// Of a list that of its items, anything if it does not say; of any other value itself.
     pub(crate) fn item(self) -> Self {
         let resolved = self.resolved();
         match resolved.schema.get("items") {
             Some(items @ Value::Object(_)) => self.inner(items).resolved(),
+            _ if self.is_list() => self.inner(&Value::Null),
             _ => resolved,
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
 use connector::{Connector, Rejection};
+use serde_json::json;
 
 use super::example;
 use super::fields::Shape;
@@ -101,6 +102,16 @@ fn a_connectors_page_has_everything_that_it_declares() {
             }
         }
     }
+}
+
+#[test]
+fn a_list_need_not_say_what_it_holds() {
+    let schema = json!({
+        "properties": { "anything": { "type": ["array", "null"], "items": true } },
+    });
+    let fields = Shape::of(&schema).fields(true);
+    assert_eq!((fields[0].path.as_str(), fields[0].kind.as_str()), ("anything", "list"));
+    assert_eq!(fields.len(), 1);
 }
 
 #[test]
