@@ -95,7 +95,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// A sandbox of both vendors and the runtime that serves it.
 pub(crate) struct Vendors {
     pub(crate) sandbox: Sandbox,
-    _runtime: tokio::runtime::Runtime,
+    pub(crate) runtime: tokio::runtime::Runtime,
 }
 
 impl Vendors {
@@ -103,7 +103,7 @@ impl Vendors {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let options = Options { receivers, ..Options::default() };
         let sandbox = runtime.block_on(Sandbox::start(options)).unwrap();
-        Self { sandbox, _runtime: runtime }
+        Self { sandbox, runtime }
     }
 
     /// A towpath.yaml for the flow, with these two secrets as written.
@@ -139,6 +139,10 @@ impl Ran {
 
     pub(crate) fn all(&self) -> String {
         format!("{}{}", self.out, self.err)
+    }
+
+    pub(crate) const fn code(&self) -> i32 {
+        self.code
     }
 
     #[track_caller]

@@ -42,15 +42,15 @@ fn project() -> Folder {
 }
 
 /// A service that runs until it is killed.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     /// Hears that it holds at its point.
     holds: Receiver<()>,
 }
 
 impl Served {
-    fn start(folder: &Folder, hold: Option<&str>) -> Self {
+    pub(crate) fn start(folder: &Folder, hold: Option<&str>) -> Self {
         let mut command: Command = folder.command(env!("CARGO_BIN_EXE_towpath"));
         command.args(["serve", "--json", "--listen", "127.0.0.1:0"]);
         command.env("TOWPATH_HOLD_AT", hold.unwrap_or("none"));
@@ -87,7 +87,7 @@ impl Drop for Served {
 }
 
 /// Sends a request and gives the status and the body of its answer; `None` if there is none.
-fn ask(stream: &mut TcpStream, head: &str, body: &str) -> Option<(u16, String)> {
+pub(crate) fn ask(stream: &mut TcpStream, head: &str, body: &str) -> Option<(u16, String)> {
     let length = body.len();
     let request = format!("{head}host: localhost\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).ok()?;
@@ -111,7 +111,7 @@ fn ask(stream: &mut TcpStream, head: &str, body: &str) -> Option<(u16, String)> 
     Some((status, String::from_utf8(body).ok()?))
 }
 
-fn connect(address: &str) -> TcpStream {
+pub(crate) fn connect(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream

@@ -16,6 +16,7 @@ mod killed;
 mod map;
 mod new;
 mod planted;
+mod registered;
 mod secret;
 mod state;
 mod store;
