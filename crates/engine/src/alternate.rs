@@ -121,15 +121,7 @@ impl Run {
         let (page, waiting) = self.detect(Of::Backfill, &partition, &mut ahead, fetched, sequence);
         context.watch.at("engine.page.detected");
         let mut delivering = self.deliver(Of::Backfill, &id, waiting);
-        let grace = async {
-            stop.wait().await;
-            context.clock.sleep(self.stop.grace).await;
-        };
-        let delivered = tokio::select! {
-            biased;
-            delivered = &mut delivering => Some(delivered),
-            () = grace => None,
-        };
+        let delivered = delivering.within_grace(&self.stop, &*context.clock).await;
         context.watch.at("engine.page.delivered");
         let (ended, page) = match delivered {
             Some(Ok(settled)) => match self.settle(&partition, &listed, page, settled).await {

@@ -47,15 +47,7 @@ impl Run {
             context.watch.at("engine.page.detected");
             let next = page.scan.cursor.clone();
             let mut delivering: Task<_> = self.deliver(Of::Events, &partition, waiting);
-            let grace = async {
-                stop.wait().await;
-                context.clock.sleep(self.stop.grace).await;
-            };
-            let delivered = tokio::select! {
-                biased;
-                delivered = &mut delivering => Some(delivered),
-                () = grace => None,
-            };
+            let delivered = delivering.within_grace(&self.stop, &*context.clock).await;
             context.watch.at("engine.page.delivered");
             let (ended, page) = match delivered {
                 Some(Ok(mut settled)) => {

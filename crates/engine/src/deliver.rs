@@ -166,27 +166,16 @@ impl Page {
                         let now_ms = moments.get(&*id).copied().unwrap_or(now_ms);
                         let origin = origin.clone();
                         let moment = Moment { now_ms, seed };
-                        if deleted {
-                            let message = message::delete(&key).into();
-                            let gone = Traveller {
-                                id,
-                                key,
-                                partition_key,
-                                message,
-                                moment,
-                                origin,
-                                version,
-                                deleted,
-                            };
-                            return (Arc::new(gone), None);
-                        }
-                        let scope = Scope { variables: &variables, moment };
-                        let metadata = message::metadata(&key);
-                        let mapped = message::message(trigger, &metadata, data.get(), &scope);
-                        let (message, problem) = match mapped {
-                            Ok(message) => (message, None),
-                            Err(problem) => {
-                                (message::unmapped(&metadata, data.get()), Some(problem))
+                        let (message, problem) = if deleted {
+                            (message::delete(&key), None)
+                        } else {
+                            let scope = Scope { variables: &variables, moment };
+                            let metadata = message::metadata(&key);
+                            match message::message(trigger, &metadata, data.get(), &scope) {
+                                Ok(message) => (message, None),
+                                Err(problem) => {
+                                    (message::unmapped(&metadata, data.get()), Some(problem))
+                                }
                             }
                         };
                         let message = message.into();

@@ -3,9 +3,10 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use connector::Clock;
 use tokio::task::JoinHandle;
 
-use crate::{Error, Place, Result};
+use crate::{Error, Place, Result, Stop};
 
 /// A page being fetched or delivered on a task of its own; dropping it stops the task.
 pub(crate) struct Task<T> {
@@ -28,6 +29,24 @@ impl<T: Send + 'static> Task<T> {
         match task {
             Some(task) => task.await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for what it gives; `None` if that takes longer than the grace of a run that is to stop.
+    pub(crate) async fn within_grace(
+        &mut self,
+        stop: &Stop,
+        clock: &dyn Clock,
+    ) -> Option<Result<T>> {
+        let mut stop = stop.clone();
+        let over = async {
+            stop.wait().await;
+            clock.sleep(stop.grace).await;
+        };
+        tokio::select! {
+            biased;
+            given = self => Some(given),
+            () = over => None,
         }
     }
 

@@ -3,6 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use sandbox::Touch;
+use serde_json::Value;
+use store::{Commit, Durability, MasterKey, SledOptions, SledStore, Store};
+
 use crate::folder::{FLOW, Folder, NAME, Ran, Vendors};
 
 const RECEIVERS: usize = 60;
@@ -183,4 +187,46 @@ fn a_plan_says_what_changed_files_make_of_state_and_changes_nothing() {
     story.folder.write(&file, &text.replace(NAME, "renamed"));
     let left = story.run(&["serve", "--plan"]).exits(0);
     left.says(&format!("{NAME}: left: no file has it; its state of 2")).says("renamed: new");
+}
+
+#[test]
+fn a_plan_says_what_an_older_and_a_newer_format_mean() {
+    let story = Story::new();
+    let stored = |format: u64| {
+        story.vendors.runtime.block_on(async {
+            let key = story.folder.read(".config/towpath/key");
+            let key = MasterKey::from_text(&key).unwrap();
+            let path = story.folder.path(".towpath/store");
+            let options = SledOptions { path, key: &key, durability: Durability::Full };
+            let store = SledStore::open(options).await.unwrap();
+            let lease = store.lease(NAME).await.unwrap();
+            let head = lease.head.unwrap();
+            let mut snapshot: Value = serde_json::from_slice(&head.snapshot).unwrap();
+            snapshot["format"] = format.into();
+            let snapshot = serde_json::to_vec(&snapshot).unwrap();
+            let commit = Commit { snapshot, ..Commit::default() };
+            store.commit(&lease.fence, head.sequence + 1, commit).await.unwrap();
+        });
+    };
+    stored(1);
+    for _ in 0..2 {
+        let plan = story.run(&["serve", "--plan"]).exits(0);
+        plan.says(&format!("{NAME}: migrated: goes on from its state of 2"))
+            .says("instead of 1; nothing is sent again");
+    }
+    // As it says: nothing is sent again, and from then on it is kept.
+    story.uploaded();
+    story.once();
+    assert_eq!(story.uploaded(), 0);
+    let id = story.vendors.sandbox.receivers().remove(0).id;
+    story.vendors.sandbox.advance_clock(3600);
+    story.vendors.sandbox.touch(&Touch::ids([&id]));
+    story.once();
+    assert_eq!(story.uploaded(), 1);
+    story.run(&["serve", "--plan"]).exits(0).says(&format!("{NAME}: kept"));
+
+    stored(99);
+    let plan = story.run(&["serve", "--plan"]).exits(4);
+    plan.says(&format!("{NAME}: unknown")).says("99");
+    story.run(&["run", NAME, "--once"]).exits(8).says("written by a newer towpath");
 }
