@@ -150,7 +150,8 @@ fn every_action_finds_its_receiver_in_a_contact() {
         "metadata": { "recordUid": "279" },
         "data": {
             "contactData": [{ "type": "phone", "value": 1 }, { "type": "email", "value": "" },
-                { "type": "email", "value": "ada@example.com" }],
+                { "type": "email", "value": null }, { "type": "email", "value": ["x"] },
+                { "type": "email" }, { "type": "email", "value": "ada@example.com" }],
             "categories": ["vip", { "name": "b2b" }], "consent": "withdrawn", "notes": "no mail",
             "orders": { "order_id": 7, "product": "Jeans" },
         },
