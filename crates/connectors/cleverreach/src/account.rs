@@ -34,7 +34,8 @@ struct Group {
     id: Value,
 }
 
-/// Asks who the account is, how long its token lasts, and for a group and one of its receivers.
+/// Asks who the account is, how long its token lasts, and for a group, one of its receivers, and its
+/// forms.
 pub(crate) async fn test(api: &Api) -> Result<Tested> {
     let mut tested = Tested::default();
     let whoami = ask::<Whoami>(api.get(["debug", "whoami.json"])).await;
@@ -64,12 +65,35 @@ pub(crate) async fn test(api: &Api) -> Result<Tested> {
             let page = api.get(["groups", id.as_str(), "receivers"]).query("pagesize", 1);
             let page = page.query("page", 0).send().await;
             tested.told("reading receivers", page, NO_RECEIVERS, |_| String::new())?;
+            forms(api, &id, &mut tested).await?;
         }
         None => tested.untested("reading receivers", "there is no group to read them from"),
     }
     tested.untested("writing receivers", "the first upsert shows it: a test would write one");
     tested.untested("confirmation mails", "the first mail shows it: a test would send one");
     Ok(tested)
+}
+
+/// Asks for a group's forms. Confirmation mails alone need them, so a refusal is told, and is no
+/// failure; that CleverReach reads forms for every app is not documented either.
+async fn forms(api: &Api, group: &str, tested: &mut Tested) -> Result<()> {
+    let request = api.get(["groups", group, "forms"]).accept(StatusCode::NOT_FOUND);
+    match request.send().await {
+        Ok(answer) if answer.status() == StatusCode::NOT_FOUND => {
+            tested.untested("reading forms", "CleverReach does not tell the forms of a group");
+        }
+        Ok(_) => tested.passed("reading forms", ""),
+        Err(
+            Error::Unauthorized { reason }
+            | Error::Config { reason }
+            | Error::Reject { reason, .. },
+        ) => {
+            let why = format!("{reason}; only steps with a `formId` need the right to forms");
+            tested.untested("reading forms", why);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 async fn ask<T: DeserializeOwned>(request: connector::Request<'_>) -> Result<T> {

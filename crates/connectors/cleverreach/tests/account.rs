@@ -55,6 +55,7 @@ async fn a_test_tells_what_the_app_may_do_and_what_it_cannot_tell() {
             "token: good for 365 days",
             "reading groups: 2 groups",
             "reading receivers: ",
+            "reading forms: ",
             "writing receivers: untested",
             "confirmation mails: untested",
         ]
@@ -74,6 +75,25 @@ async fn a_test_tells_what_the_app_may_do_and_what_it_cannot_tell() {
         let narrow = Switches { missing_scopes: vec![scope.to_owned()], ..Switches::default() };
         assert_eq!(failures(&tested(narrow, None).await), [failure]);
     }
+}
+
+#[tokio::test]
+async fn forms_that_may_not_be_read_are_told_and_fail_nothing() {
+    let said = |tested: Tested| {
+        assert_eq!(failures(&tested), []);
+        let check = tested.checks.into_iter().find(|it| it.what == "reading forms").unwrap();
+        let Verdict::Untested { why } = check.verdict else { panic!("{:?}", check.verdict) };
+        why
+    };
+    let narrow = Switches { missing_scopes: vec!["forms".to_owned()], ..Switches::default() };
+    let why = said(tested(narrow, None).await);
+    assert!(why.contains("403") && why.contains("formId"), "{why}");
+    let sandbox = Sandbox::start(Options { receivers: 5, ..Options::default() }).await.unwrap();
+    let unknown = Fault::new(Vendor::CleverReach, "/forms", Action::status(404));
+    sandbox.fault(unknown);
+    let api = api(&sandbox, &sandbox.credentials().client_secret, "clientCredentials");
+    let why = said(cleverreach::connector().test_account(&api).await.unwrap());
+    assert!(why.contains("does not tell"), "{why}");
 }
 
 #[tokio::test]

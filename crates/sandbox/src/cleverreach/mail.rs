@@ -1,8 +1,8 @@
 //! `POST /forms/{id}/send/activate` and `deactivate`: the mails by which a receiver confirms its
-//! address, or that it wants no more mail.
+//! address, or that it wants no more mail; and the forms that they belong to.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::directory::Directory;
 use crate::answer::Answer;
@@ -36,6 +36,13 @@ struct Body {
     email: String,
     #[serde(default)]
     doidata: Value,
+}
+
+/// The forms of a group: here every group has all of them. What else the vendor tells of a form is not
+/// documented.
+pub(super) fn forms(forms: &[u64]) -> Value {
+    let form = |id: &u64| json!({ "id": id.to_string(), "name": format!("Form {id}") });
+    forms.iter().map(form).collect()
 }
 
 /// Sends a mail, or says why not.

@@ -1,4 +1,5 @@
-//! The endpoints that change one thing or a list of things: which request is meant, and its answer.
+//! The endpoints that change one thing or a list of things, and forms, of which nothing else is read:
+//! which request is meant, and its answer.
 
 use http::Method;
 use serde::Deserialize;
@@ -29,6 +30,7 @@ pub(crate) enum Write {
     Orders(String, String),
     Blacklist(Option<String>),
     BlacklistEntry(Option<String>, String),
+    Forms(String),
     SendDeactivation(String),
 }
 
@@ -70,6 +72,7 @@ impl Write {
             ("POST", "receivers", ["delete"]) => Self::DeleteReceivers,
             ("DELETE", "receivers", [who]) => Self::DeleteReceiver(own(who)),
             ("POST", "receivers", [who, "tags"]) => Self::AddTags(own(who)),
+            ("GET", "groups", [id, "forms"]) => Self::Forms(own(id)),
             ("POST", "forms", [id, "send", "deactivate"]) => Self::SendDeactivation(own(id)),
             _ => return None,
         })
@@ -79,7 +82,7 @@ impl Write {
     pub(super) const fn scope(&self) -> &'static str {
         match self {
             Self::CreateGroup | Self::DeleteGroup(_) | Self::CreateAttribute(_) => "groups",
-            Self::SendDeactivation(_) => "forms",
+            Self::Forms(_) | Self::SendDeactivation(_) => "forms",
             _ => "receivers",
         }
     }
@@ -103,6 +106,7 @@ impl Write {
             Self::Blacklist(Some(_)) => "ANY /v3/groups/{id}/blacklist",
             Self::BlacklistEntry(None, _) => "ANY /v3/blacklist/{email}",
             Self::BlacklistEntry(Some(_), _) => "ANY /v3/groups/{id}/blacklist/{email}",
+            Self::Forms(_) => "GET /v3/groups/{id}/forms",
             Self::SendDeactivation(_) => "POST /v3/forms/{id}/send/deactivate",
         }
     }
@@ -157,6 +161,10 @@ impl Write {
                     let which = (group, Some(email.as_str()));
                     directory.blacklist.answer(&call.method, which, body, switches)
                 }
+                None => Answer::error(404, "Not Found"),
+            },
+            Self::Forms(group) => match number(directory, Some(group)) {
+                Some(_) => Answer::json(200, &mail::forms(place.forms)),
                 None => Answer::error(404, "Not Found"),
             },
             Self::SendDeactivation(form) => {
