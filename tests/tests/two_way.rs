@@ -67,7 +67,8 @@ impl Watch for Together {
     fn at(&self, point: &'static str) {
         if point == "engine.batch.next" && !std::mem::replace(&mut *self.came.lock().unwrap(), true)
         {
-            self.barrier.wait();
+            // What waits for this thread goes to another one: it may be the other flow.
+            tokio::task::block_in_place(|| self.barrier.wait());
         }
     }
 }
