@@ -182,13 +182,13 @@ impl<'a> Parts<'a> {
             }
         }
         if connector.name() == "cleverreach" {
-            cleverreach(kind, &knows, part);
+            cleverreach(kind, node, &knows, part);
         }
     }
 }
 
 /// What CleverReach's component did without saying it.
-fn cleverreach(kind: Kind, knows: &dyn Fn(&str) -> bool, part: &mut Part) {
+fn cleverreach(kind: Kind, node: &Node, knows: &dyn Fn(&str) -> bool, part: &mut Part) {
     if part.fields.contains_key("groupId") && part.fields.remove("groupName").is_some() {
         part.note("`groupName` is left out: `groupId` went before it there too");
     }
@@ -200,6 +200,17 @@ fn cleverreach(kind: Kind, knows: &dyn Fn(&str) -> bool, part: &mut Part) {
             );
         }
         return;
+    }
+    if node.function == "insertReceiver" {
+        part.note(
+            "there, it created receivers alone; here those that are known are changed as well",
+        );
+    }
+    if part.fields.get("deletes") == Some(&Value::Bool(true)) {
+        part.note(
+            "there, the receiver to delete was the one with the record's id; here it is the one with \
+             the contact's address, unless `deleteBy: recordUid` says that the ids are this account's",
+        );
     }
     let given = ["groupId", "groupName", "groupFromCategories"];
     if !given.iter().any(|name| part.fields.contains_key(*name)) {

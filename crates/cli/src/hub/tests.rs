@@ -44,6 +44,27 @@ fn steps_stand_behind_what_they_followed() {
 }
 
 #[test]
+fn what_an_action_does_otherwise_here_is_told() {
+    let notes = |function: &str, fields: Value| {
+        let mut step = node("b", function);
+        step["fields"] = fields;
+        let nodes = [node("a", "getReceivers"), step];
+        let edges = [json!({ "source": "a", "target": "b" })];
+        let made = of(&json!({ "name": "f", "graph": { "nodes": nodes, "edges": edges } }));
+        let made = made.unwrap();
+        let told = made.notes.into_iter().filter(|note| note.at == "b").map(|note| note.text);
+        (told.collect::<Vec<_>>().join("\n"), made.text)
+    };
+    let (told, text) = notes("upsertReceiver", json!({ "groupId": 1, "deletes": true }));
+    assert!(told.contains("`deleteBy: recordUid`"), "{told}");
+    assert!(text.contains("deletes: true"), "{text}");
+    let (told, _) = notes("insertReceiver", json!({ "groupId": 1 }));
+    assert!(told.contains("created receivers alone") && !told.contains("deleteBy"), "{told}");
+    let (told, _) = notes("upsertReceiver", json!({ "groupId": 1 }));
+    assert!(!told.contains("created receivers alone") && !told.contains("deleteBy"), "{told}");
+}
+
+#[test]
 fn a_graph_that_is_no_flow_is_refused_with_its_place() {
     let two = json!({ "nodes": [node("a", "x"), node("b", "y")] });
     let edges = json!([{ "source": "a", "target": "b" }, { "source": "b", "target": "a" }]);
