@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector::{ManualClock, Timestamp};
+use connector::{Account, Api, ManualClock, Services, Timestamp};
 use engine::{Engine, Report, Silent, Stop, Watch};
 use flow::Flow;
 use sandbox::{GroupSeed, Options, Receiver, Sandbox};
 use store::{MasterKey, MemoryStore, Store};
 
+use crate::Calls;
 use crate::world::{START, connectors};
 
 /// The group that both accounts have, and that goes both ways.
@@ -34,13 +35,17 @@ pub struct Between {
 
 /// A flow between two accounts; `more` is added to it.
 pub fn flow_between(from: &str, to: &str, more: &str) -> Arc<Flow> {
-    let text = format!(
+    checked(&text_between(from, to, more))
+}
+
+/// The text of that flow.
+pub fn text_between(from: &str, to: &str, more: &str) -> String {
+    format!(
         "flow: {from}-to-{to}\n{more}\ntrigger:\n  use: cleverreach.getReceiversByGroupIdPolling\n  \
          account: {from}\n  sweep: 1h\n  fields: {{ groupName: Newsletter }}\nsteps:\n  - id: copies\n    \
          use: cleverreach.upsertReceiver\n    account: {to}\n    \
          fields: {{ groupName: Newsletter, activation: keep }}\n"
-    );
-    checked(&text)
+    )
 }
 
 /// The flow of a text, which must be without findings.
@@ -79,15 +84,9 @@ impl Between {
     /// The engine of one process, which knows both flows.
     pub fn engine(&self, store: Arc<dyn Store>) -> Engine {
         let account = |name: &str, sandbox: &Sandbox| {
-            let credentials = sandbox.credentials();
-            let values = [
-                ("clientId".to_owned(), credentials.client_id.clone()),
-                ("clientSecret".to_owned(), credentials.client_secret.clone()),
-            ];
-            let url = sandbox.cleverreach_url();
-            let account = cleverreach::connector().account(name, Some(&url), values.into());
-            let limits = BTreeMap::new();
-            (name.to_owned(), engine::Account { account: account.unwrap(), limits })
+            let account =
+                engine::Account { account: login(name, sandbox), limits: BTreeMap::new() };
+            (name.to_owned(), account)
         };
         let engine = Engine::new(engine::Options {
             accounts: [account("north", &self.north), account("south", &self.south)].into(),
@@ -115,11 +114,22 @@ impl Between {
     pub async fn both(&self) -> [[u64; 3]; 2] {
         let southward = self.run(&self.southward).await;
         let northward = self.run(&self.northward).await;
-        [southward, northward].map(|report| {
-            let counts = report.counts;
-            assert_eq!(counts.emitted, counts.delivered + counts.echoed + counts.overruled);
-            [counts.emitted, counts.delivered, counts.echoed]
-        })
+        [southward, northward].map(|report| counted(&report))
+    }
+
+    /// A process that both systems call once they are told to.
+    pub async fn calls(&self) -> (Arc<Engine>, Calls) {
+        let engine = Arc::new(self.engine(self.store.clone()));
+        let flows = vec![self.southward.clone(), self.northward.clone()];
+        let calls = Calls::of(flows, engine.clone(), self.clock.clone()).await;
+        let sides = [(&self.north, &self.southward), (&self.south, &self.northward)];
+        for (sandbox, flow) in sides {
+            let account = login(&flow.trigger.account, sandbox);
+            let connector = cleverreach::connector();
+            let api = Api::new(&connector, account, &BTreeMap::new(), Services::bare()).unwrap();
+            calls.register(flow, &api, &*self.store).await;
+        }
+        (engine, calls)
     }
 
     /// Lets time pass everywhere.
@@ -157,6 +167,23 @@ impl Between {
         });
         sides[0] == sides[1]
     }
+}
+
+/// What a run found, sent and knew as an echo.
+pub fn counted(report: &Report) -> [u64; 3] {
+    let counts = report.counts;
+    assert_eq!(counts.emitted, counts.delivered + counts.echoed + counts.overruled);
+    [counts.emitted, counts.delivered, counts.echoed]
+}
+
+fn login(name: &str, sandbox: &Sandbox) -> Account {
+    let credentials = sandbox.credentials();
+    let values = [
+        ("clientId".to_owned(), credentials.client_id.clone()),
+        ("clientSecret".to_owned(), credentials.client_secret.clone()),
+    ];
+    let url = sandbox.cleverreach_url();
+    cleverreach::connector().account(name, Some(&url), values.into()).unwrap()
 }
 
 /// Runs a flow once.

@@ -7,6 +7,7 @@
 
 pub mod between;
 mod board;
+mod calls;
 mod dying;
 mod runs;
 pub mod world;
@@ -15,6 +16,7 @@ pub use between::Between;
 pub use board::{
     Board, Delivered, Endless, flow_of, parked, record, step_once, step_to, sweeping_flow_of,
 };
+pub use calls::Calls;
 pub use dying::{Dying, Moment};
 pub use runs::{Runs, answering};
 pub use world::{START, World};

@@ -6,18 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::routing::any;
-use connector::{Api, Clock, Hook, Received, Registered, Secret, Services};
-use engine::service::{Host, Options, Ran, Service};
-use engine::{Called, Door, Engine, Report, Silent, Stop};
+use connector::{Api, Registered, Services};
+use engine::{Engine, Report, Silent, Stop};
 use flow::Flow;
 use sandbox::{Options as Sandboxed, Touch, What};
 use serde_json::{Map, json};
-use towpath_tests::World;
+use towpath_tests::{Calls, World};
 
 const LIST: &str = "GET /v3/groups/{id}/receivers";
 const FILTER: &str = "POST /v3/receivers/filter";
@@ -51,48 +45,13 @@ steps:
         { "identity": metadata.recordUid, "profileData": { "Name": "gone" } }
 "#;
 
-struct Flows(Arc<Flow>);
-
-impl Host for Flows {
-    fn flow(&self, _: &str) -> engine::Result<Arc<Flow>> {
-        Ok(self.0.clone())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        name == self.0.name
-    }
-
-    fn ran(&self, _: &Ran<'_>) {}
-}
-
 /// A process that takes calls, and a flow that is registered there.
 struct Story {
     world: World,
     flow: Arc<Flow>,
     engine: Arc<Engine>,
-    url: String,
+    calls: Calls,
     api: Api,
-    _service: Service,
-}
-
-async fn take(
-    State((door, clock)): State<(Door, Arc<dyn Clock>)>,
-    Path(flow): Path<String>,
-    request: Request,
-) -> axum::response::Response {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 64 * 1024).await.unwrap();
-    let query = parts.uri.query().unwrap_or_default().split('&');
-    let query = query.filter_map(|pair| pair.split_once('='));
-    let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let (method, headers, at) = (parts.method, parts.headers, clock.now());
-    let received = Received { method, query, headers, body, at };
-    let entrance = door.entrance(&flow).await.unwrap();
-    match entrance.receive(received).await {
-        Ok(Called::Reply(reply)) => (reply.status, reply.body).into_response(),
-        Ok(_) => StatusCode::ACCEPTED.into_response(),
-        Err(turned) => turned.status.into_response(),
-    }
 }
 
 impl Story {
@@ -100,20 +59,7 @@ impl Story {
         let world = World::of(Sandboxed { receivers, ..Sandboxed::default() }).await;
         let flow = world.flow(FLOW);
         let engine = Arc::new(world.engine(world.store.clone()));
-        let host = Arc::new(Flows(flow.clone()));
-        let options = Options {
-            engine: engine.clone(),
-            host: host.clone(),
-            watch: Arc::new(Silent),
-            most_runs: const { std::num::NonZeroUsize::new(1).unwrap() },
-        };
-        let (service, handle) = Service::new(options, vec![]);
-        let door = Door::new(engine.clone(), host, handle);
-        let clock: Arc<dyn Clock> = world.clock.clone();
-        let app = Router::new().route("/hooks/{flow}", any(take)).with_state((door, clock));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hooks/told", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let calls = Calls::of(vec![flow.clone()], engine.clone(), world.clock.clone()).await;
         let credentials = world.sandbox.credentials();
         let values = [
             ("clientId", credentials.client_id.clone()),
@@ -124,18 +70,11 @@ impl Story {
         let base = world.sandbox.cleverreach_url();
         let account = connector.account("newsletter", Some(&base), values).unwrap();
         let api = Api::new(&connector, account, &BTreeMap::new(), Services::bare()).unwrap();
-        Self { world, flow, engine, url, api, _service: service }
+        Self { world, flow, engine, calls, api }
     }
 
-    /// Registers the flow as `towpath account hooks register` does.
     async fn register(&self) {
-        let heard = self.flow.trigger.trigger.heard().unwrap();
-        let verify = Secret::new("not-a-real-verify-token");
-        let (store, name) = (&*self.world.store, heard.kept()[0]);
-        engine::hooks::keep(store, "told", &[(name, verify.clone())].into()).await.unwrap();
-        let hook = Hook { url: self.url.clone(), verify };
-        let kept = heard.register(&self.api, &hook).await.unwrap();
-        engine::hooks::keep(store, "told", &kept).await.unwrap();
+        self.calls.register(&self.flow, &self.api, &*self.world.store).await;
     }
 
     async fn registered(&self) -> Vec<Registered> {
@@ -245,7 +184,7 @@ async fn only_what_was_registered_is_believed() {
     let story = Story::of(5).await;
     let http =
         |method: &str, headers: &'static [(&'static str, &'static str)], body: &'static str| {
-            let (url, method) = (story.url.clone(), method.to_owned());
+            let (url, method) = (story.calls.url("told"), method.to_owned());
             async move { ask(&method, &url, headers, body).await }
         };
     let event = r#"{"condition":"1123825","event":"receiver.updated","payload":{"pool_id":279001,"group_id":1123825}}"#;
@@ -257,7 +196,7 @@ async fn only_what_was_registered_is_believed() {
     let other = [Registered {
         event: "receiver".to_owned(),
         of: GROUP.to_string(),
-        url: story.url.clone(),
+        url: story.calls.url("told"),
     }];
     assert_eq!(story.registered().await, other);
     // A second one takes the place of the first: its token is another one.

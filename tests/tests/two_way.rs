@@ -5,9 +5,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Barrier, Mutex};
 
-use engine::{Event, Happening, Watch};
-use sandbox::{Touch, What};
-use towpath_tests::between::{Between, checked, flow_between, run};
+use engine::{Engine, Event, Happening, Silent, Watch};
+use flow::Flow;
+use sandbox::{Switches, Touch, What};
+use towpath_tests::between::{Between, checked, counted, flow_between, run, text_between};
 use towpath_tests::{Dying, Moment};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,4 +233,154 @@ async fn what_only_the_way_back_carries_is_no_echo() {
         world.both().await;
     }
     assert_eq!(world.upserts(), [0, 0]);
+}
+
+/// A flow that carries who is gone as well, and knows receivers by what both sides know them by.
+fn with_deletes(from: &str, to: &str, more: &str) -> Arc<Flow> {
+    let trigger = "  emitDeletes: true\n  fields: { groupName: Newsletter, keyedBy: email }\nsteps";
+    let text = text_between(from, to, more);
+    let text = text.replace("  fields: { groupName: Newsletter }\nsteps", trigger);
+    let gone = format!(
+        "  - id: gone\n    use: cleverreach.deleteReceiver\n    account: {to}\n    after: trigger\n    \
+         for: deletes\n    fields:\n      groupName: Newsletter\n      \
+         customMapping: '{{ \"email\": metadata.recordUid }}'\n"
+    );
+    checked(&(text + &gone))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_deleted_on_one_side_goes_on_the_other_and_nobody_else() {
+    let mut world = Between::with(30).await;
+    world.southward = with_deletes("north", "south", "prefer: source");
+    world.northward = with_deletes("south", "north", "prefer: target");
+    let [all, others] = [&world.north, &world.south].map(|side| side.receiver_count() as u64);
+    assert_eq!(world.both().await, [[all, all, 0], [all + others, others, all]]);
+    assert_eq!(world.both().await, [[others, 0, others], [0; 3]]);
+    for flow in [&world.southward, &world.northward] {
+        assert!(!world.store.has_echoes(&flow.name).await.unwrap(), "all were met");
+    }
+    world.upserts();
+
+    let here = world.north.receivers().remove(3);
+    let there = world.south.receivers().into_iter().find(|it| it.email != here.email).unwrap();
+    assert!(world.north.delete_receiver(&here.id));
+    assert!(world.south.delete_receiver(&there.id));
+    // Who is deleted and entered anew is somebody who changed.
+    let again = world.north.receivers().remove(7);
+    assert!(world.north.delete_receiver(&again.id));
+    let anew = sandbox::Receiver { id: String::new(), email: again.email.clone(), ..again };
+    world.north.put_receiver(&anew);
+    world.pass(7_200);
+    // One sweep may have passed somebody over.
+    assert_eq!(world.both().await, [[1, 1, 0], [0; 3]]);
+    world.pass(7_200);
+    assert_eq!(world.both().await, [[1, 1, 0], [1, 1, 0]]);
+    assert!(world.is_level());
+    assert_eq!(world.north.receiver_count() as u64, all + others - 2);
+    // What is gone is found to be gone there too, once; it is not there any more.
+    for expected in [[[0; 3], [1, 1, 0]], [[1, 1, 0], [0; 3]], [[0; 3]; 2], [[0; 3]; 2]] {
+        world.pass(7_200);
+        assert_eq!(world.both().await, expected);
+    }
+    assert!(world.is_level());
+    assert_eq!(world.upserts(), [0, 1]);
+
+    let back = sandbox::Receiver { id: String::new(), registered: world.north.now(), ..here };
+    world.north.put_receiver(&back);
+    assert_eq!(world.both().await, [[1, 1, 0], [1, 0, 1]]);
+    assert!(world.is_level());
+}
+
+/// Both systems call their flows, each of which runs in a process of its own.
+struct Told {
+    world: Between,
+    engine: Arc<Engine>,
+    _calls: towpath_tests::Calls,
+}
+
+impl Told {
+    async fn of(receivers: usize) -> Self {
+        let mut world = Between::with(receivers).await;
+        let called = |from, to, more| {
+            let text = text_between(from, to, more);
+            checked(&text.replace("getReceiversByGroupIdPolling", "receiverEvents"))
+        };
+        world.southward = called("north", "south", "prefer: source");
+        world.northward = called("south", "north", "prefer: target");
+        world.both().await;
+        world.both().await;
+        let (engine, calls) = world.calls().await;
+        world.upserts();
+        Self { world, engine, _calls: calls }
+    }
+
+    /// Runs both flows once, south first, each when its system has said all that it had to say.
+    async fn both(&self) -> [[u64; 3]; 2] {
+        self.world.north.hooks_called().await;
+        let southward = run(&self.engine, &self.world.southward, Arc::new(Silent)).await;
+        self.world.south.hooks_called().await;
+        let northward = run(&self.engine, &self.world.northward, Arc::new(Silent)).await;
+        assert!(southward.errors.is_empty() && northward.errors.is_empty());
+        [counted(&southward), counted(&northward)]
+    }
+
+    /// Changes the name of a receiver of the north, or the south: no date tells of it.
+    fn edit(&self, [here, there]: &[String; 2], name: [Option<&str>; 2]) {
+        for (side, id, name) in
+            [(&self.world.north, here, name[0]), (&self.world.south, there, name[1])]
+        {
+            if let Some(name) = name {
+                let touch = Touch::ids([id]).only(What::Attributes).attribute("name", name);
+                side.touch(&touch);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_systems_tell_of_goes_over_once_and_does_not_come_back() {
+    let told = Told::of(30).await;
+    let email = told.world.north.receivers().remove(3).email;
+    let ids = told.world.ids(&email);
+    assert_eq!(told.both().await, [[0; 3]; 2]);
+
+    told.edit(&ids, [Some("King"), None]);
+    assert_eq!(told.both().await, [[1, 1, 0], [1, 0, 1]]);
+    assert_eq!(told.both().await, [[0; 3]; 2]);
+    assert_eq!(told.world.upserts(), [0, 1]);
+    // Told again, it is nothing new.
+    told.world.north.touch(&Touch::ids([&ids[0]]).only(What::Opens));
+    told.world.south.touch(&Touch::ids([&ids[1]]).only(What::Opens));
+    assert_eq!(told.both().await, [[0; 3]; 2]);
+    // The other way the echo comes with the next call.
+    told.edit(&ids, [None, Some("Queen")]);
+    assert_eq!(told.both().await, [[0; 3], [1, 1, 0]]);
+    assert_eq!(told.both().await, [[1, 0, 1], [0; 3]]);
+    assert_eq!(told.world.upserts(), [1, 0]);
+
+    // A system tells of what it is sent before the sender has written down that it sent it.
+    told.edit(&ids, [Some("Noether"), None]);
+    told.world.north.hooks_called().await;
+    let dying = Arc::new(Dying::new(told.world.store.clone(), 1, Moment::Before));
+    assert!(!told.world.run_with(dying, &told.world.southward).await.errors.is_empty());
+    told.world.south.hooks_called().await;
+    let early = run(&told.engine, &told.world.northward, Arc::new(Silent)).await;
+    assert_eq!(counted(&early), [1, 1, 0], "nobody knows of it yet");
+    assert_eq!(told.both().await, [[1, 0, 1], [0; 3]]);
+    assert_eq!(told.both().await, [[0; 3]; 2]);
+    told.world.upserts();
+
+    // A call that got lost: the sweeps of both sides find it, and know it.
+    for side in [&told.world.north, &told.world.south] {
+        side.set_switches(Switches { hooks_lost: true, ..Switches::default() });
+    }
+    told.edit(&ids, [Some("Lost"), None]);
+    assert_eq!(told.both().await, [[0; 3]; 2]);
+    told.world.pass(7_200);
+    assert_eq!(told.both().await, [[1, 1, 0], [1, 0, 1]]);
+    assert!(told.world.is_level());
+    told.world.upserts();
+    told.world.pass(7_200);
+    assert_eq!(told.both().await, [[0; 3]; 2]);
+    assert_eq!(told.world.upserts(), [0, 0]);
 }

@@ -146,6 +146,13 @@ pub trait PollingTrigger: DeserializeOwned + JsonSchema + Send + Sync + 'static 
     /// Reads one page. An outage is an error, never an empty page.
     async fn poll(&self, api: &Api, scan: &Scan<Self::Cursor>) -> Result<Page<Self::Cursor>>;
 
+    /// The key that scans give a record that an action of the same connector wrote, by what
+    /// [`Action::written`](crate::Action::written) tells of it. `None` is the key that the action
+    /// gave for its result.
+    fn key_of(&self, _written: &Value) -> Option<String> {
+        None
+    }
+
     /// Whether records are [completed](Self::complete) before they are emitted.
     fn completes(&self) -> bool {
         false
@@ -190,6 +197,10 @@ pub trait ErasedTrigger: Send + Sync {
     }
     /// [`PollingTrigger::poll`]; a cursor of another shape is [`Error::Config`].
     async fn poll(&self, api: &Api, scan: &Scan<Value>) -> Result<Page<Value>>;
+    /// [`PollingTrigger::key_of`].
+    fn key_of(&self, _written: &Value) -> Option<String> {
+        None
+    }
     /// [`PollingTrigger::completes`].
     fn completes(&self) -> bool {
         false
@@ -308,6 +319,10 @@ impl<T: PollingTrigger> ErasedTrigger for Polled<T> {
 
     fn begins(&self) -> Option<Timestamp> {
         self.trigger.begins()
+    }
+
+    fn key_of(&self, written: &Value) -> Option<String> {
+        self.trigger.key_of(written)
     }
 
     fn completes(&self) -> bool {

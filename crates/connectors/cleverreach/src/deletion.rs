@@ -97,9 +97,6 @@ fn done(who: Who<'_>, group: Option<&Id>, at: Timestamp) -> Outcome {
     if let (Some(group), Some(value)) = (group, value.as_object_mut()) {
         value.insert("groupId".to_owned(), json!(group));
     }
-    let target_key = match who {
-        Who::Id(id) => Some(id.0.clone()),
-        Who::Email(_) => None,
-    };
-    Outcome::Done { value, target_key }
+    // By whichever of the two it was named: triggers know receivers by either.
+    Outcome::Done { value, target_key: Some(who.key()) }
 }

@@ -36,6 +36,11 @@ impl PollingTrigger for GetReceiversByGroupIdPolling {
         self.0.poll(api, scan).await
     }
 
+    fn key_of(&self, written: &Value) -> Option<String> {
+        let email = written.get("email").and_then(Value::as_str)?;
+        self.0.is_keyed_by_email().then(|| stamps::address_key(email))
+    }
+
     fn completes(&self) -> bool {
         self.0.tells_all()
     }

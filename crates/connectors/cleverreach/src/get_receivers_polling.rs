@@ -3,7 +3,7 @@
 use connector::prelude::*;
 
 use crate::group;
-use crate::look::{Detail, From, Kind, Look, Messages, PageSize};
+use crate::look::{Detail, From, KeyedBy, Kind, Look, Messages, PageSize};
 use crate::receivers::{self, Cursor};
 use crate::{stamps, whole};
 
@@ -32,8 +32,13 @@ pub(crate) struct GetReceiversPolling {
 
 impl GetReceiversPolling {
     fn look(&self) -> Look {
-        let completes = self.completes();
-        Look { size: self.page_size, kind: self.kind, detail: self.detail.clone(), completes }
+        Look {
+            size: self.page_size,
+            kind: self.kind,
+            detail: self.detail.clone(),
+            keyed_by: KeyedBy::Id,
+            completes: self.completes(),
+        }
     }
 }
 

@@ -19,6 +19,19 @@ pub(crate) enum Messages {
     PerGroup,
 }
 
+/// What a receiver is known by: the record's key, `metadata.recordUid`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub(crate) enum KeyedBy {
+    /// Its id, which no other account knows it by.
+    #[default]
+    Id,
+    /// Its address in small letters, by which every account knows it: what is deleted here can be
+    /// deleted there. Another address is then another receiver, and the old one is gone.
+    Email,
+}
+
 /// Which receivers by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -100,6 +113,7 @@ pub(crate) struct Look {
     pub(crate) size: PageSize,
     pub(crate) kind: Kind,
     pub(crate) detail: Vec<Detail>,
+    pub(crate) keyed_by: KeyedBy,
     /// Whether records are completed: then what another group of a receiver dates counts too.
     pub(crate) completes: bool,
 }

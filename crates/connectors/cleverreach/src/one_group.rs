@@ -4,7 +4,7 @@ use connector::prelude::*;
 
 use crate::group::{self, Id};
 use crate::in_group;
-use crate::look::{Detail, From, Kind, Look, Messages, PageSize};
+use crate::look::{Detail, From, KeyedBy, Kind, Look, Messages, PageSize};
 use crate::receivers::{self, Cursor};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -34,11 +34,26 @@ pub(crate) struct OneGroup {
     /// A day or a time: receivers that changed before, and not since, are left out.
     #[serde(default)]
     from: Option<From>,
+    /// What a receiver is known by. By `email` only where the group is polled, and without
+    /// `messages: perReceiver`.
+    #[serde(default)]
+    keyed_by: KeyedBy,
 }
 
 impl OneGroup {
     pub(crate) fn validate(&self) -> Result<(), String> {
-        in_group::validate(self.group_id.as_ref(), self.group_name.as_deref())
+        in_group::validate(self.group_id.as_ref(), self.group_name.as_deref())?;
+        if self.is_keyed_by_email() && self.tells_all() {
+            return Err("`keyedBy: email` and `messages: perReceiver` exclude each other: a \
+                        receiver's groups are asked for by its id"
+                .to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether receivers are known by their addresses.
+    pub(crate) fn is_keyed_by_email(&self) -> bool {
+        self.keyed_by == KeyedBy::Email
     }
 
     /// Whether messages tell the receiver's other groups too.
@@ -48,7 +63,7 @@ impl OneGroup {
 
     pub(crate) fn look(&self) -> Look {
         let (size, kind, detail) = (self.page_size, self.kind, self.detail.clone());
-        Look { size, kind, detail, completes: self.tells_all() }
+        Look { size, kind, detail, keyed_by: self.keyed_by, completes: self.tells_all() }
     }
 
     /// Whether this can be the group of an id.

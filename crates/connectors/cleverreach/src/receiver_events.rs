@@ -57,6 +57,13 @@ impl PollingTrigger for ReceiverEvents {
     const VOLATILE: &'static [&'static str] = receivers::VOLATILE;
 
     fn validate(&self) -> Result<(), String> {
+        if self.0.is_keyed_by_email() {
+            return Err(
+                "CleverReach tells of receivers by their ids: leave `keyedBy: email` out, or \
+                        take `getReceiversByGroupIdPolling`"
+                    .to_owned(),
+            );
+        }
         self.0.validate()
     }
 

@@ -3,7 +3,7 @@
 use connector::prelude::*;
 
 use crate::group;
-use crate::look::Look;
+use crate::look::{KeyedBy, Look};
 use crate::stamps::{self, Field, Known};
 
 /// What opens, clicks and the vendor's own rating move; none of it is a change of the receiver.
@@ -279,6 +279,9 @@ impl Reader<'_> {
                 return Err(Error::retry(problem));
             }
             let mut record = stamps::record(receiver, &known, &whose)?;
+            if self.look.keyed_by == KeyedBy::Email {
+                record = stamps::by_address(record, &whose)?;
+            }
             if let (Want::Changed { since }, true) = (want, self.look.completes && place.pass == 0)
             {
                 // The filter found it by what another of its groups has.

@@ -104,6 +104,29 @@ pub(crate) fn record(data: Box<RawValue>, known: &Known, whose: &str) -> Result<
     Ok(Record { key, version, data })
 }
 
+/// The same record, known by its receiver's address.
+pub(crate) fn by_address(record: Record, whose: &str) -> Result<Record> {
+    #[derive(Deserialize)]
+    struct Address<'a> {
+        #[serde(borrow, default)]
+        email: Option<std::borrow::Cow<'a, str>>,
+    }
+    let found = serde_json::from_str::<Address<'_>>(record.data.get()).ok();
+    let key = found.and_then(|it| it.email).map(|email| address_key(&email)).unwrap_or_default();
+    if key.is_empty() {
+        let (id, said) = (&record.key, "without an address, by which it is to be known");
+        return Err(Error::retry(format!(
+            "CleverReach gave a receiver of {whose} (id {id}) {said}"
+        )));
+    }
+    Ok(Record { key, ..record })
+}
+
+/// An address as a record's key: in small letters, since CleverReach tells none apart by their case.
+pub(crate) fn address_key(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
 /// The group whose view of a receiver a record is. A record that is younger than this view says was
 /// found by what another of its groups has: it is nobody's.
 pub(crate) fn part(record: &Record) -> Option<String> {

@@ -178,10 +178,40 @@ async fn fields_are_checked() {
         (json!({ "groupId": 1, "from": "May" }), "a day such as 2026-01-31"),
         (json!({ "groupId": 1, "messages": "one" }), "expected `perReceiver` or `perGroup`"),
         (json!({ "group": 1 }), "unknown field `group`, expected one of `groupId`"),
+        (
+            json!({ "groupId": 1, "keyedBy": "email", "messages": "perReceiver" }),
+            "`keyedBy: email` and `messages: perReceiver` exclude each other",
+        ),
     ] {
         let problem = problem(fields);
         assert!(problem.contains(expected), "{problem}");
     }
+    let told = configure("receiverEvents", json!({ "groupId": 1, "keyedBy": "email" }));
+    let problem = told.map(drop).unwrap_err();
+    assert!(problem.contains("CleverReach tells of receivers by their ids"), "{problem}");
+}
+
+#[tokio::test]
+async fn an_address_can_be_the_key_of_lists_and_of_what_changed() {
+    let world = World::new(60).await;
+    let mut shouting = world.sandbox.receivers().remove(0);
+    shouting.email = "Ada.Lovelace@Example.com".to_owned();
+    world.sandbox.put_receiver(&shouting);
+    world.sandbox.touch(&Touch::count(3).at(NOW + 5));
+    let emails: BTreeMap<String, String> =
+        world.sandbox.receivers().into_iter().map(|it| (it.id, it.email.to_lowercase())).collect();
+    let trigger = by_group(json!({ "groupId": NEWSLETTER, "keyedBy": "email" }));
+    for (want, count) in [(Want::All, 60), (changed(NOW + 5), 3)] {
+        let scan = Scan { want, partition: Some(NEWSLETTER.to_owned()), cursor: None };
+        let found = trigger.poll(&world.api, &scan).await.unwrap();
+        assert_eq!(found.records.len(), count);
+        for record in &found.records {
+            assert_eq!(record.key, emails[field(record, "id").as_str().unwrap()]);
+        }
+    }
+    let written = json!({ "id": "1", "email": " Ada.Lovelace@Example.com" });
+    assert_eq!(trigger.key_of(&written).as_deref(), Some("ada.lovelace@example.com"));
+    assert_eq!(by_group(json!({ "groupId": NEWSLETTER })).key_of(&written), None);
 }
 
 #[tokio::test]

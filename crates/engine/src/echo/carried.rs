@@ -70,19 +70,26 @@ pub(crate) async fn carried(
             .iter()
             .zip(&variables)
             .flat_map(|(flow, trigger)| {
-                let steps = flow.steps.iter().filter(|it| it.account == own.trigger_place.account);
+                let brings_back =
+                    |it: &&Step| it.account == own.trigger_place.account && it.takes.takes(false);
+                let steps = flow.steps.iter().filter(brings_back);
                 steps.map(move |step| WayBack { flow, trigger, step })
             })
             .collect();
         let one = |Done { traveller, input, value, target_key }: Done| {
-            let written = taken.step.action.written(&input, &value).map(|it| it.to_string());
-            let back = ways.iter().map(|way| Back {
-                flow: way.flow.name.clone(),
-                key: key(&*own.store, &way.step.id, &own.ways.source, &target_key),
-                content: written.as_ref().and_then(|written| {
-                    let sent = way.would_send(&target_key, written, &traveller)?;
-                    content(&*own.store, way.step, &sent)
-                }),
+            let written = taken.step.action.written(&input, &value);
+            let text = written.as_ref().map(ToString::to_string);
+            let back = ways.iter().map(|way| {
+                let read = written.as_ref().and_then(|it| way.flow.trigger.trigger.key_of(it));
+                let record = read.as_deref().unwrap_or(&target_key);
+                Back {
+                    flow: way.flow.name.clone(),
+                    key: key(&*own.store, &way.step.id, &own.ways.source, record),
+                    content: text.as_ref().and_then(|written| {
+                        let sent = way.would_send(record, written, &traveller)?;
+                        content(&*own.store, way.step, &sent)
+                    }),
+                }
             });
             Carried { back: back.collect(), traveller, step, input, moment }
         };

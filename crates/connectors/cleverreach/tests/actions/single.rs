@@ -40,7 +40,10 @@ async fn a_deletion_is_of_one_group_or_of_all() {
     assert_eq!((both(NEWSLETTER), both(CUSTOMERS)), (false, true));
     let confirmed = json!({ "delete": "confirmed", "timestamp": NOW * 1000,
         "email": "both@example.com", "groupId": NEWSLETTER });
-    assert_eq!(outcomes.first(), Some(&Some(Outcome::done(confirmed))));
+    // Known by its address, where that named it.
+    let target_key = Some("both@example.com".to_owned());
+    let confirmed = Outcome::Done { value: confirmed, target_key };
+    assert_eq!(outcomes.first(), Some(&Some(confirmed)));
     // Again is no different.
     let again = stage.send("deleteReceiver", from_group, inputs).await;
     assert_eq!(again, outcomes);
