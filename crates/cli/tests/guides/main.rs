@@ -43,7 +43,7 @@ fn those_with_a_sandbox() {
         &["state.md"],
         &["dead-letters.md"],
         &["accounts.md"],
-        &["cleverreach.md"],
+        &["cleverreach.md", "cleverreach-events.md"],
     ];
     for names in pages {
         let folder = tempfile::tempdir().unwrap();
