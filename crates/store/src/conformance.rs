@@ -38,6 +38,7 @@ pub async fn check(make: impl AsyncFn() -> Result<Arc<dyn Store>>) -> Result<()>
     items::journal(&*store).await?;
     items::past(&*store).await?;
     items::trail(&*store).await?;
+    items::turned_clock(&*store).await?;
     echoes::put_and_forgotten(&*store).await?;
     inbox::in_order(&*store).await?;
     inbox::taken_by_commits(&*store).await?;

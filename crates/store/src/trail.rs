@@ -68,9 +68,11 @@ impl<T: Trees> Core<T> {
         let count = block.bytes.len().div_ceil(PIECE);
         let len = if known.loose + count > T::LOOSE_PIECES {
             let keys = self.trees.keys(Tree::Trail, &layout::flow_prefix(flow)).await?;
-            let mut rolled = Vec::new();
+            // A clock that was set back makes older ones no older either.
+            let (mut rolled, mut youngest) = (Vec::new(), at);
             for (place, keys) in counted(&keys, sequence.saturating_sub(1))? {
                 if let TrailPart::Piece(_) = place.part {
+                    youngest = youngest.max(place.at);
                     let bytes = self.joined(&place, &keys).await?;
                     bytes
                         .iter()
@@ -82,7 +84,8 @@ impl<T: Trees> Core<T> {
             }
             put(&mut rolled, sequence, at, &block.bytes);
             (known.loose, known.rolled) = (0, sequence);
-            let place = TrailPlace { sequence, at, len: length(&rolled), part: TrailPart::Rolled };
+            let (at, len, part) = (youngest, length(&rolled), TrailPart::Rolled);
+            let place = TrailPlace { sequence, at, len, part };
             past.added.push(self.sealed_trail(flow, &place, &rolled)?);
             place.len
         } else {

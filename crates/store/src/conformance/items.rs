@@ -195,3 +195,23 @@ pub(super) async fn trail(store: &dyn Store) -> Result<()> {
     assert_eq!(two, [39, 38], "no more than was asked for");
     Ok(())
 }
+
+/// A clock that was set back for a while, and right again, makes no block too old.
+pub(super) async fn turned_clock(store: &dyn Store) -> Result<()> {
+    const NOW: i64 = 1_700_000_000_000;
+    const YEAR: i64 = 365 * 24 * 3600 * 1000;
+    let fence = store.lease("turned").await?.fence;
+    for sequence in 1..=180 {
+        let at = if (11..=100).contains(&sequence) { NOW - YEAR } else { NOW };
+        let block = TrailBlock { sequence, at, bytes: vec![1; 100] };
+        store.commit(&fence, sequence, Commit { trail: Some(block), ..commit(b"{}") }).await?;
+    }
+    let mut found = 0;
+    let mut each = |_| {
+        found += 1;
+        true
+    };
+    store.trail("turned", &mut each).await?;
+    assert_eq!(found, 180);
+    Ok(())
+}
