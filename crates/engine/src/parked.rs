@@ -195,7 +195,11 @@ impl Run {
             Ok(settled) => settled,
             Err(error) => {
                 let later = |parked: Parked| {
-                    let check_at = again(&parked, now, None);
+                    // What is done needs no deadline. Past it every run asks, which a clock that was
+                    // wrong for a while must not put off either.
+                    let is_late = now.millis() >= parked.deadline;
+                    let waits = again(&parked, now, None).min(parked.deadline);
+                    let check_at = if is_late { parked.check_at } else { waits };
                     Parked { check_at, ..parked }
                 };
                 let later = done.into_iter().map(|(parked, ..)| later(parked));
