@@ -152,7 +152,7 @@ impl Run {
         page: &InFlight,
         counts: Counts,
     ) -> (Snapshot, Option<Backfilled>) {
-        let mut snapshot = self.snapshot.clone();
+        let mut snapshot = self.beside(partition, page);
         let Some(mut backfill) = snapshot.backfill.take() else { return (snapshot, None) };
         backfill.pass(partition, &page.scan, counts);
         let is_complete = backfill.is_complete(listed);

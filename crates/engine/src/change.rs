@@ -116,7 +116,7 @@ impl Hands<'_> {
             // A place inside a scan is one of the old source: the scan begins afresh, and what
             // was seen keeps it from sending again.
             for partition in snapshot.partitions.values_mut() {
-                partition.scan = None;
+                partition.give_up_scan();
             }
             if let Some(backfill) = &mut snapshot.backfill {
                 backfill.restart_partition();

@@ -88,8 +88,8 @@ impl Reading<'_> {
             // One time for all that there are; if there are none yet, for those that come.
             None => {
                 for partition in snapshot.partitions.values_mut() {
-                    partition.scan = None;
                     partition.last_updated = top.or(partition.last_updated);
+                    partition.give_up_scan();
                 }
                 snapshot.begin = begin.or(top.filter(|_| snapshot.partitions.is_empty()));
                 snapshot.last_updated = top.or(snapshot.last_updated);

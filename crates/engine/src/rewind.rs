@@ -68,11 +68,11 @@ impl Rewinding<'_> {
             // not be pruned before it is read again.
             let is_unread = partition.last_updated.is_none() && partition.scan.is_some();
             let again = is_unread.then(|| ScanState::full(now));
-            partition.scan = goes_back.then(|| ScanState::changed(to)).or(again);
             let settled = partition.last_updated;
             partition.last_updated = settled.map(|known| known.min(to));
-            partition.newest =
-                partition.newest.max(settled).filter(|it| Some(*it) > partition.last_updated);
+            partition.settled(settled);
+            partition.give_up_scan();
+            partition.scan = goes_back.then(|| ScanState::changed(to)).or(again);
         }
         current.begin = current.begin.map(|begin| begin.min(to));
         current.last_updated = current.last_updated.map(|known| known.min(to));

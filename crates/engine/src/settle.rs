@@ -50,7 +50,7 @@ impl Run {
         let (snapshot, backfilled) = match page.of {
             Of::Live => (self.behind(partition, listed, &page), None),
             Of::Backfill => self.behind_backfill(partition, listed, &page, counts),
-            Of::Events => (self.snapshot.clone(), None),
+            Of::Events => (self.beside(partition, &page), None),
         };
         let added = page.detected.seen.len() as u64;
         let is_partial = self.seen.as_ref().is_some_and(|seen| !seen.is_whole());
@@ -141,6 +141,16 @@ impl Run {
         Ok(())
     }
 
+    /// The snapshot as it is behind a page that no scan came to. What it settled lies ahead of the
+    /// partition's own scans.
+    pub(crate) fn beside(&self, partition: &str, page: &InFlight) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        if let Some(part) = snapshot.partitions.get_mut(partition) {
+            part.settled(page.scan.newest);
+        }
+        snapshot
+    }
+
     /// The snapshot as it is behind a page.
     fn behind(&self, partition: &str, listed: &[String], page: &InFlight) -> Snapshot {
         let mut snapshot = self.snapshot.clone();
@@ -154,8 +164,7 @@ impl Run {
             part.last_updated = page.scan.result(part.last_updated);
             part.position = page.position.clone().or(part.position.take());
             part.named |= self.gone.as_ref().is_some_and(|gone| gone.fresh);
-            part.newest =
-                part.newest.max(page.scan.newest).filter(|it| Some(*it) > part.last_updated);
+            part.settled(page.scan.newest);
             // A partition without records is read whole at every poll anyway.
             let sweeps = self.context.flow.trigger.trigger.changes() == Changes::Both;
             if sweeps && part.last_updated.is_some() {

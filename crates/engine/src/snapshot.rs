@@ -126,6 +126,19 @@ impl ScanState {
     }
 }
 
+impl Partition {
+    /// Takes note of the highest version that something settled.
+    pub(crate) fn settled(&mut self, newest: Option<Timestamp>) {
+        self.newest = self.newest.max(newest).filter(|it| Some(*it) > self.last_updated);
+    }
+
+    /// Gives up a scan under way; what it settled stays known.
+    pub(crate) fn give_up_scan(&mut self) {
+        let scan = self.scan.take();
+        self.settled(scan.and_then(|scan| scan.newest));
+    }
+}
+
 impl Snapshot {
     /// The format that this version writes. The one before had neither `forgotten` nor `begin` nor
     /// `backfill`: who does not know them would not send what they ask for.
@@ -261,7 +274,7 @@ impl Snapshot {
         for id in listed {
             let partition = self.partitions.get(id)?;
             let Some(last_updated) = partition.last_updated else {
-                if partition.scan.is_some() {
+                if partition.scan.is_some() || partition.newest.is_some() {
                     return None;
                 }
                 continue;
