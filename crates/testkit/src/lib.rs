@@ -3,7 +3,8 @@
 //! Start with [`accept`]: it plays a connector's recorded exchanges, and their mutations, from a
 //! server on loopback. [`Promise`] lists what is looked at. `trigger.rs`, `webhook.rs` and `action.rs`
 //! play a story, `outage.rs` and `pages.rs` are what goes wrong, `tape.rs` is the recorded system.
-//! [`record`] plays the stories against a real system and writes them down.
+//! [`record`] plays the stories against a real system and writes them down; [`outdated`] tells which
+//! of them a sandbox answers otherwise by now.
 //!
 //! Must not know: flows, stores, the engine, any connector. It holds a connector to what the
 //! engine relies on, by the same `Api` that the engine hands out.
@@ -26,5 +27,5 @@ mod webhook;
 
 pub use accept::accept;
 pub use promise::{Accepted, Broken, Promise, Rejected};
-pub use record::{Origin, Unrecorded, record};
+pub use record::{Origin, Unrecorded, outdated, record};
 pub use story::Unreadable;

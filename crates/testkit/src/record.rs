@@ -95,15 +95,38 @@ pub async fn record(
     let origin = account::origin(&connector, sandbox, asked)?;
     let chosen = asked("TOWPATH_RECORD_STORIES");
     let chosen: Vec<&str> = chosen.iter().flat_map(|it| it.split(',')).collect();
-    record_from(&connector, folder.as_ref(), &origin, &chosen).await
+    let written = recordings(&connector, folder.as_ref(), &origin, &chosen).await?;
+    // Only when every story went well: half of a recording would not fit the other half.
+    for (path, text) in &written {
+        std::fs::write(path, text).map_err(|error| Unreadable::new(path, error))?;
+    }
+    Ok(written.into_iter().map(|(path, _)| path).collect())
 }
 
-async fn record_from(
+/// Records the stories of a folder from a sandbox, writes nothing, and gives the files that say
+/// something else: what they promise is no longer what the sandbox answers.
+pub async fn outdated(
+    connector: Connector,
+    folder: impl AsRef<Path>,
+    sandbox: Origin,
+) -> Result<Vec<PathBuf>, Unrecorded> {
+    let mut outdated = vec![];
+    for (path, text) in recordings(&connector, folder.as_ref(), &sandbox, &[]).await? {
+        let kept = std::fs::read_to_string(&path).map_err(|error| Unreadable::new(&path, error))?;
+        if kept != text {
+            outdated.push(path);
+        }
+    }
+    Ok(outdated)
+}
+
+/// The files of a folder's stories as a recording gives them.
+async fn recordings(
     connector: &Connector,
     folder: &Path,
     origin: &Origin,
     chosen: &[&str],
-) -> Result<Vec<PathBuf>, Unrecorded> {
+) -> Result<Vec<(PathBuf, String)>, Unrecorded> {
     let (system, stories) = story::read(folder)?;
     if let Some(unknown) = chosen.iter().find(|name| stories.iter().all(|it| it.name != **name)) {
         let problem = format!("there is no story {unknown} in {}", folder.display());
@@ -123,11 +146,7 @@ async fn record_from(
         let recorded = one(connector, (&real, &system), story, origin, &url).await?;
         written.push((folder.join(format!("{}.json", story.name)), recorded));
     }
-    // Only when every story went well: half of a recording would not fit the other half.
-    for (path, text) in &written {
-        std::fs::write(path, text).map_err(|error| Unreadable::new(path, error))?;
-    }
-    Ok(written.into_iter().map(|(path, _)| path).collect())
+    Ok(written)
 }
 
 /// Records one story and gives the text of its file. The system's real base path may tell whose

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use connector::prelude::*;
@@ -37,6 +38,20 @@ fn member(email: &str, activated: i64, deactivated: i64) -> Receiver {
 #[tokio::test]
 #[ignore = "writes the exchanges; cargo xtask record runs it"]
 async fn record() -> Result<(), Unrecorded> {
+    let (_sandbox, origin) = origin().await;
+    testkit::record(connector(), EXCHANGES, Some(origin)).await.map(drop)
+}
+
+#[tokio::test]
+async fn the_exchanges_are_what_the_sandbox_gives() -> Result<(), Unrecorded> {
+    let (_sandbox, origin) = origin().await;
+    let outdated = testkit::outdated(connector(), EXCHANGES, origin).await?;
+    assert_eq!(outdated, Vec::<PathBuf>::new(), "cargo xtask record brings them up to date");
+    Ok(())
+}
+
+/// The account that the stories are recorded from.
+async fn origin() -> (Sandbox, Origin) {
     let groups =
         vec![GroupSeed::new(1_123_825, "Newsletter", 1), GroupSeed::new(1_123_826, "Customers", 3)];
     let options = Options { receivers: 7, now: Some(NOW), groups, ..Options::default() };
@@ -70,5 +85,5 @@ async fn record() -> Result<(), Unrecorded> {
         ("clientSecret".to_owned(), sandbox.credentials().client_secret.clone()),
     ]);
     let origin = Origin { base_url: sandbox.cleverreach_url(), account };
-    testkit::record(connector(), EXCHANGES, Some(origin)).await.map(drop)
+    (sandbox, origin)
 }
