@@ -193,10 +193,10 @@ fn cleverreach(kind: Kind, node: &Node, knows: &dyn Fn(&str) -> bool, part: &mut
         part.note("`groupName` is left out: `groupId` went before it there too");
     }
     if kind == Kind::Trigger {
-        if part.uses.ends_with("getReceiversPolling") && knows("messages") {
+        if knows("messages") {
             part.note(
-                "a receiver of several groups was a message of each; here it is one with all of them, \
-                 unless `messages: perGroup` says other",
+                "a receiver was a message of each group that was read; here it is one with all its \
+                 groups, unless `messages: perGroup` says other",
             );
         }
         return;

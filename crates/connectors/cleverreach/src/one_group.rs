@@ -19,7 +19,8 @@ pub(crate) struct OneGroup {
     #[serde(default)]
     group_name: Option<String>,
     /// Whether a message tells the receiver's other groups too: `perReceiver` asks for them, of each
-    /// that is new or changed; `perGroup`, without it, is the receiver as this group has it.
+    /// that is new or changed; `perGroup` is the receiver as this group has it. Without it
+    /// `perReceiver`, or with `keyedBy: email` `perGroup`.
     #[serde(default)]
     messages: Option<Messages>,
     /// Which receivers by their state.
@@ -34,8 +35,7 @@ pub(crate) struct OneGroup {
     /// A day or a time: receivers that changed before, and not since, are left out.
     #[serde(default)]
     from: Option<From>,
-    /// What a receiver is known by. By `email` only where the group is polled, and without
-    /// `messages: perReceiver`.
+    /// What a receiver is known by. By `email` only where the group is polled, and `perGroup`.
     #[serde(default)]
     keyed_by: KeyedBy,
 }
@@ -43,7 +43,7 @@ pub(crate) struct OneGroup {
 impl OneGroup {
     pub(crate) fn validate(&self) -> Result<(), String> {
         in_group::validate(self.group_id.as_ref(), self.group_name.as_deref())?;
-        if self.is_keyed_by_email() && self.tells_all() {
+        if self.is_keyed_by_email() && self.messages == Some(Messages::PerReceiver) {
             return Err("`keyedBy: email` and `messages: perReceiver` exclude each other: a \
                         receiver's groups are asked for by its id"
                 .to_owned());
@@ -58,7 +58,7 @@ impl OneGroup {
 
     /// Whether messages tell the receiver's other groups too.
     pub(crate) fn tells_all(&self) -> bool {
-        self.messages == Some(Messages::PerReceiver)
+        !self.is_keyed_by_email() && self.messages != Some(Messages::PerGroup)
     }
 
     pub(crate) fn look(&self) -> Look {

@@ -35,8 +35,8 @@ struct Membership {
 }
 
 /// Asks for the groups of receivers, and how each of them has the receiver. `group` is the only one
-/// that is read: who is not in it is nowhere. Without one the lists of all groups are read, so that
-/// each of them has a part.
+/// that is read: who is not in it is nowhere, and the record is as this group has it. Without one the
+/// lists of all groups are read, so that each of them has a part.
 pub(crate) async fn complete(
     api: &Api,
     found: Vec<Record>,
@@ -56,7 +56,7 @@ pub(crate) async fn complete(
                 return missing(record);
             }
             let listed = stamps::part(record);
-            let completed = whole(views, &names)?.map(|record| {
+            let completed = whole(views, &names, group)?.map(|record| {
                 let parts = views.iter().filter(|view| {
                     group.is_none() && listed.as_ref() != Some(&view.group) && is_listed(view, look)
                 });
@@ -91,12 +91,17 @@ fn is_listed(view: &View, look: &Look) -> bool {
     look.kind.admits(known.is_active(), known.stamp(Field::Bounced).unwrap_or_default())
 }
 
-/// One record of all views, the same in whichever order they came: the one of the first group, and
-/// under `groups` what each has of its own.
-fn whole(views: &[View], names: &HashMap<String, String>) -> Result<Option<Record>> {
+/// One record of all views, the same in whichever order they came: the one of the group that is read,
+/// or else of the first, and under `groups` what each has of its own.
+fn whole(
+    views: &[View],
+    names: &HashMap<String, String>,
+    group: Option<&str>,
+) -> Result<Option<Record>> {
     let mut views: Vec<&View> = views.iter().collect();
     views.sort_by_key(|view| (view.group.len(), &view.group));
-    let Some(first) = views.first() else { return Ok(None) };
+    let read = views.iter().find(|view| group == Some(&view.group));
+    let Some(first) = read.or(views.first()) else { return Ok(None) };
     let mut data = object(&first.record)?;
     let mut groups = vec![];
     for view in &views {
@@ -130,7 +135,8 @@ async fn views(
     if found.len() > FEW {
         let groups = group::all(api).await?;
         let names: HashMap<_, _> = groups.iter().map(named).collect();
-        let requests = groups.len() * found.len().div_ceil(IDS);
+        let groups: Vec<_> = groups.iter().map(|group| (group, unseen(found, &group.id))).collect();
+        let requests: usize = groups.iter().map(|(_, ids)| ids.len().div_ceil(IDS)).sum();
         if requests <= found.len()
             && let Some(views) = by_lists(api, found, &groups, look).await?
         {
@@ -144,24 +150,36 @@ fn named(group: &group::Group) -> (String, String) {
     (group.id.0.clone(), group.name().to_owned())
 }
 
-/// Asks every group for those of the receivers that it has; `None` if the API gives others.
+/// The ids of those receivers that were not found in a group itself.
+fn unseen<'f>(found: &'f [Record], group: &Id) -> Vec<&'f str> {
+    let unseen = found.iter().filter(|record| stamps::part(record).as_ref() != Some(&group.0));
+    unseen.map(|record| record.key.as_str()).collect()
+}
+
+/// Asks every group for those of the receivers that it has and was not found to have; `None` if the
+/// API gives others.
 async fn by_lists(
     api: &Api,
     found: &[Record],
-    groups: &[group::Group],
+    groups: &[(&group::Group, Vec<&str>)],
     look: &Look,
 ) -> Result<Option<Views>> {
     let mut views = Views::new();
-    let ids: Vec<&str> = found.iter().map(|record| record.key.as_str()).collect();
-    let asked: HashSet<&str> = ids.iter().copied().collect();
+    for record in found {
+        if let Some(group) = stamps::part(record) {
+            let view = view(record.data.clone(), &group, look)?;
+            views.entry(record.key.clone()).or_default().push(view);
+        }
+    }
     let mut requests = vec![];
-    for group in groups {
+    for (group, ids) in groups {
         for ids in ids.chunks(IDS) {
-            requests.push(list(api, group, ids, look));
+            requests.push(async move { list(api, group, ids, look).await.map(|it| (ids, it)) });
         }
     }
     let mut answers = stream::iter(requests).buffered(AT_ONCE);
-    while let Some((group, answer)) = answers.try_next().await? {
+    while let Some((ids, (group, answer))) = answers.try_next().await? {
+        let asked: HashSet<&str> = ids.iter().copied().collect();
         for receiver in receivers(&answer)? {
             let view = view(receiver, &group.id.0, look)?;
             if !asked.contains(view.record.key.as_str()) {
