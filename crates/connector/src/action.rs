@@ -38,6 +38,12 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Whether sending a message again changes nothing.
     fn idempotent(&self) -> bool;
 
+    /// Asks the system what it lacks for these fields, such as a list that they name: a sentence
+    /// each, for a person who looks before messages are refused. Nothing is changed by asking.
+    async fn lacks(&self, _api: &Api) -> Result<Vec<String>> {
+        Ok(vec![])
+    }
+
     /// Sends one batch. An error is the whole batch's; an outcome is one message's, and one that
     /// stays unset is unknown.
     async fn run(&self, api: &Api, batch: &Batch<Self::Input>) -> Result<Outcomes>;
@@ -128,6 +134,8 @@ pub trait ErasedAction: Send + Sync {
     fn show(&self, input: &Prepared) -> Result<Value, String>;
     /// [`Action::written`].
     fn written(&self, input: &Prepared, value: &Value) -> Option<Value>;
+    /// [`Action::lacks`].
+    async fn lacks(&self, api: &Api) -> Result<Vec<String>>;
     /// [`Action::run`].
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes>;
     /// [`Action::check`].
@@ -166,6 +174,10 @@ impl<A: Action> ErasedAction for Erased<A> {
 
     fn written(&self, input: &Prepared, value: &Value) -> Option<Value> {
         self.0.written(&*typed::<A::Input>(input).ok()?, value)
+    }
+
+    async fn lacks(&self, api: &Api) -> Result<Vec<String>> {
+        self.0.lacks(api).await
     }
 
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes> {

@@ -16,6 +16,10 @@ pub(crate) enum Ask {
     Test {
         account: String,
     },
+    /// What its system lacks for the flows that use it.
+    Lacking {
+        account: String,
+    },
     Remove {
         account: String,
         although_used: bool,
@@ -73,6 +77,7 @@ pub(crate) async fn answer(logins: &Logins, ask: Ask) -> Result<Value, Refusal> 
                 "troubles": troubles,
             }))
         }
+        Ask::Lacking { account } => Ok(json!(host.lacking(&account).await?)),
         Ask::Remove { account, although_used } => {
             Ok(json!(host.remove(&account, although_used).await?))
         }

@@ -10,7 +10,7 @@ use connector::{
     Api, Clock, Connector, Registered, Secret, Services, Setting, Tested, Tokens, Unkept, Unlimited,
 };
 use engine::{AccountState, Answer, Handle, Request};
-use server::accounts::{Added, Failed, Host, Line, Login, New, Refusal, Removed, words};
+use server::accounts::{Added, Failed, Host, Lacking, Line, Login, New, Refusal, Removed, words};
 use store::Store;
 
 use super::mentions::flows_of;
@@ -319,6 +319,10 @@ impl Host for Book {
             self.api(account, Arc::new(Unkept))?
         };
         connector.test_account(&api).await.map_err(Refusal::of_call)
+    }
+
+    async fn lacking(&self, name: &str) -> Result<Vec<Lacking>, Refusal> {
+        self.lacking_to(name).await
     }
 
     async fn remove(&self, name: &str, although_used: bool) -> Result<Removed, Refusal> {

@@ -3,6 +3,7 @@
 mod ask;
 mod book;
 mod hooked;
+mod lacking;
 mod mentions;
 mod prompt;
 mod terminal;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use connector::Timestamp;
 use engine::AccountState;
 use serde::Deserialize;
-use server::accounts::{Line, Login};
+use server::accounts::{Lacking, Line, Login};
 
 use super::Sheet;
 use super::holder::{Health, Holder};
@@ -179,11 +179,35 @@ async fn test(sheet: &mut Sheet, project: &Project, holder: &Holder, name: &str)
             if tested["good"] == true {
                 let passed = checks.iter().filter(|check| text(check, "verdict") == "passed");
                 let what: Vec<_> = passed.map(|check| text(check, "what")).collect();
-                return sheet.ok("online", name, format!("its system says: {}", what.join(", ")));
+                sheet.ok("online", name, format!("its system says: {}", what.join(", ")));
+                return lacking(sheet, project, holder, name).await;
             }
             let failed = checks.iter().filter(|check| text(check, "verdict") == "failed");
             let failed = failed.map(|it| format!("{}: {}", text(it, "what"), text(it, "reason")));
             sheet.error("online", name, failed.collect::<Vec<_>>().join("; "), way_out);
+        }
+    }
+}
+
+/// Asks an account's system whether it has what the steps of flows name.
+async fn lacking(sheet: &mut Sheet, project: &Project, holder: &Holder, name: &str) {
+    let ask = Ask::Lacking { account: name.to_owned() };
+    let asked = match holder.of_accounts(project, ask).await {
+        Err(failed) => Err(format!("{:#}", failed.error)),
+        Ok(lacking) => serde_json::from_value::<Vec<Lacking>>(lacking).map_err(|it| it.to_string()),
+    };
+    match asked {
+        Err(problem) => {
+            let way_out = "ask again; what flows name was not looked at".to_owned();
+            sheet.warning("lacking", name, problem, way_out);
+        }
+        Ok(lacking) => {
+            for Lacking { flow, step, says } in lacking {
+                let way_out =
+                    "enter it there, or correct the step: messages are refused without it";
+                let says = format!("{flow}, step `{step}`: {says}");
+                sheet.warning("lacking", name, says, way_out);
+            }
         }
     }
 }

@@ -97,10 +97,11 @@ fn few(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
-/// A property's schema behind its reference.
+/// A property's schema behind its reference; of one that may be left out, what it is otherwise.
 fn resolved<'s>(schema: &'s Value, property: &'s Value) -> &'s Value {
-    let reference = property.get("$ref").or_else(|| property.pointer("/anyOf/0/$ref"));
-    let pointer = reference.and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
+    let property = property.pointer("/anyOf/0").unwrap_or(property);
+    let reference = property.get("$ref").and_then(Value::as_str);
+    let pointer = reference.and_then(|text| text.strip_prefix('#'));
     pointer.and_then(|pointer| schema.pointer(pointer)).unwrap_or(property)
 }
 

@@ -48,6 +48,19 @@ fn what_is_wrong_is_named_with_its_way_out_and_stays_as_it_was() {
     assert_eq!(check(&online, "online", "engagement").0, "ok");
     assert_eq!(check(&online, "state", "flows").0, "ok");
 
+    // What a step names and its system has not.
+    let lacking = FLOW.replace(NAME, "lacking").replace(
+        "steps:\n",
+        "steps:\n  - { id: visits, use: cleverreach.ensureAttributes, account: newsletter, fields: \
+         { groupName: Newsletter, attributes: [{ name: visits }] } }\n",
+    );
+    folder.write("flows/lacking.yaml", &lacking);
+    let lacking = with(&["doctor", "--online", "--json"]).exits(0);
+    let (verdict, words) = check(&lacking, "lacking", "newsletter");
+    assert!(verdict == "warning" && words.contains("lacking, step `visits`"), "{words}");
+    assert!(words.contains("lacks `visits`") && words.contains("create: true"), "{words}");
+    std::fs::remove_file(folder.path("flows/lacking.yaml")).unwrap();
+
     // Credentials that are refused, a file with a mistake, and a key that is gone.
     with(&["state", "reset", NAME]).exits(0);
     folder.run_env(&["run", NAME, "--once"], "PASSCODE", CANARY).exits(6);

@@ -40,6 +40,7 @@ fn a_flow_becomes_a_file_with_notes_and_passes_the_check() {
       trigger: the field `devMode` is left out: `cleverreach.getReceiversByGroupIdPolling` has none like it
       trigger: `accessToken` is not copied: credentials belong to the account
       trigger: `groupName` is left out: `groupId` went before it there too
+      trigger: a receiver was a message of each group that was read; here it is one with all its groups, unless `messages: perGroup` says other
       trigger: nodeSettings.storeRawRecord is left out: raw records are not stored: `towpath map` shows them
       trigger: nodeSettings.applicationUid is left out: there is no data hub, and nothing that needs it
       step_2: new receivers became active at once, which `activation: keep` goes on with; with `doubleOptIn` and a `formId` they are asked to confirm
@@ -61,6 +62,8 @@ fn a_flow_becomes_a_file_with_notes_and_passes_the_check() {
       # the field `devMode` is left out: `cleverreach.getReceiversByGroupIdPolling` has none like it
       # `accessToken` is not copied: credentials belong to the account
       # `groupName` is left out: `groupId` went before it there too
+      # a receiver was a message of each group that was read; here it is one with all its groups,
+      # unless `messages: perGroup` says other
       # nodeSettings.storeRawRecord is left out: raw records are not stored: `towpath map` shows
       # them
       # nodeSettings.applicationUid is left out: there is no data hub, and nothing that needs it

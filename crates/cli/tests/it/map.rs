@@ -64,21 +64,21 @@ fn a_mapping_that_fails_is_shown_at_its_place() {
 
 
       × argument 1 of function "uppercase" does not match function signature (T0410)
-        ╭─[flows/wrong.yaml:26:25]
-     25 │               {
-     26 │                 "Name": $uppercase(data.contactData),
+        ╭─[flows/wrong.yaml:27:25]
+     26 │               {
+     27 │                 "Name": $uppercase(data.contactData),
         ·                         ────────────────────────────
-     27 │                 "Email": $email,
+     28 │                 "Email": $email,
         ╰────
       help: it concerns `profileData.Name`
     "#);
     let lines = folder.run(&[&args[..], &["--json"]].concat()).exits(7).json();
     let error = &lines[0]["steps"][0]["error"];
-    assert_eq!((&error["code"], &error["line"]), (&json!("T0410"), &json!(26)));
+    assert_eq!((&error["code"], &error["line"]), (&json!("T0410"), &json!(27)));
 
     // What is yielded may not be what the action takes; `when` has a place of its own.
     folder.write("flows/wrong.yaml", &FLOW.replace("\"profileData\":", "\"profile\":"));
-    folder.run(&args).exits(7).says("unknown field `profile`").says("wrong.yaml:24:13");
+    folder.run(&args).exits(7).says("unknown field `profile`").says("wrong.yaml:25:13");
     let when = "when: $number(data.firstName) > 1";
     let condition = r#"when: data.contactData[type = "email"]"#;
     folder.write("flows/wrong.yaml", &FLOW.replace(condition, when));

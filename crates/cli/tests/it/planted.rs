@@ -41,7 +41,7 @@ trigger:
   use: cleverreach.getReceiversByGroupIdPolling
   account: FROM
   every: 366d
-  fields: { groupId: \"GROUP\" }
+  fields: { groupId: \"GROUP\", messages: perGroup }
 steps:
   - id: sent
     use: clevertap.uploadMANY

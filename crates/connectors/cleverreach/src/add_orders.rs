@@ -77,6 +77,10 @@ impl Action for AddOrders {
         true
     }
 
+    async fn lacks(&self, api: &Api) -> Result<Vec<String>> {
+        in_group::lacks(api, self.group_id.as_ref(), self.group_name.as_deref()).await
+    }
+
     async fn run(&self, api: &Api, batch: &Batch<Ordered>) -> Result<Outcomes> {
         let mut told = Told::new(batch.outcomes());
         let mut wishes = vec![];

@@ -68,6 +68,10 @@ impl Action for Blacklist {
         true
     }
 
+    async fn lacks(&self, api: &Api) -> Result<Vec<String>> {
+        in_group::lacks(api, self.group_id.as_ref(), self.group_name.as_deref()).await
+    }
+
     async fn run(&self, api: &Api, batch: &Batch<Unwanted>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
         let group = (self.group_id.as_ref(), self.group_name.as_deref());

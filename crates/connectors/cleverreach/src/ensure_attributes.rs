@@ -126,6 +126,18 @@ impl Action for EnsureAttributes {
         true
     }
 
+    async fn lacks(&self, api: &Api) -> Result<Vec<String>> {
+        let (id, name) = (self.group_id.as_ref(), self.group_name.as_deref());
+        let no_group = in_group::lacks(api, id, name).await?;
+        if !no_group.is_empty() {
+            return Ok(no_group);
+        }
+        let group = in_group::find(api, id, name).await?;
+        let there = ask(api, group.as_ref()).await?;
+        let refused = self.refused(group.as_ref(), &self.attributes, &there);
+        Ok(refused.into_iter().map(|(_, reason)| reason).collect())
+    }
+
     async fn run(&self, api: &Api, batch: &Batch<Wanted>) -> Result<Outcomes> {
         let mut told = Told::new(batch.outcomes());
         let mut rows = vec![];
@@ -159,13 +171,14 @@ impl Action for EnsureAttributes {
 }
 
 impl EnsureAttributes {
-    async fn ensure(
+    /// Why attributes cannot be seen to, if so: the type of one is another, or one is missing and is
+    /// not to be created.
+    fn refused(
         &self,
-        api: &Api,
         group: Option<&Id>,
         wanted: &[Attribute],
-        there: &mut There,
-    ) -> Result<Outcome> {
+        there: &There,
+    ) -> Option<(&'static Rejection, String)> {
         let known =
             |it: &&Attribute| there.get(&it.name).map(|kind| (it.name.clone(), kind.clone()));
         let other = wanted.iter().find_map(|it| {
@@ -173,20 +186,33 @@ impl EnsureAttributes {
         });
         if let Some((name, kind)) = other {
             let reason = format!("the attribute `{name}` is there, but its type is {kind}");
-            return Ok(rejections::OTHER_TYPE.because(reason));
+            return Some((&rejections::OTHER_TYPE, reason));
         }
-        let missing: Vec<&Attribute> =
-            wanted.iter().filter(|it| !there.contains_key(&it.name)).collect();
+        let missing = missing(wanted, there);
+        if self.create || missing.is_empty() {
+            return None;
+        }
+        let quoted: Vec<String> = missing.iter().map(|it| format!("`{}`", it.name)).collect();
+        let whose = match group {
+            Some(group) => format!("the group {}", group.0),
+            None => "the account".to_owned(),
+        };
+        let reason = format!("{whose} lacks {}; `create: true` creates it", quoted.join(", "));
+        Some((&rejections::MISSING, reason))
+    }
+
+    async fn ensure(
+        &self,
+        api: &Api,
+        group: Option<&Id>,
+        wanted: &[Attribute],
+        there: &mut There,
+    ) -> Result<Outcome> {
+        if let Some((rejection, reason)) = self.refused(group, wanted, there) {
+            return Ok(rejection.because(reason));
+        }
+        let missing = missing(wanted, there);
         let names: Vec<&str> = missing.iter().map(|it| it.name.as_str()).collect();
-        if !self.create && !missing.is_empty() {
-            let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            let whose = match group {
-                Some(group) => format!("the group {}", group.0),
-                None => "the account".to_owned(),
-            };
-            let reason = format!("{whose} lacks {}; `create: true` creates it", quoted.join(", "));
-            return Ok(rejections::MISSING.because(reason));
-        }
         for attribute in &missing {
             create(api, group, attribute).await?;
             there.insert(attribute.name.clone(), attribute.kind.name().to_owned());
@@ -198,6 +224,10 @@ impl EnsureAttributes {
         }
         Ok(Outcome::done(value))
     }
+}
+
+fn missing<'w>(wanted: &'w [Attribute], there: &There) -> Vec<&'w Attribute> {
+    wanted.iter().filter(|it| !there.contains_key(&it.name)).collect()
 }
 
 /// The path of the attributes of a group, or of the account.

@@ -37,3 +37,16 @@ pub(crate) async fn known(api: &Api, id: Option<&Id>, name: Option<&str>) -> Res
     let found = find(api, id, name).await?;
     found.ok_or_else(|| Error::config("`groupId` or `groupName` is needed"))
 }
+
+/// What the account lacks where the fields name a group that it has not.
+pub(crate) async fn lacks(api: &Api, id: Option<&Id>, name: Option<&str>) -> Result<Vec<String>> {
+    let there = match (id, name) {
+        (Some(id), _) => group::by_id(api, id).await.map(drop),
+        (None, Some(name)) => group::by_name(api, name).await.map(drop),
+        (None, None) => Ok(()),
+    };
+    match there {
+        Err(Error::Config { reason }) => Ok(vec![reason]),
+        there => there.map(|()| vec![]),
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use connector::prelude::*;
 
 use crate::group::{self, Group, Id};
+use crate::in_group;
 use crate::told::Told;
 use crate::upsert::{self, Call, Receiver};
 use crate::who::{By, Who};
@@ -138,6 +139,10 @@ impl Action for UpsertReceiver {
     /// again.
     fn idempotent(&self) -> bool {
         !self.increments
+    }
+
+    async fn lacks(&self, api: &Api) -> Result<Vec<String>> {
+        in_group::lacks(api, self.group_id.as_ref(), self.group_name.as_deref()).await
     }
 
     fn written(&self, receiver: &Receiver, value: &Value) -> Option<Value> {

@@ -23,6 +23,11 @@ pub trait Host: Send + Sync + 'static {
     /// Tests an account with the credentials that are kept.
     async fn test(&self, name: &str) -> Result<Tested, Refusal>;
 
+    /// What the account's system lacks for the flows that use it, asked step by step.
+    async fn lacking(&self, _name: &str) -> Result<Vec<Lacking>, Refusal> {
+        Ok(vec![])
+    }
+
     /// Takes an account away, its secrets and its login with it.
     async fn remove(&self, name: &str, although_used: bool) -> Result<Removed, Refusal>;
 
@@ -46,6 +51,18 @@ pub trait Host: Send + Sync + 'static {
 
     /// Lets flows use an account again, whose login or credentials are new.
     async fn used_again(&self, name: &str) -> Result<(), Refusal>;
+}
+
+/// Something that a system lacks for a step of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lacking {
+    /// The flow.
+    pub flow: String,
+    /// The id of its step.
+    pub step: String,
+    /// A sentence that names it.
+    pub says: String,
 }
 
 /// An account as it is listed.

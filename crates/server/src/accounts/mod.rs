@@ -15,7 +15,7 @@ use axum::Extension;
 
 use crate::routes::{Route, Routes};
 
-pub use host::{Added, Failed, Host, Line, Login, New, Refusal, Removed, words};
+pub use host::{Added, Failed, Host, Lacking, Line, Login, New, Refusal, Removed, words};
 pub use logins::{Arrival, CALLBACK, Departure, Ended, LoginError, Logins, Return};
 
 /// Everything about accounts: pages, API and the callback.

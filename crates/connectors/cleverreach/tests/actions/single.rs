@@ -316,6 +316,26 @@ async fn attributes_are_created_where_that_is_allowed() {
         reason(outcomes.first()),
         "the group 1123825 lacks `visits`; `create: true` creates it"
     );
+    // Somebody who looks before anything is sent is told the same, of the fields.
+    let lacks = async |action: &str, fields: Value| {
+        let action = configure(action, fields).unwrap();
+        action.lacks(&stage.api).await.unwrap().concat()
+    };
+    let named = |create: bool| {
+        let mut named = fields(create);
+        named["attributes"] = visits.clone();
+        named
+    };
+    let lacking = lacks("ensureAttributes", named(false)).await;
+    assert_eq!(lacking, "the group 1123825 lacks `visits`; `create: true` creates it");
+    assert_eq!(lacks("ensureAttributes", named(true)).await, "");
+    for action in ["upsertReceiver", "addTags", "ensureAttributes"] {
+        let lacking = lacks(action, json!({ "groupId": 4 })).await;
+        assert!(lacking.contains("no group with the id 4"), "{lacking}");
+        let lacking = lacks(action, json!({ "groupName": "Nobody" })).await;
+        assert!(lacking.contains("Nobody"), "{lacking}");
+        assert_eq!(lacks(action, json!({ "groupName": "newsletter " })).await, "");
+    }
     for created in [json!(["visits"]), json!([])] {
         let inputs = vec![wanted(visits.clone()), wanted(visits.clone())];
         let outcomes = stage.send("ensureAttributes", fields(true), inputs).await;

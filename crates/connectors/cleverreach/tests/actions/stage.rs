@@ -13,7 +13,7 @@ pub(crate) const CUSTOMERS: &str = "1123826";
 
 pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
-    api: Api,
+    pub(crate) api: Api,
 }
 
 impl Stage {
