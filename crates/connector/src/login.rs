@@ -23,8 +23,9 @@ pub struct Login {
 /// How a system ends a token. Paths are on the origin of the account's base URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// `DELETE` of this path, with the token itself as the credential.
-    Delete(&'static str),
+    /// `DELETE` of the first of these paths that is there (not 404 or 405), with the token itself as
+    /// the credential.
+    Delete(&'static [&'static str]),
     /// `POST` of the token to this path (RFC 7009).
     Post(&'static str),
 }

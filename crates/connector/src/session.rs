@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use oauth2::basic::BasicTokenResponse;
 use oauth2::{
     AuthorizationCode, PkceCodeVerifier, RedirectUrl, RefreshToken, TokenResponse, TokenUrl,
@@ -370,41 +370,53 @@ impl Inner {
         revocation: Revocation,
         token: &Token,
     ) -> Result<()> {
-        let values = self.account.values();
         let mut url = self.account.base_url().clone();
-        let (request, label) = match revocation {
-            Revocation::Delete(path) => {
-                url.set_path(path);
-                let bearer = format!("Bearer {}", token.access.expose());
-                let bearer = sensitive(&bearer, "access token")?;
-                (http.delete(url).header(header::AUTHORIZATION, bearer), format!("DELETE {path}"))
-            }
-            Revocation::Post(path) => {
-                url.set_path(path);
-                // The refresh token: with it goes everything that was got by it.
-                let ended = token.refresh.as_ref().unwrap_or(&token.access).expose();
-                let body = url::form_urlencoded::Serializer::new(String::new())
-                    .append_pair("token", ended)
-                    .append_pair("client_id", values.get("clientId"))
-                    .append_pair("client_secret", values.get("clientSecret"))
-                    .finish();
-                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-                (
-                    http.post(url).header(header::CONTENT_TYPE, form).body(body),
-                    format!("POST {path}"),
-                )
-            }
+        let (paths, body) = match revocation {
+            Revocation::Delete(paths) => (paths, None),
+            Revocation::Post(path) => (&[path][..], Some(self.form_that_ends(token))),
         };
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| response::transport_error(error, &label, true))?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(());
+        let mut failure = Ok(());
+        for path in paths {
+            url.set_path(path);
+            let (request, label) = match &body {
+                None => {
+                    let bearer = format!("Bearer {}", token.access.expose());
+                    let bearer = sensitive(&bearer, "access token")?;
+                    let request = http.delete(url.clone()).header(header::AUTHORIZATION, bearer);
+                    (request, format!("DELETE {path}"))
+                }
+                Some(body) => {
+                    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+                    let request = http.post(url.clone()).header(header::CONTENT_TYPE, form);
+                    (request.body(body.clone()), format!("POST {path}"))
+                }
+            };
+            let answer = request.send().await;
+            let answer = answer.map_err(|error| response::transport_error(error, &label, true))?;
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(());
+            }
+            let body = response::read_body(answer, token_call::BODY, &label, true).await?;
+            let redactor = token.secrets().fold(self.account.redactor(), |it, more| it.and(more));
+            let message = response::message(&body, &redactor);
+            failure = Err(response::failure(status, &message, None, &label, true));
+            if !matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+                break;
+            }
         }
-        let body = response::read_body(answer, token_call::BODY, &label, true).await?;
-        let redactor = token.secrets().fold(self.account.redactor(), |it, more| it.and(more));
-        let message = response::message(&body, &redactor);
-        Err(response::failure(status, &message, None, &label, true))
+        failure
+    }
+
+    /// What a token is ended by: its refresh token, since with it goes everything that was got by it.
+    fn form_that_ends(&self, token: &Token) -> String {
+        let values = self.account.values();
+        let ended = token.refresh.as_ref().unwrap_or(&token.access).expose();
+        url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", ended)
+            .append_pair("client_id", values.get("clientId"))
+            .append_pair("client_secret", values.get("clientSecret"))
+            .finish()
     }
 }
 

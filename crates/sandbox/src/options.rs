@@ -127,6 +127,9 @@ pub struct Switches {
     pub client_credentials_refresh: bool,
     /// The token answer of CleverReach shows its scopes as an array instead of a string.
     pub scope_as_array: bool,
+    /// CleverReach ends tokens at `DELETE /v3/oauth/token.json`, as its plug-in for WooCommerce asks;
+    /// otherwise at `DELETE /oauth/token`, as its PHP SDK does.
+    pub revoke_under_v3: bool,
     /// Whoever is asked to log in at CleverReach does not agree.
     pub login_refused: bool,
     /// What the scope of CleverReach's tokens does not cover: `groups`, `receivers`, `forms`. How the
@@ -199,6 +202,7 @@ impl Default for Switches {
             hooks_lost: false,
             client_credentials_refresh: false,
             scope_as_array: false,
+            revoke_under_v3: false,
             login_refused: false,
             missing_scopes: Vec::new(),
             upsert_rows: 1_000,

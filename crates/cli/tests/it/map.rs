@@ -82,7 +82,7 @@ fn a_mapping_that_fails_is_shown_at_its_place() {
     let when = "when: $number(data.firstName) > 1";
     let condition = r#"when: data.contactData[type = "email"]"#;
     folder.write("flows/wrong.yaml", &FLOW.replace(condition, when));
-    folder.run(&args).exits(7).says("profiles: `when` fails").says("wrong.yaml:16:11");
+    folder.run(&args).exits(7).says("profiles: `when` fails").says("wrong.yaml:17:11");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use connector::prelude::*;
 
 /// The login of CleverReach's own plug-ins and PHP SDK. `grant=basic` is mandatory in the address; a
-/// proof key is not documented.
+/// proof key is not documented. The SDK and the plug-in for WooCommerce end tokens at different paths.
 pub(crate) const LOGIN: Login = Login::at("/oauth/authorize.php")
     .with(&[("grant", "basic")])
     .without_proof_key()
-    .revoked_by(Revocation::Delete("/oauth/token"));
+    .revoked_by(Revocation::Delete(&["/oauth/token", "/v3/oauth/token.json"]));
 
 /// The headings under Troubleshooting in `about.md`.
 const REFUSED: &str = "The credentials are refused";

@@ -116,6 +116,12 @@ async fn somebody_logs_in_and_out() {
     let again = api.redeem(&code, BACK, None).await.unwrap_err();
     assert!(matches!(again, Error::Unauthorized { .. }), "{again}");
     assert_eq!(api.log_out().await.unwrap(), Revoked::Yes);
+    assert_eq!(sandbox.stats().cleverreach.requests_to("DELETE /v3/oauth/token"), 0);
+    // The vendor's own clients end tokens at two different paths.
+    sandbox.set_switches(sandbox::Switches { revoke_under_v3: true, ..sandbox.switches() });
+    api.log_in(log_in(&api).await).await.unwrap();
+    assert_eq!(api.log_out().await.unwrap(), Revoked::Yes);
+    assert_eq!(sandbox.stats().cleverreach.requests_to("DELETE /v3/oauth/token"), 1);
 }
 
 #[tokio::test]

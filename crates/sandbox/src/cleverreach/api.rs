@@ -26,7 +26,10 @@ use crate::options::{Credentials, GroupSeed, Options, Switches};
 pub(crate) enum Endpoint {
     Authorize,
     Token,
-    Revoke,
+    /// At the path of the PHP SDK, or at that of the plug-in for WooCommerce.
+    Revoke {
+        under_v3: bool,
+    },
     RegisterHook,
     Hooks,
     Hook(String),
@@ -61,7 +64,7 @@ impl Endpoint {
             return match rest {
                 ["token.php"] if post => Self::Token,
                 ["authorize.php"] if get => Self::Authorize,
-                ["token"] if call.method == Method::DELETE => Self::Revoke,
+                ["token"] if call.method == Method::DELETE => Self::Revoke { under_v3: false },
                 _ => Self::Unknown,
             };
         }
@@ -79,6 +82,9 @@ impl Endpoint {
             return Self::Unknown;
         };
         match (bare(first).as_str(), rest) {
+            ("oauth", ["token" | "token.json"]) if call.method == Method::DELETE => {
+                Self::Revoke { under_v3: true }
+            }
             ("groups", []) if get => Self::Groups,
             ("groups", [id]) if get => Self::Group((*id).to_owned()),
             ("groups", [id, "receivers"]) if get => Self::GroupReceivers((*id).to_owned()),
@@ -128,7 +134,8 @@ impl Endpoint {
         match self {
             Self::Authorize => "GET /oauth/authorize.php",
             Self::Token => "POST /oauth/token.php",
-            Self::Revoke => "DELETE /oauth/token",
+            Self::Revoke { under_v3: false } => "DELETE /oauth/token",
+            Self::Revoke { under_v3: true } => "DELETE /v3/oauth/token",
             Self::RegisterHook => "POST /hooks/eventhook",
             Self::Hooks => "GET /hooks/eventhook",
             Self::Hook(_) => "DELETE /hooks/eventhook/{event}",
@@ -232,7 +239,10 @@ impl CleverReach {
         if *endpoint == Endpoint::Authorize {
             return (lock(&self.tokens).authorize(call, credentials, switches), tally);
         }
-        if *endpoint == Endpoint::Revoke {
+        if let Endpoint::Revoke { under_v3 } = *endpoint {
+            if under_v3 != switches.revoke_under_v3 {
+                return (Answer::error(404, "Not Found"), tally);
+            }
             return (lock(&self.tokens).revoke(call, now), tally);
         }
         if *endpoint == Endpoint::Ping {

@@ -84,7 +84,7 @@ impl Tokens {
         Answer::redirect(&format!("{}{joint}{query}", given("redirect_uri")))
     }
 
-    /// Answers `DELETE /oauth/token`: ends the token that the request bears, and all logins with it.
+    /// Answers the `DELETE` of a token: ends the token that the request bears, and all logins with it.
     pub(super) fn revoke(&mut self, call: &Call, now: i64) -> Answer {
         if self.remaining(call, now).is_none() {
             return Answer::error(401, "Unauthorized");
