@@ -95,7 +95,16 @@ pub async fn record(
     let origin = account::origin(&connector, sandbox, asked)?;
     let chosen = asked("TOWPATH_RECORD_STORIES");
     let chosen: Vec<&str> = chosen.iter().flat_map(|it| it.split(',')).collect();
-    let written = recordings(&connector, folder.as_ref(), &origin, &chosen).await?;
+    record_from(&connector, folder.as_ref(), &origin, &chosen).await
+}
+
+async fn record_from(
+    connector: &Connector,
+    folder: &Path,
+    origin: &Origin,
+    chosen: &[&str],
+) -> Result<Vec<PathBuf>, Unrecorded> {
+    let written = recordings(connector, folder, origin, chosen).await?;
     // Only when every story went well: half of a recording would not fit the other half.
     for (path, text) in &written {
         std::fs::write(path, text).map_err(|error| Unreadable::new(path, error))?;

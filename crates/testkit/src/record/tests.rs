@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use connector::prelude::*;
 
-use super::{Origin, record_from};
+use super::{Origin, outdated, record_from};
 use crate::http::{Answer, Answers, Asked, Server};
 
 const SECRET: &str = "real-client-secret";
@@ -125,6 +125,12 @@ async fn nothing_of_a_person_and_no_secret_is_written_and_the_story_is_accepted(
     }
     assert_eq!(texts.first(), texts.last());
     let text = texts.remove(0);
+    let file = folder.join("all.json");
+    for (kept, old) in [(text.clone(), vec![]), (format!("{text}\n"), vec![file.clone()])] {
+        std::fs::write(&file, kept).unwrap();
+        let origin = Origin { base_url: origin.base_url.clone(), account: origin.account.clone() };
+        assert_eq!(outdated(connector(), &folder, origin).await.unwrap(), old);
+    }
     let left: Vec<_> = REAL.iter().filter(|real| text.contains(**real)).collect();
     assert!(left.is_empty(), "{left:?} are in {text}");
     // The same person is the same in both records, and ids, times and counts are as they were.
