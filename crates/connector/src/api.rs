@@ -13,7 +13,7 @@ use crate::connector::FindFailure;
 use crate::egress::PublicOnly;
 use crate::limit::{Answer, Limit, Limiter};
 use crate::response::{self, Response};
-use crate::session::Session;
+use crate::session::{Authorised, Session};
 use crate::{
     Account, Clock, Connector, Error, Redactor, Result, Secret, SystemClock, Timestamp, Token,
     Tokens, Unkept, Unlimited,
@@ -96,9 +96,10 @@ impl Api {
         limits: &BTreeMap<String, NonZeroUsize>,
         services: Services,
     ) -> Result<Self> {
-        let limits = connector.limits().iter().map(|declared| {
+        let declared = connector.limits_of(account.values()).into_iter();
+        let limits = declared.map(|declared| {
             let concurrency = limits.get(declared.class).copied();
-            Limit { concurrency: concurrency.unwrap_or(declared.concurrency), ..*declared }
+            Limit { concurrency: concurrency.unwrap_or(declared.concurrency), ..declared }
         });
         let identity = account.identity();
         let http = client(&account)?;
@@ -218,7 +219,20 @@ impl Api {
         let safe = method.is_safe();
         let limit = self.inner.limit(UNDECLARED.class);
         let (headers, accepted) = (vec![], vec![]);
-        Request { api: self, method, url, problem, headers, body: None, limit, safe, accepted }
+        let (body, undone, unsigned) = (None, false, false);
+        Request {
+            api: self,
+            method,
+            url,
+            problem,
+            headers,
+            body,
+            limit,
+            safe,
+            undone,
+            unsigned,
+            accepted,
+        }
     }
 }
 
@@ -266,6 +280,8 @@ pub struct Request<'a> {
     body: Option<Result<Vec<u8>, String>>,
     limit: Limit,
     safe: bool,
+    undone: bool,
+    unsigned: bool,
     accepted: Vec<StatusCode>,
 }
 
@@ -312,6 +328,27 @@ impl Request<'_> {
     /// again.
     pub const fn safe(mut self) -> Self {
         self.safe = true;
+        self
+    }
+
+    /// Says that the request does something, though its method only asks: without an answer nobody
+    /// knows whether it did.
+    pub const fn order(mut self) -> Self {
+        self.safe = false;
+        self
+    }
+
+    /// Says that the system did nothing where it answers with a 5xx: such an answer is worth another
+    /// try, whatever was asked for.
+    pub const fn undone_by_5xx(mut self) -> Self {
+        self.undone = true;
+        self
+    }
+
+    /// Leaves out the headers that carry credentials: what proves who asks is in the query. Its
+    /// text is shown nowhere.
+    pub const fn unsigned(mut self) -> Self {
+        self.unsigned = true;
         self
     }
 
@@ -373,7 +410,10 @@ impl Request<'_> {
         refused: &mut Option<Secret>,
     ) -> Result<Option<(Result<Response>, bool)>> {
         let api = &*self.api.inner;
-        let authorised = api.session.authorise(&api.http, refused.as_ref()).await?;
+        let authorised = match self.unsigned {
+            true => Authorised { headers: vec![], token: None },
+            false => api.session.authorise(&api.http, refused.as_ref()).await?,
+        };
         let mut request = api.http.request(self.method.clone(), self.url.clone());
         for (name, value) in authorised.headers {
             request = request.header(name, value);
@@ -414,7 +454,8 @@ impl Request<'_> {
             None => response::message(&body, &redactor),
         };
         let throttled = status == StatusCode::TOO_MANY_REQUESTS;
-        Ok(Some((Err(response::failure(status, &message, after, label, self.safe)), throttled)))
+        let safe = self.safe || self.undone;
+        Ok(Some((Err(response::failure(status, &message, after, label, safe)), throttled)))
     }
 
     /// The status that counts: the answer's own, or that of a failure inside a 200.

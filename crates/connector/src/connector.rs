@@ -9,7 +9,7 @@ use schemars::{JsonSchema, schema_for};
 use crate::account::{Account, AccountError, Values};
 use crate::descriptor::{ActionDescriptor, TriggerDescriptor, TriggerKind};
 use crate::trigger::{Called, Polled};
-use crate::{About, Action, Api, Auth, Changes, Handling, Limit};
+use crate::{About, Action, Api, Auth, Changes, Handling, Limit, PartnerKit};
 use crate::{
     HeardTrigger, PollingTrigger, Result, Setting, Test, Tested, ToldTrigger, WebhookTrigger,
 };
@@ -46,8 +46,12 @@ pub struct Connector {
     without_accounts: bool,
     settings: Vec<Setting>,
     limits: Vec<Limit>,
+    /// Classes whose pace is an account's setting: the class and the setting.
+    paces: Vec<(&'static str, &'static str)>,
     failure: Option<FindFailure>,
     test: Option<Test>,
+    outage_advice: &'static str,
+    partner_kits: &'static [PartnerKit],
     largest_answer: usize,
     triggers: Vec<TriggerDescriptor>,
     actions: Vec<ActionDescriptor>,
@@ -76,8 +80,11 @@ impl Connector {
             without_accounts: false,
             settings,
             limits: vec![],
+            paces: vec![],
             failure: None,
             test: None,
+            outage_advice: "",
+            partner_kits: &[],
             largest_answer: LARGEST_ANSWER,
             triggers: vec![],
             actions: vec![],
@@ -145,6 +152,16 @@ impl Connector {
         self
     }
 
+    /// Lets each account say how many requests of the limit class declared last are started in a
+    /// second, by an optional setting that holds a number; what is left out is what is declared.
+    #[must_use]
+    pub fn paced_by(mut self, setting: &'static str) -> Self {
+        if let Some(limit) = self.limits.last() {
+            self.paces.push((limit.class, setting));
+        }
+        self
+    }
+
     /// Recognises a failure that the system reports inside a 200.
     #[must_use]
     pub const fn failure_inside_200(mut self, failure: fn(&[u8]) -> Option<Failure>) -> Self {
@@ -156,6 +173,21 @@ impl Connector {
     #[must_use]
     pub const fn test(mut self, test: Test) -> Self {
         self.test = Some(test);
+        self
+    }
+
+    /// Says whom to tell, or what to do, where the system is away for long: who is told that a flow
+    /// fails for that reason reads it, too.
+    #[must_use]
+    pub const fn in_an_outage(mut self, advice: &'static str) -> Self {
+        self.outage_advice = advice;
+        self
+    }
+
+    /// Adds what its system wants from companies that become its partners.
+    #[must_use]
+    pub const fn partner_kits(mut self, kits: &'static [PartnerKit]) -> Self {
+        self.partner_kits = kits;
         self
     }
 
@@ -369,6 +401,16 @@ impl Connector {
         &self.limits
     }
 
+    /// The limit classes of an account: at the pace that its settings say, where they say one.
+    pub(crate) fn limits_of(&self, values: &Values) -> Vec<Limit> {
+        let pace = |limit: &Limit| {
+            let (_, setting) = self.paces.iter().find(|(class, _)| *class == limit.class)?;
+            values.get(setting).parse::<NonZeroU32>().ok()
+        };
+        let limits = self.limits.iter();
+        limits.map(|it| Limit { per_second: pace(it).or(it.per_second), ..*it }).collect()
+    }
+
     /// Its triggers.
     pub fn triggers(&self) -> &[TriggerDescriptor] {
         &self.triggers
@@ -421,6 +463,16 @@ impl Connector {
                 Ok(tested)
             }
         }
+    }
+
+    /// What its system wants from companies that become its partners, a kind each.
+    pub const fn documents_of_partners(&self) -> &'static [PartnerKit] {
+        self.partner_kits
+    }
+
+    /// What it says of an outage that lasts; empty if it says nothing.
+    pub const fn outage_advice(&self) -> &'static str {
+        self.outage_advice
     }
 
     /// Whether it recognises failures that its system reports inside a 200.

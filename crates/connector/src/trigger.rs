@@ -1,5 +1,7 @@
 //! Polling triggers: what an author writes, and the same erased for the engine.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,6 +12,9 @@ use serde_json::value::RawValue;
 use crate::heard::{ErasedHeard, HeardTrigger};
 use crate::webhook::{ErasedWebhook, WebhookTrigger};
 use crate::{Api, Error, Result, Timestamp};
+
+/// How far before the last known change polls look, unless flow or trigger say otherwise.
+const OVERLAP: Duration = Duration::from_secs(60);
 
 /// How a trigger can tell what changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +148,12 @@ pub trait PollingTrigger: DeserializeOwned + JsonSchema + Send + Sync + 'static 
         None
     }
 
+    /// How far before the last known change a poll looks where the flow does not say, for what becomes
+    /// visible late.
+    fn overlap(&self) -> Duration {
+        OVERLAP
+    }
+
     /// Reads one page. An outage is an error, never an empty page.
     async fn poll(&self, api: &Api, scan: &Scan<Self::Cursor>) -> Result<Page<Self::Cursor>>;
 
@@ -194,6 +205,10 @@ pub trait ErasedTrigger: Send + Sync {
     /// [`PollingTrigger::begins`].
     fn begins(&self) -> Option<Timestamp> {
         None
+    }
+    /// [`PollingTrigger::overlap`].
+    fn overlap(&self) -> Duration {
+        OVERLAP
     }
     /// [`PollingTrigger::poll`]; a cursor of another shape is [`Error::Config`].
     async fn poll(&self, api: &Api, scan: &Scan<Value>) -> Result<Page<Value>>;
@@ -323,6 +338,10 @@ impl<T: PollingTrigger> ErasedTrigger for Polled<T> {
 
     fn key_of(&self, written: &Value) -> Option<String> {
         self.trigger.key_of(written)
+    }
+
+    fn overlap(&self) -> Duration {
+        self.trigger.overlap()
     }
 
     fn completes(&self) -> bool {

@@ -258,6 +258,37 @@ async fn a_cut_answer_is_worth_another_question_but_leaves_a_write_unknown() {
 }
 
 #[tokio::test]
+async fn a_get_that_orders_is_no_question_and_its_query_may_prove_who_asks() {
+    let silent = raw("", false).await;
+    let error = silent.get(["told"]).order().query("key", "k").send().await.unwrap_err();
+    assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
+    let failing = plain(|_| status(500, "{}")).await;
+    let kind = |error: Error| match error {
+        Error::Retry { .. } => "retry",
+        Error::Unknown { .. } => "unknown",
+        _ => "other",
+    };
+    assert_eq!(kind(failing.get(["told"]).order().send().await.unwrap_err()), "unknown");
+    let undone = failing.get(["told"]).order().undone_by_5xx();
+    assert_eq!(kind(undone.send().await.unwrap_err()), "retry");
+    // The account's header is left out, and the query is in no error.
+    let connector = Connector::new("keyed", "https://keyed.test", Auth::api_key("X-Api-Key"));
+    let seen: Arc<Mutex<Vec<bool>>> = Arc::default();
+    let noted = seen.clone();
+    let router = Router::new().fallback(any(move |request: Request| {
+        noted.lock().unwrap().push(request.headers().contains_key("X-Api-Key"));
+        async { status(400, "not-a-real-key is refused") }
+    }));
+    let url = serve(router).await;
+    let api = World::new().api(&connector, &url, &[("apiKey", "not-a-real-key")]);
+    let asked = api.get(["told"]).unsigned().query("key", "not-a-real-key").send().await;
+    let error = asked.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("not-a-real-key"), "{error:?}");
+    assert!(api.get(["told"]).send().await.is_err());
+    assert_eq!(*seen.lock().unwrap(), [false, true]);
+}
+
+#[tokio::test]
 async fn nobody_there_is_worth_another_try_even_for_a_write() {
     let (listener, url) = listen().await;
     drop(listener);

@@ -216,6 +216,14 @@ impl Engine {
         self.accounts.is_paused(account)
     }
 
+    /// What the connector of an account says of outages that last, if it says anything.
+    pub(crate) fn outage_advice(&self, account: &str) -> Option<&'static str> {
+        let known = lock(&self.more_accounts).get(account).map(|it| it.account.connector());
+        let named = known.or_else(|| Some(self.options.accounts.get(account)?.account.connector()));
+        let connector = self.options.connectors.iter().find(|it| Some(it.name()) == named)?;
+        Some(connector.outage_advice()).filter(|advice| !advice.is_empty())
+    }
+
     /// Keeps what became of accounts, where anything did.
     pub(crate) async fn keep_accounts(&self) {
         self.accounts.keep().await;

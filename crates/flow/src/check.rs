@@ -190,7 +190,7 @@ impl<'a> Checker<'_, '_, 'a> {
             name: trigger.name.to_owned(),
             account: account?,
             schedule: schedule.or(own),
-            overlap: overlap.unwrap_or(Duration::from_secs(60)),
+            overlap: overlap.unwrap_or_else(|| checked.configured.overlap()),
             sweep,
             deletes: deletes::trigger(self.source, file, checked.configured.changes()),
             fields: checked.fields,

@@ -142,7 +142,7 @@ pub(crate) struct TriggerFile {
     pub(crate) timezone: Option<Spanned<String>>,
     /// How far before the last known change a poll looks, for changes that became visible late: a
     /// whole number and `s`, `m`, `h` or `d`, `0s` for not at all. What is found again unchanged is
-    /// not sent again.
+    /// not sent again. A trigger whose system tells late looks further without it, as its page says.
     #[schemars(example = &"5m", regex(pattern = duration::PATTERN), extend("default" = "60s"))]
     pub(crate) overlap: Option<Spanned<String>>,
     /// How often everything is read again and compared, for changes that the system dates with no

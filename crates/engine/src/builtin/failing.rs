@@ -76,7 +76,11 @@ impl Teller {
             Fails::Failing => failure.words(),
             Fails::Recovered => "its last run went well",
         };
+        let account = failure.account.as_deref().filter(|_| failure.is_outage());
+        let advice = account.filter(|_| state == Fails::Failing);
+        let advice = advice.and_then(|account| self.engine.outage_advice(account));
         Ok(FlowFailing {
+            advice: advice.map(str::to_owned),
             flow: flow.to_owned(),
             state,
             since,

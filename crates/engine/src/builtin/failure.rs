@@ -35,6 +35,11 @@ impl Failure {
         Self { code: "failed".to_owned(), step: None, account: None, needs_change: false }
     }
 
+    /// Whether a system is away, so that advice for outages fits.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self.code.as_str(), "unavailable" | "heldBack")
+    }
+
     /// The code in words.
     pub(super) fn words(&self) -> &'static str {
         match self.code.as_str() {

@@ -42,6 +42,16 @@ fn refused() -> Report {
     Report::failed(Error::Unauthorized { place, reason: "of ada@example.com".to_owned() })
 }
 
+fn away() -> Report {
+    let place = Place {
+        flow: "shop".to_owned(),
+        step: Some("order".to_owned()),
+        account: "crm".to_owned(),
+    };
+    let reason = "answered 503 of ada@example.com".to_owned();
+    Report::failed(Error::Unavailable { place, reason, after: None })
+}
+
 fn line(started: Timestamp, outcome: &str) -> RunLine {
     RunLine {
         run: format!("run-{}", started.millis()),
@@ -70,9 +80,14 @@ impl Desk {
             alerts.put(&flow.into(), false, None);
         }
         alerts.put(&"ops".into(), true, Some(alert));
+        let auth = connector::Auth::None;
+        let crm = connector::Connector::new("crm", "https://crm.test", auth)
+            .in_an_outage("ring up its makers");
+        let account = crm.account("crm", None, BTreeMap::new()).unwrap();
+        let account = crate::Account { account, limits: BTreeMap::new() };
         let options = Options {
-            connectors: vec![builtin()],
-            accounts: BTreeMap::new(),
+            connectors: vec![builtin(), crm],
+            accounts: BTreeMap::from([("crm".to_owned(), account)]),
             store: self.store.clone(),
             clock: self.clock.clone(),
         };
@@ -181,6 +196,29 @@ async fn a_flow_that_fails_is_told_once_after_a_while_also_across_restarts() {
     desk.pass(15);
     let told = process.told().await;
     assert_eq!((told.len(), &told[0]["failures"]), (1, &json!(1)), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_connector_says_of_outages_is_told_with_one_that_lasts() {
+    let desk = Desk::new();
+    let mut process = desk.process(alert(Of::Failing, 10));
+    for _ in 0..10 {
+        process.ran("shop", &away()).await;
+        desk.pass(1);
+    }
+    let told = process.told().await;
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(
+        (&told["code"], &told["advice"]),
+        (&json!("unavailable"), &json!("ring up its makers"))
+    );
+    // It is about outages: neither what is well again nor another failure has it.
+    process.ran("shop", &Report::default()).await;
+    process.ran("shop", &refused()).await;
+    desk.pass(10);
+    let told = process.told().await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|it| it.get("advice").is_none()), "{told:?}");
 }
 
 #[tokio::test]
