@@ -122,7 +122,9 @@ impl<'a> Play<'a> {
     }
 
     async fn outage(&self, at: usize, outage: &Outage, before: &[Became], ledger: &mut Ledger) {
-        let question = self.stage.tape.exchange(at).is_some_and(outage::is_question)
+        let system = self.stage.system;
+        let asked = self.stage.tape.exchange(at);
+        let question = asked.is_some_and(|it| outage::is_question(system, it))
             || self.stage.story.check.is_some()
             || self.stage.tape.is_token(at);
         let fault = Some(outage.fault.clone());
@@ -210,12 +212,14 @@ impl<'a> Play<'a> {
                 ledger.breaks(Promise::Renewal, format!("{before:?}"), shown(&played.ended));
             }
         }
-        if self.descriptor.max_batch > 1 && !outage::is_question(exchange) {
+        if self.descriptor.max_batch > 1 && !outage::is_question(self.stage.system, exchange) {
             ledger.mutate(format!("{named} is answered by 413"));
             let fault = Fault::at(at, Spoil::Status(413));
             let played = self.stage.play(Some(fault), ledger, self.run()).await;
-            // What went before it may be settled; if nothing is, the batch is what was too large.
-            let open = matches!(&played.ended, Ended::Gave(it) if untold(it).is_none() && it.iter().any(Option::is_none));
+            // What went before it may be settled; if nothing is, the batch is what was too large. What
+            // was not sent then is tried again on its own, and is too large as a whole.
+            let left = |it: &Option<Outcome>| matches!(it, None | Some(Outcome::Retry { .. }));
+            let open = matches!(&played.ended, Ended::Gave(it) if untold(it).is_none() && it.iter().any(left));
             let right = matches!(&played.ended, Ended::Failed(Error::TooLarge { .. })) || open;
             if !right {
                 ledger.breaks(Promise::TooLarge, "Error::TooLarge", shown(&played.ended));
@@ -234,7 +238,7 @@ impl<'a> Play<'a> {
         }
         // An order's answer that tells of one message less than were sent. What a question gives
         // may be as long as the batch by chance, and is another world where it is shorter.
-        if outage::is_question(exchange) {
+        if outage::is_question(self.stage.system, exchange) {
             return;
         }
         let body = exchange.response.body.clone().unwrap_or_default();

@@ -6,7 +6,7 @@ use connector::Error;
 
 use crate::promise::{Ledger, Promise};
 use crate::stage::{Ended, Played, Stage};
-use crate::story::{Exchange, Kind, Response};
+use crate::story::{Exchange, Kind, Response, System};
 use crate::tape::{Fault, Spoil};
 
 /// One thing that goes wrong, and which errors say it rightly.
@@ -58,7 +58,9 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
     all.push(any("403", Spoil::Status(403)));
     all.push(any("400", Spoil::Status(400)));
     if exchange.response.body.is_some() {
-        all.push(open("an empty answer", Spoil::Text("")));
+        if !stage.system.is_order(&exchange.request) {
+            all.push(open("an empty answer", Spoil::Text("")));
+        }
         all.push(open("an answer that is not JSON", Spoil::Text("<html>maintenance</html>")));
         // What orders may not need to read the answer; where it does, batches show it.
         if stage.story.trigger.is_some() || stage.story.check.is_some() {
@@ -109,8 +111,9 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
 }
 
 /// Whether an exchange only asks.
-pub(crate) fn is_question(exchange: &Exchange) -> bool {
+pub(crate) fn is_question(system: &System, exchange: &Exchange) -> bool {
     matches!(exchange.request.method.as_str(), "GET" | "HEAD")
+        && !system.is_order(&exchange.request)
 }
 
 impl Outage {

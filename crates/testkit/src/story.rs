@@ -43,6 +43,10 @@ pub(crate) struct System {
     /// Volatile parts that the system may send, though it does not where it was recorded.
     #[serde(default)]
     pub(crate) unseen: Vec<String>,
+    /// Requests that do something though their method only asks, and whose status alone tells whether
+    /// they did: `GET /attribution`.
+    #[serde(default)]
+    pub(crate) orders: Vec<String>,
     /// The keys in answers whose values are words of the system, not data of people: recording
     /// keeps them. `attributes:name` is the key `name` where the request's path has `attributes`.
     #[serde(default)]
@@ -121,6 +125,14 @@ pub(crate) struct Story {
     /// The file's name without its ending.
     #[serde(skip)]
     pub(crate) name: String,
+}
+
+impl System {
+    /// Whether a request does something though its method only asks.
+    pub(crate) fn is_order(&self, request: &Request) -> bool {
+        let named = format!("{} {}", request.method, request.path);
+        self.orders.contains(&named)
+    }
 }
 
 impl Story {

@@ -45,6 +45,9 @@ impl Standins {
     ) -> Self {
         let mut told = BTreeSet::new();
         texts(&story.fields, &mut told);
+        if let Some(token) = &story.check {
+            texts(&serde_json::from_str(token).unwrap_or(Value::Null), &mut told);
+        }
         for given in &story.batch {
             told.insert(given.key.clone());
             for value in [&given.message, &given.input].into_iter().flatten() {
