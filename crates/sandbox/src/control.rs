@@ -14,6 +14,7 @@
 //! | `mails`, `blacklist` | GET |
 //! | `delivered` | GET `?offset&limit`, DELETE (forget) |
 //! | `profiles/{identity}` | GET |
+//! | `ordered` | GET |
 //! | `faults` | GET, POST a fault, DELETE (all) |
 
 use http::Method;
@@ -90,6 +91,7 @@ pub(crate) fn answer(state: &State, call: &Call, body: &[u8]) -> Answer {
             state.clevertap.clear();
             Answer::nothing()
         }
+        ("GET", ["ordered"]) => Answer::json(200, &state.clevertap.ordered()),
         ("GET", ["profiles", identity]) => match state.clevertap.profile(identity) {
             Some(profile) => Answer::json(200, &profile),
             None => unknown(),

@@ -26,7 +26,10 @@ mod server;
 mod stats;
 
 pub use cleverreach::{Blacklisted, Mail, MailKind, Receiver, Stamp, Touch, What};
-pub use clevertap::{Delivered, Refused};
+pub use clevertap::{
+    AttributionSwitches, Delivered, Disabled, NoReport, Ordered, ReadingSwitches, Refused,
+    TakenAnswer, Utms,
+};
 pub use fault::{Action, Fault, FaultState, Times};
 pub use options::{
     BadCredentials, BlacklistedUpsert, Credentials, DeleteAnswer, EmptyGroup, GroupSeed,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clevertap::{AttributionSwitches, ReadingSwitches};
+
 /// What a [`Sandbox`](crate::Sandbox) starts with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -81,6 +83,8 @@ pub struct Credentials {
     pub project_id: String,
     /// The passcode of CleverTap.
     pub passcode: String,
+    /// The token of CleverTap's project, for attribution.
+    pub token: String,
 }
 
 impl Default for Credentials {
@@ -90,6 +94,7 @@ impl Default for Credentials {
             client_secret: "not-a-secret".to_owned(),
             project_id: "TES-T00-000Z".to_owned(),
             passcode: "ABC-DEF-GHIJ".to_owned(),
+            token: "not-aca-060".to_owned(),
         }
     }
 }
@@ -179,6 +184,20 @@ pub struct Switches {
     /// forbidden characters and value length; the code it uses is not documented, here it is 555
     /// for profiles and 522 for too many event properties.
     pub strict_properties: bool,
+    /// The events that the dashboard of CleverTap discards: uploads are refused by 528.
+    pub discarded_events: Vec<String>,
+    /// How many seconds after it was asked for a deletion is carried out by CleverTap; documented
+    /// are 24 hours at most.
+    pub deletion_seconds: i64,
+    /// A profile that CleverTap deleted is created anew at once, by a device that goes on sending.
+    pub recreate_deleted: bool,
+    /// CleverTap answers lists that it took whole with a bare `success`; otherwise it counts them as
+    /// it does uploads.
+    pub bare_lists: bool,
+    /// How CleverTap's attribution behaves.
+    pub attribution: AttributionSwitches,
+    /// How CleverTap's exports, counts and reports behave.
+    pub reading: ReadingSwitches,
     /// How many records an upload to CleverTap may hold (documentation of 2017 says 100).
     pub upload_batch: usize,
     /// How many uploads to CleverTap may be under way at once (documentation of 2017 says 3).
@@ -224,6 +243,12 @@ impl Default for Switches {
             connect_missing: false,
             missing_profile: MissingProfile::Fail,
             strict_properties: true,
+            discarded_events: Vec::new(),
+            deletion_seconds: 60,
+            recreate_deleted: false,
+            bare_lists: false,
+            attribution: AttributionSwitches::default(),
+            reading: ReadingSwitches::default(),
             upload_batch: 1_000,
             upload_concurrency: 15,
             other_concurrency: 3,

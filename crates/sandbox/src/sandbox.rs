@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::cleverreach::{Blacklisted, CleverReach, Mail, Receiver, Touch};
-use crate::clevertap::{CleverTap, Delivered, Refused};
+use crate::clevertap::{CleverTap, Delivered, Ordered, Refused};
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultState, Faults};
 use crate::lock::lock;
@@ -284,6 +284,16 @@ impl Sandbox {
     /// Gives the properties of one profile.
     pub fn profile(&self, identity: &str) -> Option<Map<String, Value>> {
         self.state.clevertap.profile(identity)
+    }
+
+    /// Gives what CleverTap was ordered to do beside uploads, in order of arrival.
+    pub fn ordered(&self) -> Vec<Ordered> {
+        self.state.clevertap.ordered()
+    }
+
+    /// Takes a device for one of a person's at CleverTap; a person that is not known is created.
+    pub fn add_device(&self, identity: &str, object_id: &str) {
+        self.state.clevertap.add_device(identity, object_id);
     }
 
     /// Forgets everything that CleverTap received, profiles included.

@@ -227,6 +227,7 @@ fn process(
                 stats.records_accepted += tally.accepted;
                 stats.events_accepted += tally.events;
                 stats.records_refused += tally.refused;
+                stats.attributions += tally.attributions;
             });
             answer
         }

@@ -53,6 +53,8 @@ pub struct VendorStats {
     pub events_accepted: u64,
     /// Records that uploads refused.
     pub records_refused: u64,
+    /// Installs and events that attribution took and stored.
+    pub attributions: u64,
     /// Requests answered 429 for too many at once.
     pub over_limit: u64,
     /// The most requests under way at once, of all APIs together.

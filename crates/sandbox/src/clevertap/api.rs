@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::archive::{Archive, Delivered, Refused};
+use super::attribution;
+use super::reading::{Begun, Reading};
 use super::upload;
+use super::writing::{Ordered, Writing};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lock::lock;
@@ -21,6 +23,12 @@ pub(crate) enum Endpoint {
     Upload,
     Profile,
     Connect,
+    /// What a partner tells.
+    Attribution,
+    /// What reads beside a single profile.
+    Reading(Reading),
+    /// What changes something, beside uploads.
+    Writing(Writing),
     Unknown,
 }
 
@@ -31,7 +39,11 @@ impl Endpoint {
             (&Method::POST, ["1", "upload"]) => Self::Upload,
             (&Method::GET, ["1", "profile.json"]) => Self::Profile,
             (&Method::GET, ["v1", "connect"]) => Self::Connect,
-            _ => Self::Unknown,
+            (&Method::GET, ["attribution"]) => Self::Attribution,
+            _ => {
+                let reading = Reading::of(call).map(Self::Reading);
+                reading.or(Writing::of(call).map(Self::Writing)).unwrap_or(Self::Unknown)
+            }
         }
     }
 
@@ -41,6 +53,9 @@ impl Endpoint {
             Self::Upload => "POST /1/upload",
             Self::Profile => "GET /1/profile.json",
             Self::Connect => "GET /v1/connect",
+            Self::Attribution => "GET /attribution",
+            Self::Reading(reading) => reading.template(),
+            Self::Writing(writing) => writing.template(),
             Self::Unknown => "*",
         }
     }
@@ -54,25 +69,27 @@ pub(crate) struct Tally {
     pub(crate) accepted: u64,
     pub(crate) events: u64,
     pub(crate) refused: u64,
+    pub(crate) attributions: u64,
 }
 
 /// The account and what it received.
 #[derive(Debug, Default)]
 pub(crate) struct CleverTap {
     archive: Mutex<Archive>,
+    begun: Mutex<Begun>,
     keep: bool,
-    /// Requests under way, one counter an API; the sandbox has one account.
-    under_way: [AtomicUsize; 3],
+    /// Requests under way by API, the template of its path; the sandbox has one account.
+    under_way: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 /// A request that counts against an API's limit until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit<'a>(Option<&'a AtomicUsize>);
+pub(crate) struct Permit<'a>(&'a Mutex<BTreeMap<&'static str, usize>>, &'static str);
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if let Some(counter) = self.0 {
-            counter.fetch_sub(1, Ordering::SeqCst);
+        if let Some(count) = lock(self.0).get_mut(self.1) {
+            *count = count.saturating_sub(1);
         }
     }
 }
@@ -86,14 +103,17 @@ impl CleverTap {
     pub(crate) fn enter(&self, endpoint: Endpoint, switches: &Switches) -> Option<Permit<'_>> {
         let limit = match endpoint {
             Endpoint::Upload => switches.upload_concurrency,
+            Endpoint::Unknown => usize::MAX,
             _ => switches.other_concurrency,
         };
-        let Some(counter) = self.under_way.get(endpoint as usize) else {
-            return Some(Permit(None));
-        };
-        let before = counter.fetch_add(1, Ordering::SeqCst);
-        let permit = Permit(Some(counter));
-        (before < limit).then_some(permit)
+        let template = endpoint.template();
+        let mut under_way = lock(&self.under_way);
+        let count = under_way.entry(template).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Permit(&self.under_way, template))
     }
 
     pub(crate) fn too_many() -> Answer {
@@ -111,6 +131,15 @@ impl CleverTap {
         let mut tally = Tally::default();
         if endpoint == Endpoint::Unknown {
             return (Answer::fail(404, "Not Found"), tally);
+        }
+        lock(&self.archive).pass(now, switches);
+        // It proves who asks in its query, and looks at no header.
+        if endpoint == Endpoint::Attribution {
+            let archive = self.keep.then_some(&self.archive);
+            let (answer, taken) =
+                attribution::answer(call, credentials, &switches.attribution, archive, now);
+            tally.attributions = u64::from(taken);
+            return (answer, tally);
         }
         let account = call.header("X-CleverTap-Account-Id").unwrap_or_default();
         // Third parties saw this one answer of the credential check; elsewhere it is a plain 401.
@@ -140,7 +169,11 @@ impl CleverTap {
                 answer
             }
             Endpoint::Profile => self.profile_json(call, switches),
-            Endpoint::Connect | Endpoint::Unknown => {
+            Endpoint::Writing(writing) => writing.answer(body, &self.archive, switches, now),
+            Endpoint::Reading(reading) => {
+                reading.answer(call, body, (&self.archive, &self.begun), &switches.reading)
+            }
+            Endpoint::Connect | Endpoint::Attribution | Endpoint::Unknown => {
                 Answer::json(200, &json!({ "status": "success" }))
             }
         };
@@ -148,13 +181,14 @@ impl CleverTap {
     }
 
     fn profile_json(&self, call: &Call, switches: &Switches) -> Answer {
-        let object = call.parameter("objectId").map(|id| format!("objectId:{id}"));
+        let archive = lock(&self.archive);
+        let object = call.parameter("objectId").map(|id| archive.key_of_object(id));
         let key = call.parameter("identity").or(object.as_deref());
         let email = call.parameter("email");
         if key.is_none() && email.is_none() {
             return Answer::fail(400, "Malformed request");
         }
-        match (lock(&self.archive).show(key, email), switches.missing_profile) {
+        match (archive.show(key, email), switches.missing_profile) {
             (Some(record), _) => {
                 Answer::json(200, &json!({ "status": "success", "record": record }))
             }
@@ -188,6 +222,14 @@ impl CleverTap {
 
     pub(crate) fn profile_count(&self) -> usize {
         lock(&self.archive).profile_count()
+    }
+
+    pub(crate) fn ordered(&self) -> Vec<Ordered> {
+        lock(&self.archive).ordered.clone()
+    }
+
+    pub(crate) fn add_device(&self, identity: &str, object_id: &str) {
+        lock(&self.archive).add_device(identity, object_id);
     }
 
     pub(crate) fn clear(&self) {

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::campaigns::Campaigns;
 use super::check::{Accepted, Owner};
+use super::writing::Ordered;
+use crate::options::Switches;
 
 /// How many uploads of one profile are kept before they are merged into one.
 const MERGE_AFTER: usize = 16;
@@ -67,6 +70,13 @@ pub(super) struct Archive {
     delivered: Vec<Delivered>,
     refused: Vec<Refused>,
     profiles: HashMap<String, Profile>,
+    /// The keys of profiles that were asked to go, and the second at which they do.
+    leaving: BTreeMap<String, i64>,
+    /// How many profiles were created anew after they went.
+    created_anew: u64,
+    /// What was ordered beside uploads.
+    pub(super) ordered: Vec<Ordered>,
+    pub(super) campaigns: Campaigns,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +88,8 @@ struct Profile {
     waiting: Vec<Bytes>,
     /// Count, first and last second of each event.
     events: BTreeMap<String, (u64, i64, i64)>,
+    /// The ids of the person's devices.
+    devices: Vec<String>,
 }
 
 impl Profile {
@@ -142,12 +154,52 @@ impl Archive {
         profile
     }
 
+    /// Takes a device for one of a person's.
+    pub(super) fn add_device(&mut self, identity: &str, object_id: &str) {
+        let owner = Owner { kind: "identity", value: identity.into() };
+        self.profile_of(owner).devices.push(object_id.to_owned());
+    }
+
+    /// The key of the profile that a device belongs to; one that none has belongs to itself.
+    pub(super) fn key_of_object(&self, id: &str) -> String {
+        let of = |(_, profile): &(&String, &Profile)| profile.devices.iter().any(|it| it == id);
+        let found = self.profiles.iter().find(of).map(|(key, _)| key.clone());
+        found.unwrap_or_else(|| format!("objectId:{id}"))
+    }
+
+    /// Notes that a profile is to go at a second.
+    pub(super) fn leave(&mut self, key: String, at: i64) {
+        self.leaving.entry(key).or_insert(at);
+    }
+
+    /// Carries out what is due by now.
+    pub(super) fn pass(&mut self, now: i64, switches: &Switches) {
+        let due = self.leaving.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<_> = due.map(|(key, at)| (key.clone(), *at)).collect();
+        for (key, at) in due {
+            self.leaving.remove(&key);
+            let Some(gone) = self.profiles.remove(&key) else { continue };
+            if switches.recreate_deleted {
+                self.created_anew += 1;
+                let devices = vec![format!("__new{}", self.created_anew)];
+                let events = BTreeMap::from([("App Launched".to_owned(), (1, at, at))]);
+                let anew = Profile { kind: gone.kind, devices, events, ..Profile::default() };
+                self.profiles.insert(key, anew);
+            }
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
     pub(super) fn delivered(&self, offset: usize, limit: usize) -> Vec<Delivered> {
         self.delivered.iter().skip(offset).take(limit).cloned().collect()
+    }
+
+    /// The records that were accepted, each with the second of its arrival.
+    pub(super) fn records(&self) -> impl Iterator<Item = (i64, Value)> {
+        self.delivered.iter().map(|it| (it.at, it.record()))
     }
 
     pub(super) fn delivered_count(&self) -> usize {
@@ -196,7 +248,10 @@ impl Archive {
         });
         record.insert("profileData".to_owned(), Value::Object(data));
         record.insert("events".to_owned(), Value::Object(events.collect()));
-        record.insert("platformInfo".to_owned(), json!([]));
+        let own = key.strip_prefix("objectId:").map(str::to_owned);
+        let devices = own.iter().chain(&profile.devices);
+        let devices = devices.map(|id| json!({ "platform": "Web", "objectId": id }));
+        record.insert("platformInfo".to_owned(), Value::Array(devices.collect()));
         Some(Value::Object(record))
     }
 }

@@ -85,6 +85,10 @@ pub(super) fn check<'a>(raw: &'a str, switches: &Switches) -> Result<Accepted<'a
                             restricted system event. ";
                 return Err(refusal(513, text));
             }
+            let same = |it: &String| it.replace(' ', "").eq_ignore_ascii_case(&plain);
+            if switches.discarded_events.iter().any(same) {
+                return Err(refusal(528, "Event is discarded. "));
+            }
             match record.event_data.shape {
                 Shape::Other => Err(refusal(512, "Event structure is invalid. ")),
                 Shape::Object if strict && record.event_data.count > MOST_PROPERTIES => {
@@ -107,6 +111,9 @@ pub(super) fn check<'a>(raw: &'a str, switches: &Switches) -> Result<Accepted<'a
                 None => Err(refusal(533, "Token data is incorrect. Token type is missing.")),
                 Some(kind) if !TOKEN_TYPES.contains(&kind) => {
                     Err(refusal(534, "Token data is incorrect. Token type is not valid."))
+                }
+                Some(kind) if kind != "chrome" && !data.keys.is_absent() => {
+                    Err(refusal(535, "Token data is incorrect. "))
                 }
                 Some(_) => Ok(Accepted::Token),
             }
@@ -147,6 +154,8 @@ struct TokenData<'a> {
     id: Scalar<'a>,
     #[serde(rename = "type", default)]
     kind: Scalar<'a>,
+    #[serde(default)]
+    keys: Scalar<'a>,
 }
 
 impl<'a> Record<'a> {

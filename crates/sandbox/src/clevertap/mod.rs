@@ -2,10 +2,22 @@
 
 mod api;
 mod archive;
+mod attribution;
+mod campaigns;
 mod check;
+mod counting;
+mod deletion;
+mod export;
+mod lists;
 mod properties;
+mod query;
+mod reading;
 mod scalar;
 mod upload;
+mod writing;
 
 pub(crate) use api::{CleverTap, Endpoint};
 pub use archive::{Delivered, Refused};
+pub use attribution::{AttributionSwitches, Disabled, TakenAnswer, Utms};
+pub use reading::{NoReport, ReadingSwitches};
+pub use writing::Ordered;

@@ -134,7 +134,7 @@ fn is_email(text: &str) -> bool {
 }
 
 /// Is true for `+` and 8 to 15 digits: the country code is mandatory.
-fn is_phone(text: &str) -> bool {
+pub(super) fn is_phone(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
         (8..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
     })

@@ -1,0 +1,187 @@
+//! `GET /attribution`: what partners tell of installs and events, everything in the query.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::archive::Archive;
+use super::check::{Accepted, Owner};
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::lock::lock;
+use crate::options::Credentials;
+
+/// How attribution behaves where the vendor's page is silent or contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct AttributionSwitches {
+    /// The partner names on CleverTap's list; empty takes every name.
+    pub partners: Vec<String>,
+    /// Organic installs are enabled in the settings of the dashboard, as inorganic ones always are.
+    pub organic: bool,
+    /// Custom events are enabled there.
+    pub custom: bool,
+    /// What becomes of what is not enabled, which is not documented.
+    pub disabled: Disabled,
+    /// Which of source, medium and name an install needs; the page says both.
+    pub utms: Utms,
+    /// The status of wrong credentials: the table says 401, the questions below it 403.
+    pub refused: u16,
+    /// What stands in the answer to what was taken, which is not documented.
+    pub taken: TakenAnswer,
+}
+
+impl Default for AttributionSwitches {
+    fn default() -> Self {
+        Self {
+            partners: Vec::new(),
+            organic: true,
+            custom: true,
+            disabled: Disabled::Dropped,
+            utms: Utms::Any,
+            refused: 401,
+            taken: TakenAnswer::Success,
+        }
+    }
+}
+
+/// What becomes of what is not enabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Disabled {
+    /// It is answered as if it was taken, and nothing is stored.
+    Dropped,
+    /// It is refused with 400.
+    Refused,
+}
+
+/// Which utm parameters an install needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Utms {
+    /// At least one.
+    Any,
+    /// All three.
+    All,
+}
+
+/// What an answer of success holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TakenAnswer {
+    /// The usual envelope.
+    Success,
+    /// Nothing.
+    Empty,
+}
+
+/// What is mandatory, in the order of the page's table; each may be missing or empty.
+const MANDATORY: [&str; 7] = [
+    "device_identifier",
+    "event_type",
+    "partner_name",
+    "account_id",
+    "account_token",
+    "account_passcode",
+    "platform",
+];
+const UTMS: [&str; 3] = ["utm_source", "utm_medium", "utm_campaign"];
+
+/// Answers, and stores what was taken; gives whether it did.
+pub(super) fn answer(
+    call: &Call,
+    credentials: &Credentials,
+    switches: &AttributionSwitches,
+    archive: Option<&Mutex<Archive>>,
+    now: i64,
+) -> (Answer, bool) {
+    let given = |name: &str| call.parameter(name).map(str::trim).filter(|value| !value.is_empty());
+    let missing = |name: &str| (Answer::fail(400, &format!("{name} is missing")), false);
+    if let Some(name) = MANDATORY.iter().find(|name| given(name).is_none()) {
+        return missing(name);
+    }
+    let known = [
+        ("account_id", &credentials.project_id),
+        ("account_token", &credentials.token),
+        ("account_passcode", &credentials.passcode),
+    ];
+    if known.iter().any(|(name, value)| call.parameter(name) != Some(value.as_str())) {
+        return (Answer::fail(switches.refused, "Invalid Account Info"), false);
+    }
+    let partner = given("partner_name").unwrap_or_default();
+    if !switches.partners.is_empty() && switches.partners.iter().all(|known| known != partner) {
+        let text = "Partner name not whitelisted. Connect with the product team to get it \
+                    whitelisted.";
+        return (Answer::fail(400, text), false);
+    }
+    let event = given("event_type").unwrap_or_default();
+    let (is_organic, is_install) =
+        (event == "organic_install", matches!(event, "organic_install" | "inorganic_install"));
+    if is_install {
+        let lacks: Vec<_> = UTMS.iter().filter(|name| given(name).is_none()).collect();
+        let too_few = match switches.utms {
+            Utms::Any => lacks.len() == UTMS.len(),
+            Utms::All => !lacks.is_empty(),
+        };
+        if let Some(name) = lacks.first().filter(|_| too_few) {
+            return missing(name);
+        }
+    }
+    let at = match given("timestamp").map(str::parse::<i64>) {
+        None => now,
+        Some(Ok(second)) => second,
+        Some(Err(_)) => return (Answer::fail(400, "timestamp is invalid"), false),
+    };
+    let enabled = if is_install { !is_organic || switches.organic } else { switches.custom };
+    if !enabled && switches.disabled == Disabled::Refused {
+        return (Answer::fail(400, "Event type is not enabled"), false);
+    }
+    if let Some(archive) = archive.filter(|_| enabled) {
+        let name = if is_install { "UTM Visited".to_owned() } else { prefixed(partner, event) };
+        store(archive, call, (&name, at), now);
+    }
+    let taken = match switches.taken {
+        TakenAnswer::Success => Answer::json(200, &json!({ "status": "success" })),
+        TakenAnswer::Empty => Answer::text(200, Bytes::new()),
+    };
+    (taken, enabled)
+}
+
+/// Stores an event of the device: what was not asked for by name are its properties.
+fn store(archive: &Mutex<Archive>, call: &Call, (name, at): (&str, i64), now: i64) {
+    let mut properties = Map::new();
+    for (key, value) in &call.query {
+        if !MANDATORY.contains(&key.as_str()) && key != "timestamp" {
+            properties.insert(key.clone(), Value::String(value.clone()));
+        }
+    }
+    let device = call.parameter("device_identifier").unwrap_or_default().trim();
+    let record = json!({
+        "objectId": device, "type": "event", "ts": at, "evtName": name, "evtData": properties,
+    });
+    let owner = Owner { kind: "objectId", value: device.into() };
+    let accepted = Accepted::Event { owner, name: name.to_owned() };
+    lock(archive).accept(Bytes::from(record.to_string()), 0, now, accepted);
+}
+
+/// A custom event's name as it is stored: `AP_Checkout` of the partner "attribution partner". That
+/// these are its initials is concluded from this one example.
+fn prefixed(partner: &str, event: &str) -> String {
+    let words = partner.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let initials: String =
+        words.filter_map(|word| word.chars().next()).flat_map(char::to_uppercase).collect();
+    format!("{initials}_{event}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_custom_event_gets_the_partners_initials() {
+        assert_eq!(prefixed("attribution partner", "Checkout"), "AP_Checkout");
+        assert_eq!(prefixed("example", "Add_to_cart"), "E_Add_to_cart");
+    }
+}
