@@ -12,6 +12,16 @@ pub(crate) struct Sent<'a> {
     pub(crate) identifier: (&'static str, &'a str),
 }
 
+impl Sent<'_> {
+    /// It was taken; the result names it, and says of a dry run that it was one.
+    pub(crate) fn done(&self, dry_run: bool) -> Outcome {
+        let (name, id) = self.identifier;
+        let value =
+            if dry_run { json!({ (name): id, "dryRun": true }) } else { json!({ (name): id }) };
+        Outcome::Done { value, target_key: Some(id.to_owned()) }
+    }
+}
+
 /// The answer to an upload; HTTP 200 whatever became of the records.
 #[derive(Deserialize)]
 struct Answer {
@@ -35,7 +45,12 @@ struct Refusal {
 /// A record is done only when the answer leaves no room for anything else: every refusal belongs
 /// to a record, and what was processed and what was refused add up to what was sent. Otherwise
 /// the records without a refusal of their own stay unset, which is unknown: they are sent again.
-pub(crate) fn settle(answer: &Response, sent: &[Sent<'_>], outcomes: &mut Outcomes) -> Result<()> {
+pub(crate) fn settle(
+    answer: &Response,
+    sent: &[Sent<'_>],
+    outcomes: &mut Outcomes,
+    done: impl Fn(&Sent<'_>) -> Outcome,
+) -> Result<()> {
     let read: Answer = answer.json()?;
     if !matches!(read.status.as_str(), "success" | "partial" | "fail") {
         return Err(answer.nonsense("with a status that is none of success, partial and fail"));
@@ -51,15 +66,31 @@ pub(crate) fn settle(answer: &Response, sent: &[Sent<'_>], outcomes: &mut Outcom
         }
     }
     if certain {
-        for Sent { index, identifier: (name, id) } in sent {
-            if outcomes.is_unset(*index) {
-                let value = json!({ (*name): id });
-                let target_key = Some((*id).to_owned());
-                outcomes.set(*index, Outcome::Done { value, target_key });
+        for sent in sent {
+            if outcomes.is_unset(sent.index) {
+                outcomes.set(sent.index, done(sent));
             }
         }
     }
     Ok(())
+}
+
+/// The same for lists whose answer is not documented beyond `status`: a success that counts nothing
+/// took them all.
+pub(crate) fn settle_list(
+    answer: &Response,
+    sent: &[Sent<'_>],
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    let read: Answer = answer.json()?;
+    let bare = read.processed.is_none() && read.unprocessed.is_empty();
+    if bare && read.status == "success" {
+        for sent in sent {
+            outcomes.set(sent.index, sent.done(false));
+        }
+        return Ok(());
+    }
+    settle(answer, sent, outcomes, |it| it.done(false))
 }
 
 /// The record that a refusal is about: the one at its number, unless the record that it echoes
@@ -112,6 +143,27 @@ impl Refusal {
     }
 }
 
+/// Looks at the answer to an order that says no more than whether it was taken.
+pub(crate) fn succeeded(answer: &Response) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Status {
+        status: String,
+    }
+    match answer.json::<Status>()?.status.as_str() {
+        "success" => Ok(()),
+        _ => Err(answer.nonsense("with a status that is not success")),
+    }
+}
+
+/// Sends a request, and says of a refusal what may be wrong with the account; `what` names it.
+pub(crate) async fn send(request: connector::Request<'_>, what: &str) -> Result<Response> {
+    let answer = request.accept(StatusCode::BAD_REQUEST).send().await.map_err(explained)?;
+    if answer.status() == StatusCode::BAD_REQUEST {
+        return Err(bad_request(what, &answer));
+    }
+    Ok(answer)
+}
+
 const CHECK: &str = "check the account's projectId, passcode and region";
 
 /// Adds the way out to an error whose cause is likely in the account's settings.
@@ -127,10 +179,10 @@ pub(crate) fn explained(error: Error) -> Error {
 
 /// What an HTTP 400 means: bad credentials, which some regions answer so, or else a body that
 /// CleverTap cannot read, which a smaller batch narrows down.
-pub(crate) fn bad_request(answer: &Response) -> Error {
+pub(crate) fn bad_request(what: &str, answer: &Response) -> Error {
     let said = answer.message();
     let lower = said.to_lowercase();
-    let reason = format!("POST /1/upload answered 400: {said}");
+    let reason = format!("{what} answered 400: {said}");
     // Recorded for bad credentials: "Failed to process request"; seen elsewhere: "Invalid
     // Credentials", "Invalid Account Info".
     let credentials = ["failed to process request", "credential", "account info", "account id"];

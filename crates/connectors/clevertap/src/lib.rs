@@ -10,14 +10,59 @@
 
 mod account;
 mod answer;
+mod campaign_report;
+mod checks;
+mod counting;
+mod counts;
+mod create_campaign;
+mod day;
+mod delete_profiles;
+mod deletion;
+mod demerge_profiles;
+mod disassociate_phone;
+mod events_polling;
+mod export;
+mod get_profile;
+mod partner;
+mod profile;
+mod profiles_by_event;
+mod query;
+mod recipients;
 mod record;
 mod rejections;
+mod send_attribution;
+mod send_to_users;
+mod settings;
+mod stop_campaign;
+mod subscribe;
+mod top_properties;
+mod trends;
+mod trigger_campaign;
+mod upload_device_tokens;
 mod upload_events;
 mod upload_profiles;
 
+use connector::Failure;
+use connector::contact::Contact;
 use connector::prelude::*;
-use connector::{Failure, Values};
 
+use campaign_report::CampaignReport;
+use counts::Counts;
+use create_campaign::CreateCampaign;
+use delete_profiles::DeleteProfiles;
+use demerge_profiles::DemergeProfiles;
+use disassociate_phone::DisassociatePhone;
+use events_polling::{EventsPolling, RawEvent};
+use get_profile::GetProfile;
+use profiles_by_event::{ProfilesByEvent, RawProfile};
+use send_attribution::SendAttribution;
+use send_to_users::SendToUsers;
+use stop_campaign::StopCampaign;
+use subscribe::Subscribe;
+use top_properties::TopProperties;
+use trends::Trends;
+use trigger_campaign::TriggerCampaign;
+use upload_device_tokens::UploadDeviceTokens;
 use upload_events::UploadEvents;
 use upload_profiles::UploadProfiles;
 
@@ -27,79 +72,108 @@ const CONTACT_TO_PROFILE: &str = include_str!("contact-to-profile.jsonata");
 /// From the contact model to what [`UploadEvents`] takes.
 const CONTACT_TO_EVENT: &str = include_str!("contact-to-event.jsonata");
 
+/// From the contact model to what [`Subscribe`] takes.
+const CONTACT_TO_SUBSCRIPTION: &str = include_str!("contact-to-subscription.jsonata");
+
+/// From the contact model to what [`DisassociatePhone`] takes.
+const CONTACT_TO_NUMBER: &str = include_str!("contact-to-number.jsonata");
+
+/// From any record to the id that it is known by.
+const RECORD_TO_IDENTITY: &str = include_str!("record-to-identity.jsonata");
+
+/// From the contact model to whom a message is for.
+const CONTACT_TO_RECIPIENT: &str = include_str!("contact-to-recipient.jsonata");
+
+/// Any record, as it is.
+const RECORD_AS_IT_IS: &str = include_str!("record-as-it-is.jsonata");
+
+/// From any record to the id of a campaign.
+const CAMPAIGN_TO_ID: &str = include_str!("campaign-to-id.jsonata");
+
+/// From the contact model to what [`GetProfile`] looks up.
+const CONTACT_TO_LOOKUP: &str = include_str!("contact-to-lookup.jsonata");
+
+/// From what a partner sends to what [`SendAttribution`] takes.
+const ATTRIBUTION: &str = include_str!("attribution.jsonata");
+
+/// From a profile to the contact model.
+const PROFILE_TO_CONTACT: &str =
+    concat!("(\n  $p := data;\n", include_str!("profile-of.jsonata"), ")\n");
+
+/// From an event to what happened, when, and to whom, in the contact model.
+const EVENT_TO_MESSAGE: &str = concat!(
+    r#"(
+  $p := data.profile;
+  $person := "#,
+    include_str!("profile-of.jsonata"),
+    r#";
+  $who := $p.identity ?: $p.objectId;
+  {
+    "event": $fields.event,
+    "at": data.at,
+    "person": $exists($who) ? $merge([{ "id": $who & "" }, $person]) : $person,
+    "properties": data.event_props,
+    "session": data.session_props
+  }
+)
+"#
+);
+
+/// What the fields of the action ask: what counts takes.
+const FIELDS_TO_QUERY: &str = "{ \"query\": $fields.query }\n";
+
+/// The same with what is told of it: what [`Trends`] and [`TopProperties`] take.
+const FIELDS_TO_GROUPS: &str = "{ \"query\": $fields.query, \"groups\": $fields.groups }\n";
+
+/// The campaign that [`CampaignReport`] asks after.
+const CAMPAIGN: &str = "{ \"id\": $fields.campaign ? $fields.campaign : metadata.recordUid }\n";
+
 /// No failure of a whole call is larger; lists of refused records are, and are not searched.
 const LARGEST_FAILURE: usize = 64 * 1024;
 
-/// The regions, as the vendor's documentation lists them; another one is taken as it is.
-const REGIONS: &[(&str, &str)] = &[
-    ("eu", "Europe"),
-    ("in1", "India"),
-    ("sg1", "Singapore"),
-    ("us1", "United States"),
-    ("aps3", "Indonesia"),
-    ("mec1", "Middle East (UAE)"),
-    ("sk1", "South Korea"),
-];
-
 /// CleverTap's actions, and how to reach its server API.
 pub fn connector() -> Connector {
-    let auth = Auth::headers([
-        (
-            "X-CleverTap-Account-Id",
-            Setting::plain("projectId", "The project id, such as AAA-AAA-AAAA.")
-                .labelled("Project id")
-                .found_at("In CleverTap: Settings > Project.")
-                .checked(is_key),
-        ),
-        (
-            "X-CleverTap-Passcode",
-            Setting::secret("passcode", "The project's passcode.")
-                .found_at("In CleverTap: Settings > Project.")
-                .checked(is_key),
-        ),
-    ]);
-    let region = Setting::plain("region", "The region of the project.")
-        .found_at(
-            "The first part of the dashboard's address: `in1` of in1.dashboard.clevertap.com.",
-        )
-        .choices(REGIONS);
-    Connector::new("clevertap", "https://api.clevertap.com", auth)
+    let connector = Connector::new("clevertap", "https://api.clevertap.com", settings::auth());
+    let connector = settings::with(connector)
         .about("Customer engagement: profiles of people and what they do.")
         .page(include_str!("about.md"))
-        .privacy(Handling::ByHand, Handling::ByHand)
-        .setting(region.or("eu").checked(is_region))
-        .base_url(base_url)
+        .privacy(Handling::ByHand, Handling::Asynchronous)
+        .base_url(settings::base_url)
         .limit("upload", 15)
         .limit("default", 3)
+        .paced_by(settings::PER_SECOND)
         .failure_inside_200(failure)
         .test(|api| Box::pin(account::test(api)))
+        .in_an_outage(send_attribution::SUPPORT)
+        .partner_kits(partner::KITS)
         .action::<UploadProfiles>("uploadProfiles", CONTACT_TO_PROFILE)
         .action::<UploadEvents>("uploadEvents", CONTACT_TO_EVENT)
+        .action::<UploadDeviceTokens>("uploadDeviceTokens", RECORD_AS_IT_IS)
+        .action::<DeleteProfiles>("deleteProfiles", RECORD_TO_IDENTITY)
+        .action::<Subscribe>("subscribe", CONTACT_TO_SUBSCRIPTION)
+        .action::<DemergeProfiles>("demergeProfiles", RECORD_TO_IDENTITY)
+        .action::<DisassociatePhone>("disassociatePhone", CONTACT_TO_NUMBER)
+        .action::<SendToUsers>("sendToUsers", CONTACT_TO_RECIPIENT)
+        .action::<CreateCampaign>("createCampaign", RECORD_AS_IT_IS)
+        .action::<StopCampaign>("stopCampaign", CAMPAIGN_TO_ID)
+        .action::<TriggerCampaign>("triggerCampaign", CONTACT_TO_RECIPIENT);
+    reading(connector)
 }
 
-/// Europe has no prefix, under whichever of its names; the other regions have their own.
-fn base_url(values: &Values) -> String {
-    match values.get("region") {
-        "eu" | "eu1" | "global" => "https://api.clevertap.com".to_owned(),
-        region => format!("https://{region}.api.clevertap.com"),
-    }
-}
-
-fn is_region(text: &str) -> Result<(), String> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if text.chars().all(fits) {
-        return Ok(());
-    }
-    Err("a region is lower-case letters and digits, such as eu, in1, sg1 or us1".to_owned())
-}
-
-/// The message does not show the value: it may be the passcode.
-fn is_key(text: &str) -> Result<(), String> {
-    if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        return Ok(());
-    }
-    Err("only letters, digits and hyphens belong in it; copy it again from CleverTap's settings"
-        .to_owned())
+/// What reads, and attribution.
+fn reading(connector: Connector) -> Connector {
+    connector
+        .polling::<EventsPolling>("eventsPolling", EVENT_TO_MESSAGE)
+        .record::<RawEvent>()
+        .polling::<ProfilesByEvent>("profilesByEvent", PROFILE_TO_CONTACT)
+        .record::<RawProfile>()
+        .message::<Contact>()
+        .action::<GetProfile>("getProfile", CONTACT_TO_LOOKUP)
+        .action::<SendAttribution>("sendAttribution", ATTRIBUTION)
+        .action::<Counts>("counts", FIELDS_TO_QUERY)
+        .action::<Trends>("trends", FIELDS_TO_GROUPS)
+        .action::<TopProperties>("topProperties", FIELDS_TO_GROUPS)
+        .action::<CampaignReport>("campaignReport", CAMPAIGN)
 }
 
 /// Finds `{"status":"fail","error":"…","code":…}`, which may come with a 200, unless it lists
@@ -122,48 +196,16 @@ fn failure(body: &[u8]) -> Option<Failure> {
         return None;
     }
     let message = failed.error.or(failed.message).unwrap_or_default();
-    Some(Failure { status: failed.code.unwrap_or(0), message })
+    // What is being prepared is no failure of the server: it is asked for again.
+    let early = message.to_lowercase().contains("in progress");
+    let code = failed.code.unwrap_or(0);
+    let status = if early { StatusCode::TOO_EARLY.as_u16() } else { code };
+    Some(Failure { status, message })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-
-    fn account(values: &[(&str, &str)]) -> Result<connector::Account, String> {
-        let values: BTreeMap<_, _> =
-            values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        connector().account("engagement", None, values).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_region_chooses_the_host() {
-        let keys = [("projectId", " AAA-AAA-AAAA "), ("passcode", "AAA-AAA-AAAB\n")];
-        let host = |region: &[(&str, &str)]| {
-            account(&[&keys, region].concat()).unwrap().base_url().to_string()
-        };
-        for europe in ["eu", "eu1", "global"] {
-            assert_eq!(host(&[("region", europe)]), "https://api.clevertap.com/");
-        }
-        assert_eq!(host(&[]), "https://api.clevertap.com/");
-        assert_eq!(host(&[("region", "in1")]), "https://in1.api.clevertap.com/");
-        assert_eq!(host(&[("region", "new9")]), "https://new9.api.clevertap.com/");
-    }
-
-    #[test]
-    fn settings_of_a_wrong_form_are_refused_without_showing_them() {
-        let problem = |values: &[(&str, &str)]| account(values).unwrap_err();
-        let passcode =
-            problem(&[("projectId", "AAA-AAA-AAAA"), ("passcode", "not a real passcode")]);
-        assert!(passcode.starts_with("`passcode` of account \"engagement\": only letters"));
-        assert!(!passcode.contains("not a real"), "{passcode}");
-        let keys = [("projectId", "AAA-AAA-AAAA"), ("passcode", "AAA-AAA-AAAB")];
-        for region in ["evil.example/", "EU", "in 1"] {
-            let problem = problem(&[&keys[..], &[("region", region)]].concat());
-            assert!(problem.contains("a region is lower-case letters"), "{problem}");
-        }
-    }
 
     #[test]
     fn a_failure_of_the_call_is_told_from_refused_records() {
@@ -173,6 +215,9 @@ mod tests {
             Some((401, "Invalid Credentials".to_owned()))
         );
         assert_eq!(found(r#"{"status":"fail","unprocessed":[]}"#), Some((0, String::new())));
+        // What is being prepared is asked for too early.
+        let early = r#"{"status":"fail","error":"Request still in progress, please retry later"}"#;
+        assert_eq!(found(early).map(|(status, _)| status), Some(425));
         for fine in [
             r#"{"status":"success","processed":2,"unprocessed":[]}"#,
             r#"{"status":"fail","processed":0,"unprocessed":[{"status":"fail","code":516}]}"#,

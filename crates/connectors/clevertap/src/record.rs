@@ -51,11 +51,12 @@ pub(crate) fn id<'de, D: serde::Deserializer<'de>>(
     }
 }
 
-/// Uploads records, and sets the outcomes of those that were sent; without any it does nothing.
+/// Uploads records, or has them looked at where it is a dry run, and sets the outcomes of those that
+/// were sent; without any it does nothing.
 pub(crate) async fn upload<T: Serialize + Sync>(
     api: &Api,
     d: Vec<T>,
-    sent: &[answer::Sent<'_>],
+    (sent, dry_run): (&[answer::Sent<'_>], bool),
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     #[derive(Serialize)]
@@ -66,11 +67,8 @@ pub(crate) async fn upload<T: Serialize + Sync>(
         return Ok(());
     }
     let body = Upload { d };
-    let request = api.post(["1", "upload"]).class("upload").json(&body);
-    let answer = request.accept(StatusCode::BAD_REQUEST).send().await;
-    let answer = answer.map_err(answer::explained)?;
-    if answer.status() == StatusCode::BAD_REQUEST {
-        return Err(answer::bad_request(&answer));
-    }
-    answer::settle(&answer, sent, outcomes)
+    let request = api.post(["1", "upload"]).query_if("dryRun", dry_run.then_some(1));
+    let request = request.class("upload").json(&body);
+    let answer = answer::send(request, "POST /1/upload").await?;
+    answer::settle(&answer, sent, outcomes, |it| it.done(dry_run))
 }

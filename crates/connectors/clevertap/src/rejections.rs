@@ -9,11 +9,7 @@ pub(crate) const PROFILES: &[Rejection] = &[
     SEVERAL_IDENTITIES,
     Rejection::new("514", "the gender is not taken", "give `Gender` as `M` or `F`"),
     Rejection::new("515", "the e-mail address is not valid", CORRECT),
-    Rejection::new(
-        "516",
-        "the phone number is not valid",
-        "give `Phone` with `+` and the country's code",
-    ),
+    BAD_PHONE,
     Rejection::new("517", "the employment is not taken", "give `Employed` as `Y` or `N`"),
     Rejection::new(
         "518",
@@ -24,10 +20,15 @@ pub(crate) const PROFILES: &[Rejection] = &[
     Rejection::new("520", "the age is not taken", CORRECT),
     Rejection::new("523", "there is no identity", "give one in `customMapping`"),
     Rejection::new("524", "it is not known as a profile", "leave `type` out of `customMapping`"),
-    Rejection::new("525", "`ts` is not in epoch seconds", "leave `ts` out, or give seconds"),
+    BAD_TIME,
     Rejection::new("526", "the `objectId` is not valid", "take one that CleverTap gave"),
-    Rejection::new("555", "something else, which the reason names", "correct what it names"),
-    Rejection::new("<number>", "another code of CleverTap's", "its words are in the reason"),
+    MISCELLANEOUS,
+    BAD_KEY,
+    BAD_VALUE,
+    BAD_DATE,
+    TOO_MANY,
+    NO_INCREMENTS,
+    OTHER,
     REFUSED,
 ];
 
@@ -35,27 +36,65 @@ pub(crate) const PROFILES: &[Rejection] = &[
 pub(crate) const EVENTS: &[Rejection] = &[
     NO_IDENTITY,
     SEVERAL_IDENTITIES,
-    Rejection::new("509", "the event has no name", "give `evtName` in `customMapping`"),
+    NO_NAME,
     Rejection::new("512", "the event is not built as one", "give `evtData` as an object"),
-    Rejection::new(
-        "513",
-        "the name is one of CleverTap's own events, such as `App Launched`",
-        "choose another name",
-    ),
-    Rejection::new("522", "the event has too many properties", "give at most 256"),
+    RESTRICTED,
+    TOO_MANY_OF_EVENT,
     Rejection::new("523", "there is no identity", "give one in `customMapping`"),
     Rejection::new("524", "it is not known as an event", "leave `type` out of `customMapping`"),
-    Rejection::new("525", "`ts` is not in epoch seconds", "leave `ts` out, or give seconds"),
+    BAD_TIME,
     Rejection::new("526", "the `objectId` is not valid", "take one that CleverTap gave"),
     Rejection::new(
         "528",
         "the dashboard discards this event",
         "let it through in CleverTap's settings, then replay the dead letter",
     ),
-    Rejection::new("555", "something else, which the reason names", "correct what it names"),
-    Rejection::new("<number>", "another code of CleverTap's", "its words are in the reason"),
+    MISCELLANEOUS,
+    BAD_KEY,
+    BAD_VALUE,
+    BAD_DATE,
+    OTHER,
     REFUSED,
 ];
+
+/// Those of `deleteProfiles`.
+pub(crate) const DELETE: &[Rejection] = &[NO_ID, SEVERAL_IDS, RECREATED, BAD_TOKEN, BAD_REQUEST];
+
+/// Those of `uploadDeviceTokens`: the numbers that concern tokens.
+pub(crate) const TOKENS: &[Rejection] = &[
+    NO_DEVICE,
+    Rejection::new("531", "the data of the token are not valid", "see what the reason names"),
+    NO_TOKEN,
+    NO_TYPE,
+    BAD_TYPE,
+    BAD_KEYS,
+    OTHER,
+    REFUSED,
+    BAD_REQUEST,
+];
+
+/// Those of `subscribe`.
+pub(crate) const SUBSCRIBE: &[Rejection] =
+    &[NO_VALUE, BAD_PHONE, NO_STATUS, OTHER, REFUSED, BAD_REQUEST];
+
+/// Those of `disassociatePhone`.
+pub(crate) const DISASSOCIATE: &[Rejection] = &[NO_VALUE, BAD_PHONE, OTHER, REFUSED, BAD_REQUEST];
+
+/// Those of `demergeProfiles`.
+pub(crate) const DEMERGE: &[Rejection] = &[NO_ID, BAD_REQUEST];
+
+/// Those of `sendToUsers`.
+pub(crate) const SEND: &[Rejection] = &[NO_ID, SEVERAL_IDS, NO_CONTENT, BAD_REQUEST];
+
+/// Those of `createCampaign`.
+pub(crate) const CREATE: &[Rejection] = &[CAMPAIGN_NAME, TARGET, BAD_REQUEST];
+
+/// Those of `stopCampaign`.
+pub(crate) const STOP: &[Rejection] = &[NO_CAMPAIGN, BAD_REQUEST];
+
+/// Those of `triggerCampaign`.
+pub(crate) const TRIGGER: &[Rejection] =
+    &[NO_ID, SEVERAL_IDS, CAMPAIGN_NAME, BAD_PROPERTY, BAD_REQUEST];
 
 const CORRECT: &str = "correct it where the record comes from; its next change is sent";
 
@@ -69,6 +108,164 @@ pub(crate) const SEVERAL_IDENTITIES: Rejection = Rejection::new(
     "severalIdentities",
     "the mapping gave more than one of them; nothing was sent",
     "leave all but one out of `customMapping`",
+);
+
+pub(crate) const BAD_PHONE: Rejection = Rejection::new(
+    "516",
+    "the phone number is not valid, in our eyes (it was not sent then) or in CleverTap's",
+    "give it with `+` and the country's code, digits alone",
+);
+
+pub(crate) const BAD_TIME: Rejection = Rejection::new(
+    "525",
+    "`ts` is not in epoch seconds",
+    "leave `ts` out, or give seconds: `$floor($toMillis(data.at) / 1000)`",
+);
+
+pub(crate) const NO_NAME: Rejection =
+    Rejection::new("509", "the event has no name", "give `evtName` in `customMapping`");
+
+pub(crate) const RESTRICTED: Rejection = Rejection::new(
+    "513",
+    "the name is one of CleverTap's own events, such as `App Launched`",
+    "choose another name",
+);
+
+pub(crate) const TOO_MANY_OF_EVENT: Rejection = Rejection::new(
+    "522",
+    "the event has too many properties, or a purchase too many items",
+    "give at most 256 of them",
+);
+
+pub(crate) const TOO_MANY: Rejection = Rejection::new(
+    "tooManyProperties",
+    "the profile has more than 256 properties of its own; nothing was sent",
+    "leave some out in `customMapping`",
+);
+
+pub(crate) const BAD_KEY: Rejection = Rejection::new(
+    "badKey",
+    "a name is empty, has more than 120 characters, or one that CleverTap forbids in names; nothing \
+     was sent",
+    "name it otherwise in `customMapping`",
+);
+
+pub(crate) const BAD_VALUE: Rejection = Rejection::new(
+    "badValue",
+    "a value is longer than 512 characters, or a list than 100 values; nothing was sent",
+    "cut it in `customMapping`: `$substring(data.notes, 0, 512)`",
+);
+
+pub(crate) const BAD_DATE: Rejection = Rejection::new(
+    "badDate",
+    "a date is not `$D_` and epoch seconds; nothing was sent",
+    "make one in `customMapping`: `\"$D_\" & $string($floor($toMillis(data.at) / 1000))`",
+);
+
+pub(crate) const NO_INCREMENTS: Rejection = Rejection::new(
+    "noIncrements",
+    "a property has an operator that counts, and the step does not allow that; nothing was sent",
+    "`increments: true` allows it: each message is then sent once, and one without an answer is in \
+     doubt",
+);
+
+pub(crate) const MISCELLANEOUS: Rejection =
+    Rejection::new("555", "something else, which the reason names", "correct what it names");
+
+pub(crate) const OTHER: Rejection =
+    Rejection::new("<number>", "another code of CleverTap's", "its words are in the reason");
+
+pub(crate) const NO_CONTENT: Rejection = Rejection::new(
+    "noContent",
+    "the message says nothing; nothing was sent",
+    "give `content` as a field, or in `customMapping`",
+);
+
+pub(crate) const CAMPAIGN_NAME: Rejection =
+    Rejection::new("noName", "there is no `name`; nothing was sent", "give it in `customMapping`");
+
+pub(crate) const TARGET: Rejection = Rejection::new(
+    "target",
+    "there is neither `where` nor `segment`, or both; nothing was sent",
+    "say by exactly one of them who gets the campaign",
+);
+
+pub(crate) const NO_CAMPAIGN: Rejection = Rejection::new(
+    "noCampaign",
+    "there is no id of a campaign; nothing was sent",
+    "give it in `customMapping`, such as `$steps.create.id`",
+);
+
+pub(crate) const BAD_PROPERTY: Rejection = Rejection::new(
+    "badProperty",
+    "a property of a business event is no text; nothing was sent",
+    "make a text of it in `customMapping`: `$string(data.amount)`",
+);
+
+pub(crate) const NO_DEVICE: Rejection = Rejection::new(
+    "530",
+    "there is no `objectId`, or CleverTap does not take it",
+    "take one that CleverTap gave: a token belongs to a device, not to a person",
+);
+
+pub(crate) const NO_TOKEN: Rejection =
+    Rejection::new("532", "the token's `id` is missing", "give it in `tokenData`");
+
+pub(crate) const NO_TYPE: Rejection =
+    Rejection::new("533", "the token's `type` is missing", "give it in `tokenData`");
+
+pub(crate) const BAD_TYPE: Rejection = Rejection::new(
+    "534",
+    "the type is none, or not that of the device",
+    "give `chrome`, `fcm`, `gcm`, `apns`, `wns` or `mpns`",
+);
+
+pub(crate) const BAD_KEYS: Rejection = Rejection::new(
+    "535",
+    "the data of the token are not valid: `keys` belong to `chrome` alone",
+    "leave them out",
+);
+
+pub(crate) const NO_VALUE: Rejection = Rejection::new(
+    "noValue",
+    "the mapping gave no address and no number; nothing was sent",
+    "filter such messages out with `when`, or give it in `customMapping`",
+);
+
+pub(crate) const NO_STATUS: Rejection = Rejection::new(
+    "noStatus",
+    "neither the step nor the contact's consent says what is to be; nothing was sent",
+    "give `status` as a field, or filter such messages out with `when`",
+);
+
+pub(crate) const NO_ID: Rejection = Rejection::new(
+    "noIdentity",
+    "the mapping gave no id of a person; nothing was sent",
+    "filter such messages out with `when`, or give one in `customMapping`",
+);
+
+pub(crate) const SEVERAL_IDS: Rejection = Rejection::new(
+    "severalIdentities",
+    "the mapping gave more than one id; nothing was sent",
+    "leave all but one out of `customMapping`",
+);
+
+pub(crate) const RECREATED: Rejection = Rejection::new(
+    "recreated",
+    "with `recreated: refuse`: the profile was deleted, and one with the same id created since",
+    "find out what sends the person's data and stop it, then replay: that deletes the new one",
+);
+
+pub(crate) const BAD_TOKEN: Rejection = Rejection::new(
+    "badToken",
+    "what was kept while the message waited cannot be read",
+    "look in CleverTap what became of it, then drop or replay the dead letter",
+);
+
+pub(crate) const BAD_REQUEST: Rejection = Rejection::new(
+    "http400",
+    "CleverTap refuses the request",
+    "its words are in the reason; correct what they name",
 );
 
 pub(crate) const REFUSED: Rejection = Rejection::new(

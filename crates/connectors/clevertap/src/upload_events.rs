@@ -5,11 +5,12 @@ use serde_json::Map;
 
 use crate::answer::Sent;
 use crate::record::{self, Identifiers, Identity};
-use crate::rejections;
+use crate::{checks, rejections, settings};
 
 /// Raises an event for each message: something that a person did. CleverTap counts every event that
 /// arrives, a repeated one twice: each is written down before it is sent, and one without an answer
 /// is held as a dead letter `inDoubt` instead of being sent again (`inDoubt: resend` changes that).
+/// What CleverTap's documentation says that it refuses is not sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{ "event": "Newsletter joined", "source": "ExamplePartner" }]))]
@@ -23,9 +24,12 @@ pub(crate) struct UploadEvents {
     #[expect(dead_code, reason = "the default mapping reads it as `$fields.identity`")]
     identity: Identity,
     /// Your partner id, sent as `$source` with every event that names no other: CleverTap asks its
-    /// partners for it, and allows only ids that it knows.
+    /// partners for it, and allows only ids that it knows. Without it the account's `partnerId` is.
     #[serde(default)]
     source: Option<String>,
+    /// Has CleverTap look at the events, and count none of them.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// One event, with exactly one of `identity`, `FBID`, `GPID` and `objectId`.
@@ -108,6 +112,13 @@ impl UploadEvents {
     fn source(&self) -> Option<&str> {
         self.source.as_deref().map(str::trim).filter(|source| !source.is_empty())
     }
+
+    fn looked_at(event: &Event) -> Result<(&'static str, &str), Outcome> {
+        let identifier = record::identifier("event", event.identifiers())?;
+        checks::time(event.ts)?;
+        checks::event(&event.evt_name, &event.evt_data)?;
+        Ok(identifier)
+    }
 }
 
 #[async_trait]
@@ -128,34 +139,35 @@ impl Action for UploadEvents {
             return vec![];
         }
         vec![
-            "without `source` events do not say who raises them: CleverTap asks its partners to \
-              send their partner id with every event"
+            "without `source` events do not say who raises them, unless the account has a \
+             `partnerId`: CleverTap asks its partners to send theirs with every event"
                 .to_owned(),
         ]
     }
 
     fn idempotent(&self) -> bool {
-        false // CleverTap has no idempotency key: what is uploaded twice is counted twice.
+        self.dry_run // CleverTap has no idempotency key: what is uploaded twice is counted twice.
     }
 
     async fn run(&self, api: &Api, batch: &Batch<Event>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
+        let source = self.source().or_else(|| settings::given(api, settings::PARTNER_ID));
         let mut sent = Vec::with_capacity(batch.items.len());
         let mut events = Vec::with_capacity(batch.items.len());
         for (index, item) in batch.items.iter().enumerate() {
             let event = &*item.input;
-            match record::identifier("event", event.identifiers()) {
+            match Self::looked_at(event) {
                 Ok(identifier) => {
                     sent.push(Sent { index, identifier });
                     // The mapping's own is in the event already.
                     let own = event.source.is_some();
-                    let source = self.source().filter(|_| !own);
+                    let source = source.filter(|_| !own);
                     events.push(Named { event, source });
                 }
                 Err(outcome) => outcomes.set(index, outcome),
             }
         }
-        record::upload(api, events, &sent, &mut outcomes).await?;
+        record::upload(api, events, (&sent, self.dry_run), &mut outcomes).await?;
         Ok(outcomes)
     }
 }

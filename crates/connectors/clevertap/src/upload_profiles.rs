@@ -5,10 +5,11 @@ use serde_json::Map;
 
 use crate::answer::Sent;
 use crate::record::{self, Identifiers, Identity};
-use crate::rejections;
+use crate::{checks, rejections};
 
 /// Creates the profiles of people, or changes those that are there. Uploading a profile again
-/// changes nothing. A profile that CleverTap refuses becomes a dead letter, the others go on.
+/// changes nothing. What CleverTap's documentation says that it refuses is not sent; a profile that
+/// is refused becomes a dead letter, the others go on.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{ "identity": "email" }]))]
@@ -18,6 +19,14 @@ pub(crate) struct UploadProfiles {
     #[serde(default)]
     #[expect(dead_code, reason = "the default mapping reads it as `$fields.identity`")]
     identity: Identity,
+    /// Has CleverTap look at the profiles, and store none of them.
+    #[serde(default)]
+    dry_run: bool,
+    /// Takes operators other than `$add` and `$remove` as values, such as `{ "$incr": 1 }`. They count
+    /// again whenever they are sent, so each profile is then sent once, and one without an answer is
+    /// in doubt.
+    #[serde(default)]
+    increments: bool,
 }
 
 /// One profile, with exactly one of `identity`, `FBID`, `GPID` and `objectId`.
@@ -88,21 +97,28 @@ impl Action for UploadProfiles {
     const REJECTIONS: &'static [Rejection] = rejections::PROFILES;
 
     fn idempotent(&self) -> bool {
-        true
+        self.dry_run || !self.increments
     }
 
     async fn run(&self, api: &Api, batch: &Batch<Profile>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
         let mut sent = Vec::with_capacity(batch.items.len());
         for (index, item) in batch.items.iter().enumerate() {
-            match record::identifier("profile", item.input.identifiers()) {
+            let profile = &*item.input;
+            let identifier = record::identifier("profile", profile.identifiers());
+            let checked = identifier.and_then(|identifier| {
+                checks::time(profile.ts)?;
+                checks::profile(&profile.profile_data, self.increments)?;
+                Ok(identifier)
+            });
+            match checked {
                 Ok(identifier) => sent.push(Sent { index, identifier }),
                 Err(outcome) => outcomes.set(index, outcome),
             }
         }
         let profiles = sent.iter().filter_map(|sent| batch.items.get(sent.index));
         let profiles = profiles.map(|item| &*item.input).collect();
-        record::upload(api, profiles, &sent, &mut outcomes).await?;
+        record::upload(api, profiles, (&sent, self.dry_run), &mut outcomes).await?;
         Ok(outcomes)
     }
 }

@@ -1,0 +1,280 @@
+//! What is ordered beside uploads, against the sandbox: deletions to their end, lists, campaigns.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use connector::prelude::*;
+use connector::{ErasedAction, ErasedItem, Services};
+use sandbox::{Action as Failure, Fault, MissingProfile, Options, Sandbox, Switches, Vendor};
+
+const NOW: i64 = 1_763_700_000;
+
+struct World {
+    sandbox: Sandbox,
+    api: Api,
+}
+
+impl World {
+    async fn new(switches: Switches) -> Self {
+        let options = Options { receivers: 0, now: Some(NOW), switches, ..Options::default() };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let credentials = sandbox.credentials();
+        let values = BTreeMap::from([
+            ("projectId".to_owned(), credentials.project_id.clone()),
+            ("passcode".to_owned(), credentials.passcode.clone()),
+        ]);
+        let connector = towpath_clevertap::connector();
+        let account = connector.account("engagement", Some(&sandbox.clevertap_url()), values);
+        let api = Api::new(&connector, account.unwrap(), &BTreeMap::new(), Services::bare());
+        Self { sandbox, api: api.unwrap() }
+    }
+
+    fn fault(&self, path: &str, action: Failure) -> Fault {
+        Fault::new(Vendor::CleverTap, path, action)
+    }
+
+    async fn run(
+        &self,
+        action: &str,
+        fields: Value,
+        inputs: &[Value],
+    ) -> Result<Vec<Option<Outcome>>> {
+        let action = configured(action, fields).unwrap();
+        let items: Vec<_> = inputs
+            .iter()
+            .enumerate()
+            .map(|(index, input)| ErasedItem {
+                id: Arc::from(format!("message-{index}")),
+                key: Arc::from(format!("{index}")),
+                input: action.prepare(input.clone()).unwrap(),
+            })
+            .collect();
+        Ok(action.run(&self.api, &items).await?.into_vec())
+    }
+
+    /// Orders a deletion and gives the token of what waits.
+    async fn ordered(&self, input: Value) -> String {
+        match self.run("deleteProfiles", json!({}), &[input]).await.unwrap().pop().unwrap() {
+            Some(Outcome::Parked { token, check_after, deadline }) => {
+                assert!(check_after < deadline && deadline.as_secs() == 48 * 3600);
+                token
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn check(&self, fields: Value, token: &str) -> Outcome {
+        configured("deleteProfiles", fields).unwrap().check(&self.api, token).await.unwrap()
+    }
+}
+
+fn configured(action: &str, fields: Value) -> Result<Arc<dyn ErasedAction>, String> {
+    (towpath_clevertap::connector().find_action(action).unwrap().configure)(fields)
+}
+
+/// `.` done, `?` unknown, otherwise the code of the refusal.
+fn shown(outcomes: &[Option<Outcome>]) -> String {
+    let words = outcomes.iter().map(|outcome| match outcome {
+        None => "?".to_owned(),
+        Some(Outcome::Done { .. }) => ".".to_owned(),
+        Some(Outcome::Rejected { code, .. }) => code.clone(),
+        Some(Outcome::Retry { .. }) => "retry".to_owned(),
+        Some(Outcome::Parked { .. }) => "parked".to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_deletion_waits_until_there_is_no_profile_however_that_is_said() {
+    use MissingProfile::{EmptySuccess, Fail, NotFound};
+    for missing_profile in [Fail, NotFound, EmptySuccess] {
+        let switches = Switches { deletion_seconds: 3_600, missing_profile, ..Switches::default() };
+        let world = World::new(switches).await;
+        world.sandbox.add_device("21", "__g21");
+        for input in [json!({ "identity": "21" }), json!({ "guid": "__g21" })] {
+            world.sandbox.add_device("21", "__g21");
+            let token = world.ordered(input.clone()).await;
+            let waits = world.check(json!({}), &token).await;
+            assert!(matches!(waits, Outcome::Parked { .. }), "{waits:?}");
+            world.sandbox.advance_clock(3_600);
+            let Outcome::Done { value, .. } = world.check(json!({}), &token).await else {
+                panic!("{input}")
+            };
+            assert_eq!(value["delete"], "confirmed");
+            assert_eq!(value["timestamp"], world.sandbox.now() * 1000);
+            for (name, id) in input.as_object().unwrap() {
+                assert_eq!(&value[name], id);
+            }
+        }
+        let orders = world.sandbox.ordered();
+        let bodies: Vec<_> = orders.iter().map(|it| it.body.clone()).collect();
+        assert_eq!(bodies, [json!({ "identity": ["21"] }), json!({ "guid": ["__g21"] })]);
+    }
+}
+
+#[tokio::test]
+async fn a_profile_that_was_created_anew_is_not_the_old_one() {
+    let switches = Switches { recreate_deleted: true, ..Switches::default() };
+    let world = World::new(switches).await;
+    world.sandbox.add_device("21", "__g21");
+    let token = world.ordered(json!({ "identity": "21" })).await;
+    world.sandbox.advance_clock(60);
+    let Outcome::Done { value, .. } = world.check(json!({}), &token).await else { panic!() };
+    assert_eq!((&value["delete"], &value["recreated"]), (&json!("confirmed"), &json!(true)));
+    let refused = world.check(json!({ "recreated": "refuse" }), &token).await;
+    assert_eq!(shown(&[Some(refused)]), "recreated");
+    let unreadable = world.check(json!({}), "{}").await;
+    assert_eq!(shown(&[Some(unreadable)]), "badToken");
+}
+
+#[tokio::test]
+async fn an_outage_is_no_profile_that_is_gone() {
+    let world = World::new(Switches::default()).await;
+    let action = configured("deleteProfiles", json!({})).unwrap();
+    let token = r#"{"identity":"21","at":1763699000}"#;
+    for failure in [
+        Failure::status(500),
+        Failure::Body { status: 404, body: "<html>no such page</html>".to_owned() },
+        Failure::body("{}"),
+        Failure::body(r#"{"status":"fail","error":"Incorrect Usage","code":3}"#),
+        Failure::body(r#"{"status":"fail","error":"Invalid Credentials","code":401}"#),
+        Failure::body(r#"{"status":"fail","error":"Too many concurrent requests","code":429}"#),
+        Failure::CloseConnection { process: false },
+    ] {
+        world.sandbox.fault(world.fault("/1/profile.json", failure.clone()));
+        let asked = action.check(&world.api, token).await;
+        assert!(asked.is_err(), "{failure:?}: {asked:?}");
+    }
+    for gone in [
+        r#"{"status":"fail"}"#,
+        r#"{"status":"fail","error":"Profile not found"}"#,
+        r#"{"status":"fail","error":"Profile not found","code":404}"#,
+        r#"{"status":"fail","error":"No profile found","code":400}"#,
+        r#"{"status":"success","record":{}}"#,
+        r#"{"status":"success","record":null}"#,
+    ] {
+        world.sandbox.fault(world.fault("/1/profile.json", Failure::body(gone)));
+        let asked = action.check(&world.api, token).await.unwrap();
+        assert_eq!(shown(&[Some(asked)]), ".", "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_ordered_before_a_failure_stays_told() {
+    let world = World::new(Switches::default()).await;
+    let inputs = [json!({ "identity": 1 }), json!({ "guid": "__g2" }), json!({})];
+    let lost = world.fault("/1/delete", Failure::CloseConnection { process: true }).after(1);
+    world.sandbox.fault(lost);
+    let submitted = json!({ "completion": "submitted" });
+    let outcomes = world.run("deleteProfiles", submitted.clone(), &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), ". ? noIdentity");
+    world.sandbox.fault(world.fault("/1/delete", Failure::status(500)));
+    assert!(world.run("deleteProfiles", submitted.clone(), &inputs).await.is_err());
+    let outcomes = world.run("deleteProfiles", submitted, &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), ". . noIdentity");
+    for hours in [0, 721] {
+        let fields = json!({ "deadlineHours": hours });
+        let problem = configured("deleteProfiles", fields).err().unwrap();
+        assert!(problem.contains("1 to 720"), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_told_entry_by_entry_counted_or_barely() {
+    for bare_lists in [false, true] {
+        let world = World::new(Switches { bare_lists, ..Switches::default() }).await;
+        let off = |value: &str| json!({ "type": "email", "value": value, "status": "Unsubscribe" });
+        let inputs = [off("a@example.com"), off(""), off("b@example.com")];
+        let outcomes = world.run("subscribe", json!({}), &inputs).await.unwrap();
+        assert_eq!(shown(&outcomes), ". noValue .");
+        let inputs = [json!({ "value": "+14155551234" }), json!({ "value": "0151" })];
+        let outcomes = world.run("disassociatePhone", json!({}), &inputs).await.unwrap();
+        assert_eq!(shown(&outcomes), ". 516");
+        assert_eq!(world.sandbox.ordered().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn people_who_get_the_same_share_a_call_and_nobody_gets_it_twice() {
+    let world = World::new(Switches::default()).await;
+    let fields = json!({ "channel": "sms", "content": { "body": "Hello" } });
+    let own = json!({ "identity": "3", "content": { "body": "Goodbye" } });
+    let inputs = [json!({ "identity": "1" }), json!({ "email": "a@example.com" }), own];
+    let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), ". . .");
+    let bodies: Vec<_> = world.sandbox.ordered().into_iter().map(|it| it.body).collect();
+    let first = json!({ "to": { "Identity": ["1"], "Email": ["a@example.com"] },
+        "content": { "body": "Hello" } });
+    let second = json!({ "to": { "Identity": ["3"] }, "content": { "body": "Goodbye" } });
+    assert_eq!(bodies, [first, second]);
+
+    let path = "/1/send/sms.json";
+    for (failure, expected) in [
+        (Failure::CloseConnection { process: true }, ". . ?"),
+        (Failure::TooManyRequests { retry_after: None }, ". . retry"),
+        (Failure::status(413), ". . retry"),
+        (Failure::status(400), ". . http400"),
+    ] {
+        world.sandbox.clear_faults();
+        world.sandbox.fault(world.fault(path, failure.clone()).after(1));
+        let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
+        assert_eq!(shown(&outcomes), expected, "{failure:?}");
+    }
+    world.sandbox.clear_faults();
+    world.sandbox.fault(world.fault(path, Failure::TooManyRequests { retry_after: None }));
+    let error = world.run("sendToUsers", fields, &inputs).await.unwrap_err();
+    assert!(matches!(error, Error::Retry { .. }), "{error:?}");
+    let silent = world.run("sendToUsers", json!({ "channel": "push" }), &inputs[..1]).await;
+    assert_eq!(shown(&silent.unwrap()), "noContent");
+}
+
+#[tokio::test]
+async fn a_business_event_is_raised_once_for_each_message() {
+    let world = World::new(Switches::default()).await;
+    let fields = json!({ "businessEvent": "Match won" });
+    let named = |name: &str| json!({ "name": name });
+    let inputs = [named("Final"), named(""), named("Cup")];
+    let lost = world.fault("/1/targets/trigger.json", Failure::status(500)).after(1);
+    world.sandbox.fault(lost);
+    let outcomes = world.run("triggerCampaign", fields.clone(), &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), ". noName ?");
+    let outcomes = world.run("triggerCampaign", fields, &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), ". noName .");
+    for (fields, says) in
+        [(json!({}), "is needed"), (json!({ "campaignId": "1", "businessEvent": "A" }), "two ways")]
+    {
+        assert!(configured("triggerCampaign", fields).err().unwrap().contains(says));
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_is_created_once_and_stopped_as_often_as_it_takes() {
+    let world = World::new(Switches::default()).await;
+    assert!(!configured("createCampaign", json!({})).unwrap().idempotent());
+    assert!(configured("stopCampaign", json!({})).unwrap().idempotent());
+    let campaign = json!({ "name": "A", "target_mode": "email", "segment": 7, "when": "now" });
+    let outcomes =
+        world.run("createCampaign", json!({}), std::slice::from_ref(&campaign)).await.unwrap();
+    let Some(Some(Outcome::Done { value, target_key })) = outcomes.first() else { panic!() };
+    assert_eq!((target_key.as_deref(), &value["id"]), (Some("1457433898"), &json!(1_457_433_898)));
+    for id in [json!(1_457_433_898), json!("1457433898")] {
+        let outcomes = world.run("stopCampaign", json!({}), &[json!({ "id": id })]).await.unwrap();
+        assert_eq!(shown(&outcomes), ".");
+    }
+    let mut both = campaign.clone();
+    both["where"] = json!({});
+    let neither = json!({ "name": "A", "target_mode": "email" });
+    for refused in [both, neither] {
+        let outcomes = world.run("createCampaign", json!({}), &[refused]).await.unwrap();
+        assert_eq!(shown(&outcomes), "target");
+    }
+    assert_eq!(
+        shown(&world.run("stopCampaign", json!({}), &[json!({})]).await.unwrap()),
+        "noCampaign"
+    );
+    // A success without an id is no campaign.
+    world.sandbox.fault(world.fault("/1/targets", Failure::body(r#"{"status":"success"}"#)));
+    let error = world.run("createCampaign", json!({}), &[campaign]).await.unwrap_err();
+    assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
+}
