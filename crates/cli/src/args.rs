@@ -8,6 +8,7 @@ mod flow;
 mod import;
 mod map;
 mod new;
+mod partner_kit;
 mod secret;
 mod state;
 mod store;
@@ -32,6 +33,7 @@ pub(crate) use flow::Flow;
 pub(crate) use import::Import;
 pub(crate) use map::Map;
 pub(crate) use new::New;
+pub(crate) use partner_kit::PartnerKit;
 pub(crate) use secret::Secret;
 pub(crate) use state::{Rewind, State};
 pub(crate) use store::Store;
@@ -159,6 +161,9 @@ pub(crate) enum Command {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
+    /// Writes the document that a partner of a system hands in there, and checks its logo.
+    #[command(after_help = partner_kit::HELP)]
+    PartnerKit(PartnerKit),
     /// Prints the pages of the reference.
     #[command(hide = true)]
     Reference,

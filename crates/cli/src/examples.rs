@@ -300,6 +300,19 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "partner-kit",
+        &[
+            (
+                "towpath partner-kit clevertap --kind attribution --set company=Example",
+                "printed, with what is still to be filled in",
+            ),
+            (
+                "towpath partner-kit clevertap --kind technical --output clevertap.md --logo logo.svg",
+                "written to a file; the logo is looked at",
+            ),
+        ],
+    ),
+    (
         "schema",
         &[
             (

@@ -100,6 +100,7 @@ async fn run(cli: Cli) -> Result {
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Schema { of, write } => commands::schema::run(config, of, write),
         Command::Connectors { name } => commands::connectors::run(name.as_deref(), json),
+        Command::PartnerKit(args) => commands::partner_kit::run(&args, json),
         Command::Reference => commands::reference::run(json),
     }
 }

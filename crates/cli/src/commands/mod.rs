@@ -15,6 +15,7 @@ pub(crate) mod import;
 pub(crate) mod map;
 pub(crate) mod new;
 pub(crate) mod open;
+pub(crate) mod partner_kit;
 pub(crate) mod plan;
 pub(crate) mod reference;
 pub(crate) mod run;

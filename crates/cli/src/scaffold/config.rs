@@ -34,8 +34,10 @@ impl Accounts {
                 known.find(|(known, _)| *known == setting.name).map(|(_, value)| value.clone())
             });
             self.text.push_str(&yaml::comment(&setting.explained(), 4));
-            if setting.secret {
-                let secret = format!("{name}-{}", kebab(setting.name));
+            let secret = format!("{name}-{}", kebab(setting.name));
+            if setting.secret && setting.default.is_some() {
+                self.text.push_str(&format!("    #{}: {{ secret: {secret} }}\n", setting.name));
+            } else if setting.secret {
                 self.text.push_str(&format!("    {}: {{ secret: {secret} }}\n", setting.name));
                 self.secrets.push((secret, known));
             } else if let Some(default) = setting.default {

@@ -22,7 +22,7 @@ pub(crate) struct StandIn {
 
 /// The stand-in of a connector's system that `towpath sandbox` serves by default.
 pub(crate) fn stand_in(connector: &str) -> Option<StandIn> {
-    let Credentials { client_id, client_secret, project_id, passcode } = Credentials::default();
+    let Credentials { client_id, client_secret, project_id, passcode, .. } = Credentials::default();
     let at = |port: u16, path: &str| format!("http://127.0.0.1:{port}{path}");
     match connector {
         "cleverreach" => Some(StandIn {

@@ -39,6 +39,88 @@ fn project(vendors: &Vendors, flow: &str, name: &str) -> Folder {
     folder
 }
 
+/// Deletes everybody for good, and notes who is gone.
+const LEAVERS: &str = r#"
+flow: leavers
+trigger:
+  use: cleverreach.getReceiversByGroupIdPolling
+  account: newsletter
+  fields: { groupName: Newsletter }
+steps:
+  - id: gone
+    use: clevertap.deleteProfiles
+    account: engagement
+  - id: noted
+    use: file.append
+    account: files
+    fields:
+      path: gone.ndjson
+      customMapping: '{ "record": $steps.gone.identity & " " & $steps.gone.delete }'
+"#;
+
+/// Where a flow of deletions is killed, and whether anything was kept by then.
+const DELETED: &[(&str, bool)] = &[
+    ("engine.batch.answered:1", false),
+    ("engine.commit.done:1", true),
+    ("engine.check.next:1", true),
+    ("engine.check.answered:1", true),
+    ("engine.check.kept:1", true),
+    ("engine.parked.delivered:1", true),
+    ("engine.parked.settled:1", true),
+];
+
+#[test]
+fn a_verified_deletion_survives_being_killed_while_it_waits() {
+    for (point, was_kept) in DELETED {
+        let vendors = Vendors::with(5);
+        let mut switches = vendors.sandbox.switches();
+        switches.deletion_seconds = 3_600;
+        vendors.sandbox.set_switches(switches);
+        let folder = project(&vendors, LEAVERS, "leavers");
+        let config = folder.read("towpath.yaml");
+        let files = format!("  files: {{ connector: file, folder: {:?} }}\n", folder.path(""));
+        folder.write("towpath.yaml", &(config + &files));
+        let people: Vec<_> = vendors.sandbox.receivers().into_iter().map(|it| it.id).collect();
+        for id in &people {
+            vendors.sandbox.add_device(id, &format!("__g{id}"));
+        }
+        let run = ["run", "leavers", "--once"];
+        let gone = || {
+            let path = folder.path("gone.ndjson");
+            let noted = std::fs::read_to_string(path).unwrap_or_default();
+            let mut noted: Vec<_> = noted.lines().map(str::to_owned).collect();
+            noted.sort();
+            noted
+        };
+        let waits = !point.starts_with("engine.batch") && !point.starts_with("engine.commit");
+        if waits {
+            folder.run(&run).exits(0).says("5 not finished yet");
+        }
+        let is_gone = waits && !point.starts_with("engine.check.kept");
+        if is_gone {
+            vendors.sandbox.advance_clock(3_600);
+        }
+        // What waits is asked after when it is time: a run before that comes to no such point.
+        while !folder.killed_at(&run, point) {}
+        // While CleverTap still has the profile, nothing is taken for done.
+        if !is_gone {
+            folder.run(&run).exits(0);
+            assert_eq!(gone(), [""; 0], "{point}");
+            vendors.sandbox.advance_clock(3_600);
+        }
+        while gone().len() < 5 {
+            folder.run(&run).exits(0);
+        }
+        let mut expected: Vec<_> = people.iter().map(|id| format!("\"{id} confirmed\"")).collect();
+        expected.sort();
+        // What was noted before it was killed is settled now, and not noted again.
+        while !folder.run(&run).exits(0).all().contains("0 delivered") {}
+        assert_eq!(gone(), expected, "{point}");
+        let orders = vendors.sandbox.ordered().len();
+        assert_eq!(orders, if *was_kept { 1 } else { 2 }, "{point}");
+    }
+}
+
 /// Where a replay of events is killed, and whether they were sent by then.
 const REPLAYED: &[(&str, bool)] = &[
     ("engine.run.leased:1", false),

@@ -15,6 +15,7 @@ mod import;
 mod killed;
 mod map;
 mod new;
+mod partner_kit;
 mod planted;
 mod registered;
 mod secret;
