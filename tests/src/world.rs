@@ -25,6 +25,8 @@ pub struct World {
     pub client_secret: String,
     /// The passcode that the flows use, to be made wrong.
     pub passcode: String,
+    /// Accounts beside those of the sandbox, by their names.
+    pub more: BTreeMap<String, engine::Account>,
 }
 
 impl World {
@@ -44,6 +46,7 @@ impl World {
             clock: Arc::new(ManualClock::new(Timestamp::from_secs(START))),
             client_secret: credentials.client_secret,
             passcode: credentials.passcode,
+            more: BTreeMap::new(),
         }
     }
 
@@ -79,8 +82,12 @@ impl World {
             ("clientId", credentials.client_id.clone()),
             ("clientSecret", self.client_secret.clone()),
         ];
-        let engagement =
-            [("projectId", credentials.project_id.clone()), ("passcode", self.passcode.clone())];
+        let engagement = [
+            ("projectId", credentials.project_id.clone()),
+            ("passcode", self.passcode.clone()),
+            ("token", credentials.token.clone()),
+            ("partnerName", "attribution partner".to_owned()),
+        ];
         let account = |name: &str, connector: Connector, url: String, values: &[(&str, String)]| {
             let values = values.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
             let account = connector.account(name, Some(&url), values).unwrap();
@@ -88,13 +95,13 @@ impl World {
         };
         let (cleverreach, clevertap) =
             (self.sandbox.cleverreach_url(), self.sandbox.clevertap_url());
+        let own = [
+            account("newsletter", cleverreach::connector(), cleverreach.clone(), &newsletter),
+            account("shop", cleverreach::connector(), cleverreach, &newsletter),
+            account("engagement", clevertap::connector(), clevertap, &engagement),
+        ];
         Engine::new(engine::Options {
-            accounts: [
-                account("newsletter", cleverreach::connector(), cleverreach.clone(), &newsletter),
-                account("shop", cleverreach::connector(), cleverreach, &newsletter),
-                account("engagement", clevertap::connector(), clevertap, &engagement),
-            ]
-            .into(),
+            accounts: self.more.clone().into_iter().chain(own).collect(),
             connectors: connectors(),
             store,
             clock,

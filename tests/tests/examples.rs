@@ -59,6 +59,8 @@ fn every_example_is_tested_here_and_passes_its_own_tests() {
     }
     let expected = [
         "customers-by-category.yaml",
+        "events-to-file.yaml",
+        "installs-by-webhook.yaml",
         "left-the-newsletter.yaml",
         "newsletter-events.yaml",
         "newsletter-to-clevertap.yaml",
@@ -72,6 +74,9 @@ fn every_example_is_tested_here_and_passes_its_own_tests() {
     ];
     assert_eq!(names, expected);
 }
+
+/// Actions that are about installs: no mapping of contacts fits them.
+const OF_NO_CONTACT: &[&str] = &["sendAttribution"];
 
 /// Written into a flow, a default mapping is held against what its connector declares.
 #[test]
@@ -106,7 +111,17 @@ fn default_mappings_fit_what_connectors_declare() {
         }
         let triggers = from.triggers().iter().flat_map(|it| [(it, None), (it, Some(it.mapping))]);
         for (trigger, mapping) in triggers {
+            let of_contacts = trigger.message.is_some();
             for action in to.actions() {
+                if of_contacts && OF_NO_CONTACT.contains(&action.name) {
+                    continue;
+                }
+                let mut own = fields((action.fields)(), None);
+                // What needs more is given what its example has.
+                if (action.configure)(own.clone()).is_err() {
+                    own = (action.fields)().to_value()["examples"][0].clone();
+                }
+                own["customMapping"] = action.mapping.into();
                 let mut text = json!({
                     "flow": "a",
                     "trigger": {
@@ -117,7 +132,7 @@ fn default_mappings_fit_what_connectors_declare() {
                         "id": "b",
                         "use": format!("{}.{}", to.name(), action.name),
                         "account": "b",
-                        "fields": fields((action.fields)(), Some(action.mapping)),
+                        "fields": own,
                     }],
                 });
                 if from.has_accounts() {
@@ -263,4 +278,43 @@ async fn welcome_customers() {
         let profile = world.sandbox.profile(&receiver.id).unwrap();
         assert_eq!(profile["Receiver in Customers"], json!(member.id), "the join saw both results");
     }
+}
+
+/// Purchases of the newsletter's receivers, so that there are events to read back.
+const PURCHASES: &str = r#"
+flow: purchases
+trigger:
+  use: cleverreach.getReceiversByGroupIdPolling
+  account: newsletter
+  fields: { groupName: Newsletter }
+steps:
+  - id: bought
+    use: clevertap.uploadEvents
+    account: engagement
+    fields:
+      event: Charged
+      customMapping: |
+        { "identity": metadata.recordUid, "evtName": "Charged",
+          "evtData": { "Amount": $number(metadata.recordUid) % 2, "utm_source": "newsletter" } }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_to_file() {
+    let mut world = world().await;
+    let folder = tempfile::tempdir().unwrap();
+    let values = [("folder".to_owned(), folder.path().to_str().unwrap().to_owned())];
+    let account = file::connector().account("event-files", None, values.into()).unwrap();
+    let account = engine::Account { account, limits: Default::default() };
+    world.more.insert("event-files".to_owned(), account);
+    let bought = world.run(&world.flow(PURCHASES)).await;
+    assert!(bought.errors.is_empty(), "{:?}", bought.errors);
+    // What cost nothing is none: CleverTap is asked for those that did.
+    let found = run(&world, "events-to-file.yaml").await.delivered;
+    let ends = ['1', '3', '5', '7', '9'];
+    let odd = receivers(&world).into_iter().filter(|it| it.id.ends_with(ends));
+    assert_eq!(found as usize, odd.count());
+    let lines = std::fs::read_to_string(folder.path().join("purchases.ndjson")).unwrap();
+    assert_eq!(lines.lines().count() as u64, found);
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["amount"], &first["source"]), (&json!(1), &json!("newsletter")));
 }
