@@ -216,10 +216,12 @@ impl<'a> Play<'a> {
             ledger.mutate(format!("{named} is answered by 413"));
             let fault = Fault::at(at, Spoil::Status(413));
             let played = self.stage.play(Some(fault), ledger, self.run()).await;
-            // What went before it may be settled; if nothing is, the batch is what was too large. What
-            // was not sent then is tried again on its own, and is too large as a whole.
-            let left = |it: &Option<Outcome>| matches!(it, None | Some(Outcome::Retry { .. }));
-            let open = matches!(&played.ended, Ended::Gave(it) if untold(it).is_none() && it.iter().any(left));
+            // What went before it may be settled; if nothing is, the batch is what was too large. The
+            // rest stays open. Where open means in doubt, as of orders that are not to be repeated,
+            // what surely was not done is put off instead: the next try begins with it, has nothing
+            // before it, and says that it is too large.
+            let doubtful = !self.action.idempotent();
+            let open = matches!(&played.ended, Ended::Gave(it) if untold(it).is_none() && is_left(it, doubtful));
             let right = matches!(&played.ended, Ended::Failed(Error::TooLarge { .. })) || open;
             if !right {
                 ledger.breaks(Promise::TooLarge, "Error::TooLarge", shown(&played.ended));
@@ -295,6 +297,16 @@ fn untold(outcomes: &Outcomes) -> Option<Kind> {
     } else {
         None
     }
+}
+
+/// Whether some messages are left for later: open, or behind settled ones put off, where that may be.
+fn is_left(outcomes: &Outcomes, may_put_off: bool) -> bool {
+    let settled = outcomes.iter().any(|it| Became::of(it.as_ref()).is_settled());
+    outcomes.iter().any(|outcome| match outcome {
+        None => true,
+        Some(Outcome::Retry { .. }) => may_put_off && settled,
+        Some(_) => false,
+    })
 }
 
 fn became(outcomes: &[Option<Outcome>]) -> Vec<Became> {
