@@ -191,6 +191,8 @@ pub struct Switches {
     pub deletion_seconds: i64,
     /// A profile that CleverTap deleted is created anew at once, by a device that goes on sending.
     pub recreate_deleted: bool,
+    /// Such a profile has the devices of the old one: an app keeps its id.
+    pub recreated_keeps_devices: bool,
     /// CleverTap answers lists that it took whole with a bare `success`; otherwise it counts them as
     /// it does uploads.
     pub bare_lists: bool,
@@ -246,6 +248,7 @@ impl Default for Switches {
             discarded_events: Vec::new(),
             deletion_seconds: 60,
             recreate_deleted: false,
+            recreated_keeps_devices: false,
             bare_lists: false,
             attribution: AttributionSwitches::default(),
             reading: ReadingSwitches::default(),

@@ -134,6 +134,9 @@ impl<'a> Play<'a> {
             Ended::Failed(error) => outage.judge(error, question, ledger),
             Ended::Gave(outcomes) => {
                 self.talk(outcomes, ledger);
+                if outage.status_tells && became(outcomes) == before {
+                    return;
+                }
                 // Where a status may be one message's own, its refusal is an outcome like others.
                 let refusal = matches!(outage.fault.spoil, Spoil::Status(400 | 403));
                 self.open(outage.promise, outcomes, before, refusal, ledger);

@@ -21,6 +21,8 @@ pub(crate) struct Outage {
     pub(crate) order: &'static [Kind],
     /// What the error says of the wait, where that is looked at.
     pub(crate) after: Option<Option<Duration>>,
+    /// Whether it may be taken for the answer that it stands for.
+    pub(crate) status_tells: bool,
 }
 
 const RETRY: &[Kind] = &[Kind::Retry];
@@ -36,6 +38,7 @@ fn outage(name: &str, fault: Fault) -> Outage {
         question: RETRY,
         order: RETRY,
         after: None,
+        status_tells: false,
     }
 }
 
@@ -58,8 +61,10 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
     all.push(any("403", Spoil::Status(403)));
     all.push(any("400", Spoil::Status(400)));
     if exchange.response.body.is_some() {
-        if !stage.system.is_order(&exchange.request) {
-            all.push(open("an empty answer", Spoil::Text("")));
+        let status_tells = stage.system.is_order(&exchange.request);
+        // Without its words a refusal is none any more.
+        if !status_tells || exchange.response.status < 400 {
+            all.push(Outage { status_tells, ..open("an empty answer", Spoil::Text("")) });
         }
         all.push(open("an answer that is not JSON", Spoil::Text("<html>maintenance</html>")));
         // What orders may not need to read the answer; where it does, batches show it.

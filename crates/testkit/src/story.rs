@@ -43,8 +43,8 @@ pub(crate) struct System {
     /// Volatile parts that the system may send, though it does not where it was recorded.
     #[serde(default)]
     pub(crate) unseen: Vec<String>,
-    /// Requests that do something though their method only asks, and whose status alone tells whether
-    /// they did: `GET /attribution`.
+    /// Requests whose status alone tells that they did what they order, also where their method only
+    /// asks: `GET /attribution`.
     #[serde(default)]
     pub(crate) orders: Vec<String>,
     /// The keys in answers whose values are words of the system, not data of people: recording
@@ -128,7 +128,7 @@ pub(crate) struct Story {
 }
 
 impl System {
-    /// Whether a request does something though its method only asks.
+    /// Whether a request orders, and its status alone tells that it was done.
     pub(crate) fn is_order(&self, request: &Request) -> bool {
         let named = format!("{} {}", request.method, request.path);
         self.orders.contains(&named)

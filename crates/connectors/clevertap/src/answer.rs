@@ -143,25 +143,72 @@ impl Refusal {
     }
 }
 
-/// Looks at the answer to an order that says no more than whether it was taken.
+/// Looks at the answer to an order that says no more than whether it was taken. What it looks like is
+/// documented of some alone: a success that says nothing, or says something else than that it failed,
+/// is one.
 pub(crate) fn succeeded(answer: &Response) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Status {
-        status: String,
+    if answer.body().trim_ascii().is_empty() {
+        return Ok(());
     }
-    match answer.json::<Status>()?.status.as_str() {
-        "success" => Ok(()),
-        _ => Err(answer.nonsense("with a status that is not success")),
+    let said: serde_json::Map<String, Value> = answer.json()?;
+    let word = said.get("status").map(plain).unwrap_or_default().to_lowercase();
+    let failed = ["fail", "error", "partial"].iter().any(|it| word.starts_with(it));
+    if failed || said.get("error").is_some_and(|error| !error.is_null()) {
+        return Err(answer.nonsense(&format!("with a failure: {}", answer.message())));
+    }
+    Ok(())
+}
+
+/// A text without its quotes; other values as JSON, and nothing of null.
+pub(crate) fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
+/// What a failure inside a 200 stands for that names no HTTP status: CleverTap refuses the request.
+pub(crate) const REFUSED_INSIDE_200: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
 /// Sends a request, and says of a refusal what may be wrong with the account; `what` names it.
-pub(crate) async fn send(request: connector::Request<'_>, what: &str) -> Result<Response> {
-    let answer = request.accept(StatusCode::BAD_REQUEST).send().await.map_err(explained)?;
-    if answer.status() == StatusCode::BAD_REQUEST {
-        return Err(bad_request(what, &answer));
+pub(crate) async fn send(
+    api: &Api,
+    request: connector::Request<'_>,
+    what: &str,
+) -> Result<Response> {
+    let request = request.accept(StatusCode::BAD_REQUEST).accept(REFUSED_INSIDE_200);
+    let answer = request.send().await.map_err(explained)?;
+    match answer.status() {
+        StatusCode::BAD_REQUEST if says_unprocessed(&answer) && is_unknown(api).await => {
+            Err(unknown(what, &answer))
+        }
+        StatusCode::BAD_REQUEST | REFUSED_INSIDE_200 => Err(bad_request(what, &answer)),
+        _ => Ok(answer),
     }
-    Ok(answer)
+}
+
+/// Nobody's id: what is asked for where the answer is all that matters.
+pub(crate) const NOBODY: &str = "towpath-account-test";
+
+/// Recorded for bad credentials; a body that CleverTap cannot read may be answered so, too.
+pub(crate) fn says_unprocessed(answer: &Response) -> bool {
+    answer.message().to_lowercase().contains("failed to process request")
+}
+
+/// Whether a question with which nothing can be wrong is answered so, too: then it is the credentials.
+async fn is_unknown(api: &Api) -> bool {
+    let asked = api.get(["1", "profile.json"]).query("identity", NOBODY);
+    match asked.accept(StatusCode::BAD_REQUEST).send().await {
+        Ok(answer) => answer.status() == StatusCode::BAD_REQUEST && says_unprocessed(&answer),
+        Err(error) => matches!(error, Error::Unauthorized { .. }),
+    }
+}
+
+/// The error of credentials that a 400 refuses.
+pub(crate) fn unknown(what: &str, answer: &Response) -> Error {
+    let reason = format!("{what} answered 400: {}", answer.message());
+    explained(Error::Unauthorized { reason })
 }
 
 const CHECK: &str = "check the account's projectId, passcode and region";
@@ -177,18 +224,20 @@ pub(crate) fn explained(error: Error) -> Error {
     }
 }
 
-/// What an HTTP 400 means: bad credentials, which some regions answer so, or else a body that
-/// CleverTap cannot read, which a smaller batch narrows down.
+/// What an HTTP 400 means, or a failure inside a 200 that comes to the same: bad credentials, which
+/// some regions answer so, or else a body that CleverTap does not take, which a smaller batch narrows
+/// down.
 pub(crate) fn bad_request(what: &str, answer: &Response) -> Error {
     let said = answer.message();
     let lower = said.to_lowercase();
-    let reason = format!("{what} answered 400: {said}");
-    // Recorded for bad credentials: "Failed to process request"; seen elsewhere: "Invalid
-    // Credentials", "Invalid Account Info".
-    let credentials = ["failed to process request", "credential", "account info", "account id"];
-    if credentials.iter().any(|words| lower.contains(words)) {
-        return explained(Error::Unauthorized { reason });
+    // Seen: "Invalid Credentials", "Invalid Account Info".
+    if ["credential", "account info", "account id"].iter().any(|words| lower.contains(words)) {
+        return unknown(what, answer);
     }
+    let reason = match answer.status() {
+        REFUSED_INSIDE_200 => format!("{what} answered with a failure: {said}"),
+        status => format!("{what} answered {}: {said}", status.as_u16()),
+    };
     Error::Reject { code: "http400".to_owned(), reason }
 }
 

@@ -86,10 +86,11 @@ impl Action for CampaignReport {
 /// 200 with an error in it.
 async fn report(api: &Api, id: u64) -> Result<Outcome> {
     let request = api.post(["1", "targets", "result.json"]).safe().json(&json!({ "id": id }));
-    let early = [StatusCode::CONFLICT, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_GATEWAY];
+    let early = [StatusCode::CONFLICT, StatusCode::INTERNAL_SERVER_ERROR];
     let request = early.into_iter().fold(request, connector::Request::accept);
     let label = "POST /1/targets/result.json";
-    let answer = match answer::send(request, label).await {
+    let answer = match answer::send(api, request, label).await {
+        Err(Error::Reject { reason, .. }) if says_not_yet(&reason) => return Ok(not_yet(id)),
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };

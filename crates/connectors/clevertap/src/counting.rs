@@ -53,7 +53,7 @@ pub(crate) async fn ask(
     question: &(impl Serialize + Sync),
 ) -> Result<Outcome> {
     let request = api.post(["1", "counts", path]).safe().json(question);
-    let answer = match answer::send(request, &format!("POST /1/counts/{path}")).await {
+    let answer = match answer::send(api, request, &format!("POST /1/counts/{path}")).await {
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };
@@ -63,7 +63,7 @@ pub(crate) async fn ask(
 /// Asks after what was not counted yet.
 pub(crate) async fn check(api: &Api, path: &'static str, req_id: &str) -> Result<Outcome> {
     let request = api.get(["1", "counts", path]).query("req_id", req_id);
-    let answer = match answer::send(request, &format!("GET /1/counts/{path}")).await {
+    let answer = match answer::send(api, request, &format!("GET /1/counts/{path}")).await {
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };

@@ -50,6 +50,17 @@ impl Counts {
             Of::Events => "events.json",
         }
     }
+
+    /// Keeps where it was asked with what waits.
+    fn told(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Parked { token, check_after, deadline } => {
+                let token = format!("{} {token}", self.path());
+                Outcome::Parked { token, check_after, deadline }
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 #[async_trait]
@@ -65,7 +76,7 @@ impl Action for Counts {
         let mut outcomes = batch.outcomes();
         for (index, item) in batch.items.iter().enumerate() {
             let outcome = match counting::query(api, &item.input.query, self.last_days)? {
-                Ok(query) => counting::ask(api, self.path(), &query).await?,
+                Ok(query) => self.told(counting::ask(api, self.path(), &query).await?),
                 Err(outcome) => outcome,
             };
             outcomes.set(index, outcome);
@@ -74,6 +85,17 @@ impl Action for Counts {
     }
 
     async fn check(&self, api: &Api, token: &str) -> Result<Outcome> {
-        counting::check(api, self.path(), token).await
+        // What was asked stays asked where the fields change while it waits.
+        let (path, req_id) = match token.split_once(' ') {
+            Some(("events.json", req_id)) => ("events.json", req_id),
+            Some((_, req_id)) => ("profiles.json", req_id),
+            None => (self.path(), token),
+        };
+        match counting::check(api, path, req_id).await? {
+            Outcome::Parked { token, check_after, deadline } => {
+                Ok(Outcome::Parked { token: format!("{path} {token}"), check_after, deadline })
+            }
+            outcome => Ok(outcome),
+        }
     }
 }

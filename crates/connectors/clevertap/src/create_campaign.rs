@@ -137,21 +137,19 @@ impl Action for CreateCampaign {
                 outcomes.set(index, refusal);
                 continue;
             }
-            let request = api.post(["1", "targets", "create.json"]).json(campaign);
-            let answer = answer::send(request, PATH).await?;
-            let Created { status, id, estimates } = answer.json()?;
             let estimated = campaign.estimate_only == Some(true);
+            let request = api.post(["1", "targets", "create.json"]).json(campaign);
+            // An estimate creates nothing.
+            let request = if estimated { request.safe() } else { request };
+            let answer = answer::send(api, request, PATH).await?;
+            let Created { status, id, estimates } = answer.json()?;
             if status != "success" || (id.is_none() && !estimated) {
                 return Err(answer.nonsense("without the id of a campaign"));
             }
-            let target_key = id.as_ref().map(plain);
+            let target_key = id.as_ref().map(answer::plain);
             let value = json!({ "id": id, "estimates": estimates });
             outcomes.set(index, Outcome::Done { value, target_key });
         }
         Ok(outcomes)
     }
-}
-
-fn plain(id: &Value) -> String {
-    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }

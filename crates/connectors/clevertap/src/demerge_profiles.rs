@@ -48,7 +48,7 @@ impl Action for DemergeProfiles {
         let identities: Vec<_> = sent.iter().map(|sent| sent.identifier.1).collect();
         let request = api.post(["1", "demerge", "profiles.json"]);
         let request = request.json(&json!({ "identities": identities }));
-        let answer = answer::send(request, PATH).await?;
+        let answer = answer::send(api, request, PATH).await?;
         answer::succeeded(&answer)?;
         for sent in &sent {
             outcomes.set(sent.index, sent.done(false));

@@ -72,7 +72,7 @@ impl Action for DisassociatePhone {
         }
         if !sent.is_empty() {
             let request = api.post(["1", "disassociate"]).json(&json!({ "d": d }));
-            let answer = answer::send(request, PATH).await?;
+            let answer = answer::send(api, request, PATH).await?;
             answer::settle_list(&answer, &sent, &mut outcomes)?;
         }
         Ok(outcomes)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 
+use crate::answer;
 use crate::day::{self, Day, Zone};
 use crate::export::{BatchSize, Cursor, Export};
 use crate::query::Query;
@@ -41,10 +42,13 @@ pub(crate) struct EventsPolling {
 #[derive(Deserialize)]
 struct Known {
     #[serde(default)]
-    profile: Who,
+    profile: Option<Who>,
+    #[serde(default)]
     ts: Value,
     #[serde(default)]
     event_props: Value,
+    #[serde(default)]
+    session_props: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,8 +81,8 @@ pub(crate) struct RawEvent {
 impl PollingTrigger for EventsPolling {
     type Cursor = Cursor;
     const CHANGES: Changes = Changes::Timestamps;
-    /// The person as they are now, not as they were when it happened.
-    const VOLATILE: &'static [&'static str] = &["/profile"];
+    /// The person as they are now, not as they were when it happened; and what `timezone` makes of `ts`.
+    const VOLATILE: &'static [&'static str] = &["/profile", "/at"];
 
     fn validate(&self) -> Result<(), String> {
         let name = self.event.trim();
@@ -104,24 +108,21 @@ impl PollingTrigger for EventsPolling {
     async fn poll(&self, api: &Api, scan: &Scan<Cursor>) -> Result<Page<Cursor>> {
         let zone = Zone::of(api)?;
         let export = Export { api, path: "events.json", size: self.batch_size, with: &[] };
-        let exported = match &scan.cursor {
-            Some(cursor) => export.next(cursor).await?,
-            None => {
-                let from = match scan.want.since() {
-                    Some(since) => zone.day(since)?,
-                    None => match self.from {
-                        Some(from) => from,
-                        None => zone.days_before(api.now(), day::month())?,
-                    },
-                };
-                let today = zone.day(api.now())?;
-                export.first(&self.named().within(from, today.max(from))).await?
-            }
+        let from = match scan.want.since() {
+            Some(since) => zone.day(since)?,
+            None => match self.from {
+                Some(from) => from,
+                None => zone.days_before(api.now(), day::month())?,
+            },
         };
+        let today = zone.day(api.now())?;
+        let query = self.named().within(from, today.max(from));
+        let exported = export.read(&query, scan.cursor.as_ref()).await?;
         let mut records = Vec::with_capacity(exported.records.len());
         for data in exported.records {
             let record = record(&data, zone);
-            let odd = || Error::retry("GET /1/events.json answered with an event without a time");
+            let odd =
+                || Error::retry("GET /1/events.json answered with an event that is no object");
             records.push(record.ok_or_else(odd)?);
         }
         Ok(Page { records, next: exported.next })
@@ -136,20 +137,21 @@ impl EventsPolling {
 
 /// An event with its key: what it is and whose, since it has no id.
 fn record(data: &RawValue, zone: Zone) -> Option<Record> {
-    let Known { profile, ts, event_props } = serde_json::from_str(data.get()).ok()?;
-    let time = match &ts {
-        Value::String(text) => text.parse().ok()?,
-        ts => ts.as_u64()?,
-    };
-    let at = zone.moment(time)?;
-    let who = [profile.object_id, profile.identity, profile.email];
-    let who = who.into_iter().find(|it| !it.is_null()).unwrap_or_default();
+    let Known { profile, ts, event_props, session_props } =
+        serde_json::from_str(data.get()).ok()?;
+    let at = answer::plain(&ts).parse().ok().and_then(|time| zone.moment(time));
+    let Who { object_id, identity, email } = profile.unwrap_or_default();
+    let who = [object_id, identity, email].into_iter().find(|it| !it.is_null());
     let mut content = String::new();
-    for part in [who, Value::from(time), event_props] {
+    for part in [who.unwrap_or_default(), ts, event_props, session_props] {
         write_sorted(&part, &mut content);
         content.push('\n');
     }
     let key = blake3::hash(content.as_bytes()).to_hex().chars().take(32).collect::<String>();
+    let Some(at) = at else {
+        tracing::warn!("an event has no time that can be read; it is taken without one");
+        return Some(Record { key, version: None, data: data.to_owned() });
+    };
     let rest = data.get().trim_start().strip_prefix('{')?;
     let data = RawValue::from_string(format!("{{\"at\":\"{at}\",{rest}")).ok()?;
     Some(Record { key, version: Some(at), data })
@@ -206,12 +208,21 @@ mod tests {
             (&data["at"], &data["ts"]),
             (&json!("2015-10-23T08:34:16Z"), &json!(20_151_023_140_416_u64))
         );
+        // One without a time that can be read is taken as it is.
+        for odd in ["\"soon\"", "null", "20151323140416"] {
+            let odd = of(&SAMPLE.replace("20151023140416", odd));
+            assert!(odd.version.is_none() && !odd.data.get().contains("\"at\""));
+        }
+        let nobody = of(r#"{"profile":null,"ts":"20151023140416"}"#);
+        assert_eq!(nobody.version, sample.version);
         // What is known of the person now is none of it, nor is the order of properties.
         for same in [("blue", "green"), ("peter@foo.com", "p@foo.com"), ("\"id\":33", "\"id\":34")]
         {
             assert_eq!(of(&SAMPLE.replace(same.0, same.1)).key, sample.key, "{same:?}");
         }
-        for other in [("pizza", "pasta"), ("140416", "140417"), ("a8ffcbc9", "b8ffcbc9")] {
+        for other in
+            [("pizza", "pasta"), ("140416", "140417"), ("a8ffcbc9", "b8ffcbc9"), ("FooBar", "Bar")]
+        {
             assert_ne!(of(&SAMPLE.replace(other.0, other.1)).key, sample.key, "{other:?}");
         }
         let [one, two] = [r#"{"a":1,"b":[{"c":2,"d":3}]}"#, r#"{"b":[{"d":3,"c":2}],"a":1}"#]

@@ -12,9 +12,42 @@ use crate::query::Query;
 /// How long CleverTap is left to prepare a page before it is asked for again.
 const PREPARING: Duration = Duration::from_secs(2);
 
+/// An export is opened anew so often where CleverTap does not know its cursor any more.
+const MOST_OPENED: u8 = 3;
+
 /// The place inside an export: what the next page is asked for with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Cursor(String);
+pub(crate) struct Cursor {
+    at: String,
+    /// An earlier place. It moves on after ever more pages, so that a circle comes back to it, however
+    /// long it is.
+    mark: String,
+    /// How many pages ago that was, and after how many it moves on.
+    since: u32,
+    moves_after: u32,
+    /// How often the export was opened.
+    opened: u8,
+}
+
+impl Cursor {
+    fn begin(at: String, opened: u8) -> Self {
+        Self { mark: at.clone(), at, since: 0, moves_after: 1, opened }
+    }
+
+    /// The next place, unless the export has been there.
+    fn on(&self, at: String) -> Option<Self> {
+        if at == self.at || at == self.mark {
+            return None;
+        }
+        let mut next = Self { at, since: self.since.saturating_add(1), ..self.clone() };
+        if next.since >= next.moves_after {
+            next.mark.clone_from(&next.at);
+            next.since = 0;
+            next.moves_after = next.moves_after.saturating_mul(2);
+        }
+        Some(next)
+    }
+}
 
 /// A page as CleverTap gives it.
 #[derive(Debug)]
@@ -33,7 +66,7 @@ struct Opened {
 struct Listed {
     status: String,
     next_cursor: Option<String>,
-    records: Vec<Box<RawValue>>,
+    records: Option<Vec<Box<RawValue>>>,
 }
 
 /// How many records one page has: 1 to 5000. CleverTap recommends multiples of 23.
@@ -88,22 +121,37 @@ pub(crate) struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// Opens an export and reads its first page.
+    /// Reads the page of a cursor, or opens an export and reads its first page.
     ///
+    /// A cursor that CleverTap does not know any more is none of a page: the export is opened anew, and
+    /// what was read of it comes again.
+    pub(crate) async fn read(&self, query: &Query, cursor: Option<&Cursor>) -> Result<Exported> {
+        let Some(cursor) = cursor else { return self.first(query, 1).await };
+        match self.next(cursor).await {
+            Err(Error::Reject { reason, .. })
+                if cursor.opened < MOST_OPENED && says_lost(&reason) =>
+            {
+                tracing::warn!(%reason, "an export was lost and is opened anew");
+                self.first(query, cursor.opened + 1).await
+            }
+            read => read,
+        }
+    }
+
     /// A page that is still being prepared is an empty one whose next is itself: the export goes on
     /// instead of being opened again.
-    pub(crate) async fn first(&self, query: &Query) -> Result<Exported> {
+    async fn first(&self, query: &Query, opened: u8) -> Result<Exported> {
         let mut request = self.api.post(["1", self.path]).query("batch_size", self.size.0);
         for (name, value) in self.with {
             request = request.query(name, value);
         }
         let label = format!("POST /1/{}", self.path);
-        let answer = answer::send(request.safe().json(query), &label).await?;
+        let answer = answer::send(self.api, request.safe().json(query), &label).await?;
         let Opened { cursor } = answer.json()?;
         let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) else {
             return Err(answer.nonsense("without a cursor"));
         };
-        let cursor = Cursor(decoded(&cursor));
+        let cursor = Cursor::begin(decoded(&cursor), opened);
         match self.page(&cursor).await? {
             Some(exported) => Ok(exported),
             None => Ok(Exported { records: vec![], next: Some(cursor) }),
@@ -111,7 +159,7 @@ impl Export<'_> {
     }
 
     /// Reads the page of a cursor; one that is still being prepared is asked for again soon.
-    pub(crate) async fn next(&self, cursor: &Cursor) -> Result<Exported> {
+    async fn next(&self, cursor: &Cursor) -> Result<Exported> {
         self.page(cursor).await?.ok_or_else(|| Error::Retry {
             reason: format!("GET /1/{}: the page is still being prepared", self.path),
             after: Some(PREPARING),
@@ -120,9 +168,9 @@ impl Export<'_> {
 
     /// The page of a cursor, `None` while it is being prepared.
     async fn page(&self, cursor: &Cursor) -> Result<Option<Exported>> {
-        let request = self.api.get(["1", self.path]).query("cursor", &cursor.0);
+        let request = self.api.get(["1", self.path]).query("cursor", &cursor.at);
         let request = request.accept(StatusCode::TOO_EARLY);
-        let answer = answer::send(request, &format!("GET /1/{}", self.path)).await?;
+        let answer = answer::send(self.api, request, &format!("GET /1/{}", self.path)).await?;
         if answer.status() == StatusCode::TOO_EARLY {
             return Ok(None);
         }
@@ -130,12 +178,23 @@ impl Export<'_> {
         if status != "success" {
             return Err(answer.nonsense("with a status that is not success"));
         }
-        let next = next_cursor.filter(|next| !next.is_empty()).map(|next| Cursor(decoded(&next)));
-        if next.as_ref() == Some(cursor) {
-            return Err(answer.nonsense("with its own cursor as the next one"));
-        }
-        Ok(Some(Exported { records, next }))
+        let next = match next_cursor.filter(|next| !next.is_empty()) {
+            None => None,
+            Some(_) if records.is_none() => {
+                return Err(answer.nonsense("with a page that lists nothing"));
+            }
+            Some(next) => Some(cursor.on(decoded(&next)).ok_or_else(|| {
+                answer.nonsense("with a cursor that was there before: the export goes in a circle")
+            })?),
+        };
+        Ok(Some(Exported { records: records.unwrap_or_default(), next }))
     }
+}
+
+/// How it is said is not documented; other refusals are the question's own.
+fn says_lost(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["cursor", "expired"].iter().any(|word| reason.contains(word))
 }
 
 /// A cursor without its escapes: it comes percent-encoded, and a query encodes it once more.
@@ -162,6 +221,30 @@ fn decoded(cursor: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_circle_is_noticed_however_long_it_is() {
+        for (before, length) in [(0, 1), (0, 2), (5, 3), (40, 64)] {
+            let place = |page: u32| {
+                let page = if page < before { page } else { before + (page - before) % length };
+                page.to_string()
+            };
+            let mut cursor = Cursor::begin(place(0), 1);
+            let pages = (1..).take_while(|page| match cursor.on(place(*page)) {
+                Some(next) => {
+                    cursor = next;
+                    true
+                }
+                None => false,
+            });
+            let pages = pages.count() as u32;
+            assert!(pages + 1 >= before + length && pages <= 4 * (before + length), "{pages}");
+        }
+        let mut cursor = Cursor::begin("0".to_owned(), 1);
+        for page in 1..10_000 {
+            cursor = cursor.on(page.to_string()).unwrap();
+        }
+    }
 
     #[test]
     fn a_cursor_is_decoded_once() {

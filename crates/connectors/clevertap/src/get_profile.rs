@@ -108,7 +108,7 @@ impl Action for GetProfile {
         for (index, item) in batch.items.iter().enumerate() {
             let outcome = match item.input.by() {
                 Err(outcome) => outcome,
-                Ok(by) => match profile::find(api, by).await? {
+                Ok(by) => match profile::find(api, by).await?.profile() {
                     Some(record) => Outcome::done(json!({ "found": true, "record": record })),
                     None if self.missing == Missing::GoOn => {
                         Outcome::done(json!({ "found": false }))

@@ -122,8 +122,12 @@ const EVENT_TO_MESSAGE: &str = concat!(
 /// What the fields of the action ask: what counts takes.
 const FIELDS_TO_QUERY: &str = "{ \"query\": $fields.query }\n";
 
-/// The same with what is told of it: what [`Trends`] and [`TopProperties`] take.
+/// The same with what is told of it: what [`TopProperties`] takes.
 const FIELDS_TO_GROUPS: &str = "{ \"query\": $fields.query, \"groups\": $fields.groups }\n";
+
+/// The same with how it is counted: what [`Trends`] takes.
+const FIELDS_TO_TRENDS: &str = "{ \"query\": $fields.query, \"groups\": $fields.groups, \
+    \"unique\": $fields.unique, \"sum_event_prop\": $fields.sumEventProperty }\n";
 
 /// The campaign that [`CampaignReport`] asks after.
 const CAMPAIGN: &str = "{ \"id\": $fields.campaign ? $fields.campaign : metadata.recordUid }\n";
@@ -171,35 +175,47 @@ fn reading(connector: Connector) -> Connector {
         .action::<GetProfile>("getProfile", CONTACT_TO_LOOKUP)
         .action::<SendAttribution>("sendAttribution", ATTRIBUTION)
         .action::<Counts>("counts", FIELDS_TO_QUERY)
-        .action::<Trends>("trends", FIELDS_TO_GROUPS)
+        .action::<Trends>("trends", FIELDS_TO_TRENDS)
         .action::<TopProperties>("topProperties", FIELDS_TO_GROUPS)
         .action::<CampaignReport>("campaignReport", CAMPAIGN)
 }
 
 /// Finds `{"status":"fail","error":"…","code":…}`, which may come with a 200, unless it lists
-/// refused records: those are theirs, not the call's.
+/// refused records: those are theirs, not the call's. A code that is no HTTP status says nothing of
+/// the system's health: then the request is what is refused.
 fn failure(body: &[u8]) -> Option<Failure> {
     #[derive(Deserialize)]
     struct Failed {
         status: String,
-        error: Option<String>,
-        message: Option<String>,
-        code: Option<u16>,
-        unprocessed: Option<Vec<serde::de::IgnoredAny>>,
+        #[serde(default)]
+        error: Value,
+        #[serde(default)]
+        message: Value,
+        #[serde(default)]
+        code: Value,
+        #[serde(default)]
+        unprocessed: Value,
     }
     if body.len() > LARGEST_FAILURE {
         return None;
     }
     let failed: Failed = serde_json::from_slice(body).ok()?;
-    let listed = failed.unprocessed.is_some_and(|records| !records.is_empty());
+    let listed = failed.unprocessed.as_array().is_some_and(|records| !records.is_empty());
     if failed.status != "fail" || listed {
         return None;
     }
-    let message = failed.error.or(failed.message).unwrap_or_default();
-    // What is being prepared is no failure of the server: it is asked for again.
-    let early = message.to_lowercase().contains("in progress");
-    let code = failed.code.unwrap_or(0);
-    let status = if early { StatusCode::TOO_EARLY.as_u16() } else { code };
+    let words = [&failed.error, &failed.message].into_iter().find(|it| !it.is_null());
+    let message = words.map_or_else(String::new, answer::plain);
+    let said = message.to_lowercase();
+    let code = answer::plain(&failed.code).parse().ok().filter(|code| (400..600).contains(code));
+    let status = if said.contains("in progress") {
+        // What is being prepared is asked for again.
+        StatusCode::TOO_EARLY.as_u16()
+    } else if said.contains("too many") {
+        StatusCode::TOO_MANY_REQUESTS.as_u16()
+    } else {
+        code.unwrap_or(answer::REFUSED_INSIDE_200.as_u16())
+    };
     Some(Failure { status, message })
 }
 
@@ -214,7 +230,16 @@ mod tests {
             found(r#"{"status":"fail","error":"Invalid Credentials","code":401}"#),
             Some((401, "Invalid Credentials".to_owned()))
         );
-        assert_eq!(found(r#"{"status":"fail","unprocessed":[]}"#), Some((0, String::new())));
+        let usage = r#"{"status":"fail","error":"Incorrect Usage","code":3}"#;
+        assert_eq!(found(usage), Some((422, "Incorrect Usage".to_owned())));
+        for (odd, status) in [
+            (r#"{"status":"fail","unprocessed":[]}"#, 422),
+            (r#"{"status":"fail","error":{"text":"no"},"code":"409"}"#, 409),
+            (r#"{"status":"fail","error":null,"code":70000}"#, 422),
+            (r#"{"status":"fail","message":"Too many concurrent requests"}"#, 429),
+        ] {
+            assert_eq!(found(odd).map(|(status, _)| status), Some(status), "{odd}");
+        }
         // What is being prepared is asked for too early.
         let early = r#"{"status":"fail","error":"Request still in progress, please retry later"}"#;
         assert_eq!(found(early).map(|(status, _)| status), Some(425));

@@ -15,62 +15,88 @@ pub(crate) enum By<'a> {
     ObjectId(&'a str),
 }
 
-/// Asks for a profile: `record` of the answer, `None` where there is no profile.
+/// What is known of a profile that was asked for.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There is one: `record` of the answer.
+    Profile(Value),
+    /// There is none, and the answer says so.
+    Missing,
+    /// There seems to be none: the answer fits that, and does not say it.
+    Doubtful,
+}
+
+impl Found {
+    /// The profile, for those to whom a doubt makes no difference.
+    pub(crate) fn profile(self) -> Option<Value> {
+        match self {
+            Self::Profile(profile) => Some(profile),
+            Self::Missing | Self::Doubtful => None,
+        }
+    }
+}
+
+/// Asks for a profile.
 ///
-/// What CleverTap answers then is not documented. Taken for it are 404, `status: fail` with code
-/// 404, without a code or with words that say so, and a success without a record, or with an empty
-/// one. Nothing else is: an outage must not look like a profile that is gone.
-pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Option<Value>> {
+/// What CleverTap answers where there is none is not documented. It is said by `status: fail` with
+/// code 404 or with words for it, whatever the HTTP status of a refusal, and by a success without a
+/// record, or with an empty one. A bare 404, and a failure without any words, leave a doubt. Nothing
+/// else is taken for it: an outage must not look like a profile that is gone.
+pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
     let request = api.get(["1", "profile.json"]);
     let request = match by {
         By::Identity(id) => request.query("identity", id),
         By::Email(address) => request.query("email", address),
         By::ObjectId(id) => request.query("objectId", id),
     };
-    let doubtful = [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST, StatusCode::BAD_GATEWAY];
-    let request = doubtful.into_iter().fold(request, connector::Request::accept);
+    let refusals =
+        [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST, answer::REFUSED_INSIDE_200].into_iter();
+    let request = refusals.fold(request, connector::Request::accept);
     let answer = request.send().await.map_err(answer::explained)?;
-    match answer.status() {
-        StatusCode::NOT_FOUND => {
-            let ours = answer.body().is_empty() || said(&answer).is_some();
-            ours.then_some(None).ok_or_else(|| answer.nonsense("with something that is no JSON"))
+    let status = answer.status();
+    if status.is_success() {
+        let Said { status, record, .. } = answer.json()?;
+        if status.as_deref() != Some("success") {
+            return Err(answer.nonsense("with a status that is not success"));
         }
-        StatusCode::BAD_REQUEST => match said(&answer) {
-            Some(Said { error: Some(error), .. }) if says_missing(&error) => Ok(None),
-            _ => Err(answer::bad_request("GET /1/profile.json", &answer)),
-        },
-        // A failure inside a 200 that has no code of its own.
-        StatusCode::BAD_GATEWAY => match said(&answer) {
-            Some(Said { status: Some(status), error, .. })
-                if status == "fail" && error.as_deref().is_none_or(says_missing) =>
-            {
-                Ok(None)
-            }
-            _ => Err(answer.nonsense(&format!("with a failure: {}", answer.message()))),
-        },
-        _ => {
-            let Said { status, record, .. } = answer.json()?;
-            if status.as_deref() != Some("success") {
-                return Err(answer.nonsense("with a status that is not success"));
-            }
-            let is_empty = |it: &Value| match it {
-                Value::Object(members) => members.is_empty(),
-                _ => it.is_null(),
-            };
-            Ok(record.filter(|record| !is_empty(record)))
+        let is_empty = |it: &Value| match it {
+            Value::Object(members) => members.is_empty(),
+            _ => it.is_null(),
+        };
+        let record = record.filter(|record| !is_empty(record));
+        return Ok(record.map_or(Found::Missing, Found::Profile));
+    }
+    if status == StatusCode::NOT_FOUND && answer.body().trim_ascii().is_empty() {
+        return Ok(Found::Doubtful);
+    }
+    let said: Option<Said> = serde_json::from_slice(answer.body()).ok();
+    let failed = said.filter(|said| said.status.as_deref() == Some("fail"));
+    let words = failed.map(|said| match said.error {
+        Value::Null => answer::plain(&said.message),
+        error => answer::plain(&error),
+    });
+    match words.as_deref() {
+        Some(words) if status == StatusCode::NOT_FOUND || says_missing(words) => Ok(Found::Missing),
+        // Of a 400 nobody knows what it refuses.
+        Some("") if status == answer::REFUSED_INSIDE_200 => Ok(Found::Doubtful),
+        _ if status == StatusCode::NOT_FOUND => {
+            Err(answer.nonsense("with something that CleverTap does not say of profiles"))
         }
+        _ if answer::says_unprocessed(&answer) => Err(answer::unknown(PROFILE, &answer)),
+        _ => Err(answer::bad_request(PROFILE, &answer)),
     }
 }
+
+const PROFILE: &str = "GET /1/profile.json";
 
 #[derive(Deserialize)]
 struct Said {
     status: Option<String>,
-    error: Option<String>,
+    #[serde(default)]
+    error: Value,
+    #[serde(default)]
+    message: Value,
     record: Option<Value>,
-}
-
-fn said(answer: &Response) -> Option<Said> {
-    serde_json::from_slice(answer.body()).ok()
 }
 
 fn says_missing(error: &str) -> bool {

@@ -42,7 +42,7 @@ struct Known {
     #[serde(default)]
     identity: Value,
     #[serde(rename = "platformInfo", default)]
-    devices: Vec<Device>,
+    devices: Option<Vec<Device>>,
     #[serde(rename = "objectId", default)]
     object_id: Value,
     #[serde(default)]
@@ -95,18 +95,14 @@ impl PollingTrigger for ProfilesByEvent {
         let with = [("app", true), ("events", self.events), ("profile", true)];
         let (path, size) = ("profiles.json", self.batch_size);
         let export = Export { api, path, size, with: &with };
-        let exported = match &scan.cursor {
-            Some(cursor) => export.next(cursor).await?,
-            None => {
-                let zone = Zone::of(api)?;
-                let from = zone.days_before(api.now(), self.last_days)?;
-                export.first(&self.named().within(from, zone.day(api.now())?)).await?
-            }
-        };
+        let zone = Zone::of(api)?;
+        let from = zone.days_before(api.now(), self.last_days)?;
+        let query = self.named().within(from, zone.day(api.now())?);
+        let exported = export.read(&query, scan.cursor.as_ref()).await?;
         let mut records = Vec::with_capacity(exported.records.len());
         for data in exported.records {
             let key = key(&data).ok_or_else(|| {
-                Error::retry("GET /1/profiles.json answered with a profile of nobody")
+                Error::retry("GET /1/profiles.json answered with a profile that is no object")
             })?;
             records.push(Record { key, version: None, data });
         }
@@ -123,7 +119,8 @@ impl ProfilesByEvent {
     }
 }
 
-/// The person's own id; of somebody who has none, that of a device, or the address.
+/// The person's own id; of somebody who has none, that of a device (the first in order, since lists
+/// have none), or the address; of nobody at all, what is known.
 fn key(data: &RawValue) -> Option<String> {
     let Known { identity, devices, object_id, email } = serde_json::from_str(data.get()).ok()?;
     let text = |value: Value| match value {
@@ -131,8 +128,10 @@ fn key(data: &RawValue) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    let device = || devices.into_iter().find_map(|device| text(device.object_id));
-    text(identity).or_else(|| text(object_id)).or_else(device).or_else(|| text(email))
+    let ids = devices.into_iter().flatten().filter_map(|device| text(device.object_id));
+    let own = text(identity).or_else(|| text(object_id)).or_else(|| ids.min());
+    let content = || blake3::hash(data.get().as_bytes()).to_hex().chars().take(32).collect();
+    Some(own.or_else(|| text(email)).unwrap_or_else(content))
 }
 
 #[cfg(test)]
@@ -142,16 +141,19 @@ mod tests {
     #[test]
     fn a_person_without_an_id_is_known_by_a_device_or_an_address() {
         let key = |value: Value| key(&serde_json::value::to_raw_value(&value).unwrap());
-        let devices = json!([{ "platform": "iOS" }, { "objectId": "-1a" }]);
+        let devices = json!([{ "platform": "iOS" }, { "objectId": "b8" }, { "objectId": "-1a" }]);
         for (profile, expected) in [
             (json!({ "identity": "5", "platformInfo": devices }), Some("5")),
             (json!({ "identity": 5 }), Some("5")),
             (json!({ "platformInfo": devices, "email": "a@b.de" }), Some("-1a")),
             (json!({ "email": "a@b.de", "platformInfo": [] }), Some("a@b.de")),
-            (json!({ "profileData": {} }), None),
+            (json!({ "email": "a@b.de", "platformInfo": null }), Some("a@b.de")),
+            (json!("somebody"), None),
         ] {
             assert_eq!(key(profile.clone()).as_deref(), expected, "{profile}");
         }
+        let nobody = [json!({ "profileData": {} }), json!({ "profileData": { "a": 1 } })].map(key);
+        assert!(nobody[0].is_some() && nobody[0] != nobody[1]);
     }
 
     #[test]

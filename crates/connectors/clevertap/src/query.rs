@@ -209,7 +209,9 @@ impl Query {
     #[must_use]
     pub(crate) fn within(&self, from: Day, to: Day) -> Self {
         let mut query = self.clone();
-        let (from, to) = (*query.from.get_or_insert(from), *query.to.get_or_insert(to));
+        let to = *query.to.get_or_insert(to);
+        // One that ends earlier begins with the day on which it ends, at the latest.
+        let from = *query.from.get_or_insert(from.min(to));
         if let Some(advanced) = &mut query.advanced_query {
             let any = advanced.did_any.iter_mut().flat_map(|any| &mut any.any_events);
             for deed in advanced.did_all.iter_mut().chain(&mut advanced.did_none).chain(any) {

@@ -1,5 +1,7 @@
 //! Whom a message is for, and calls that go to many: those who get the same share one.
 
+use std::collections::VecDeque;
+
 use connector::prelude::*;
 use serde_json::Map;
 
@@ -49,7 +51,8 @@ impl<'a> Groups<'a> {
     /// and what `body` makes of what the group says.
     ///
     /// None of it is sent again unasked: what was taken is told, what has no answer stays unset, and
-    /// what surely was not sent is for another try.
+    /// what surely was not sent is for another try. A group that is refused as a whole is halved until
+    /// those at fault stand alone; a refusal says that nobody of it was taken.
     pub(crate) async fn send(
         self,
         api: &Api,
@@ -57,38 +60,47 @@ impl<'a> Groups<'a> {
         body: impl Fn(&Map<String, Value>) -> Map<String, Value>,
         outcomes: &mut Outcomes,
     ) -> Result<()> {
+        // Of one group alone the engine learns what became of the call, and halves it itself.
+        let alone = self.0.len() == 1;
         let mut told = false;
-        let mut groups = self.0.into_iter();
-        while let Some((says, members)) = groups.next() {
+        let mut groups = VecDeque::from(self.0);
+        while let Some((says, mut members)) = groups.pop_front() {
             let mut whole = Map::from_iter([("to".to_owned(), to(&members))]);
             whole.extend(body(says));
             let request = api.post(path).json(&whole);
-            let sent = match answer::send(request, label).await {
+            let sent = match answer::send(api, request, label).await {
                 Ok(answer) => answer::succeeded(&answer),
                 Err(error) => Err(error),
             };
             match sent {
                 Ok(()) => {
-                    told = true;
                     for (index, recipient) in members {
                         outcomes.set(index, done(recipient));
                     }
                 }
+                Err(error) if alone => return Err(error),
+                Err(Error::Reject { .. }) if members.len() > 1 => {
+                    let second = members.split_off(members.len() / 2);
+                    groups.push_front((says, second));
+                    groups.push_front((says, members));
+                }
                 Err(Error::Reject { code, reason }) => {
-                    told = true;
                     for (index, _) in members {
                         outcomes.set(index, Outcome::rejected(code.as_str(), reason.as_str()));
                     }
                 }
-                Err(error) if !told => return Err(error),
                 Err(error) => {
-                    let left = groups.flat_map(|(_, members)| members);
                     let open = matches!(error, Error::Unknown { .. });
+                    if !told && !open {
+                        return Err(error);
+                    }
+                    let left = groups.into_iter().flat_map(|(_, members)| members);
                     let members = members.into_iter().filter(|_| !open);
                     put_off(members.chain(left), error, outcomes);
                     return Ok(());
                 }
             }
+            told = true;
         }
         Ok(())
     }

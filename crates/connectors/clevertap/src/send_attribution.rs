@@ -24,6 +24,9 @@ const OWN: [&str; 11] = [
     "platform",
 ];
 
+/// The events that are installs.
+const INSTALLS: [&str; 2] = ["organic_install", "inorganic_install"];
+
 /// More is no time in epoch seconds: milliseconds have three digits more.
 const LAST_SECOND: u64 = 9_999_999_999;
 
@@ -153,7 +156,10 @@ impl Attribution {
         {
             return Err(BAD_TIMESTAMP.because(format!("`timestamp` is {text}, no epoch seconds")));
         }
-        let is_install = matches!(event_type, "organic_install" | "inorganic_install");
+        let plain = event_type.to_lowercase().replace([' ', '-'], "_");
+        // Written otherwise, CleverTap would count an install as an event of that name.
+        let install = INSTALLS.into_iter().find(|install| *install == plain);
+        let (event_type, is_install) = (install.unwrap_or(event_type), install.is_some());
         let utms = self.utms();
         if is_install && utms.iter().all(|(_, given)| given.is_none()) {
             return Err(NO_UTM.because(NO_UTM.meaning));
@@ -263,23 +269,33 @@ async fn send(api: &Api, input: &Attribution, checked: Checked<'_>) -> Result<Ou
 /// Whether a 200 is CleverTap's own. What stands in it is not documented: nothing, a word, or its
 /// envelope; a page of something in between is none of these.
 fn is_taken(answer: &Response) -> bool {
-    #[derive(Deserialize)]
-    struct Said {
-        status: Option<String>,
-    }
     let text = String::from_utf8_lossy(answer.body());
-    let word = text.trim().trim_matches('"').to_lowercase();
-    let fine = |word: &str| word.is_empty() || word.starts_with("ok") || word.starts_with("succe");
-    fine(&word)
-        || serde_json::from_slice(answer.body())
-            .is_ok_and(|Said { status }| status.is_none_or(|status| fine(&status.to_lowercase())))
+    match serde_json::from_slice(answer.body()) {
+        Ok(Value::Object(said)) => match said.get("status") {
+            Some(status) => is_fine(&answer::plain(status)),
+            None => said.is_empty(),
+        },
+        Ok(Value::String(word)) => is_fine(&word),
+        Ok(_) => false,
+        Err(_) => is_fine(&text),
+    }
+}
+
+/// Nothing, `ok` or a success, whatever stands behind the word.
+fn is_fine(text: &str) -> bool {
+    let text = text.trim().to_lowercase();
+    let behind = text
+        .strip_prefix("ok")
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
+    text.is_empty() || behind || text.starts_with("success")
 }
 
 /// What a 400 means: a partner that is not on CleverTap's list, for which the account is paused, or
 /// credentials, which some regions answer so, or something that this event lacks.
 fn refused(answer: &Response, partner: &str) -> Result<Outcome> {
     let said = answer.message().to_lowercase();
-    if ["whitelist", "white-list", "allowlist", "allow-list"].iter().any(|it| said.contains(it)) {
+    let listed = ["whitelist", "white-list", "white list", "allowlist", "allow-list", "allow list"];
+    if listed.iter().any(|it| said.contains(it)) {
         return Err(Error::Unauthorized {
             reason: format!(
                 "GET /attribution answered 400: {}; CleverTap has to put the partner name \

@@ -89,7 +89,7 @@ pub(crate) fn with(connector: Connector) -> Connector {
 
 /// Europe has no prefix, under whichever of its names; the other regions have their own.
 pub(crate) fn base_url(values: &Values) -> String {
-    match values.get(REGION) {
+    match values.get(REGION).to_ascii_lowercase().as_str() {
         "eu" | "eu1" | "global" => "https://api.clevertap.com".to_owned(),
         short @ ("in" | "us" | "sg" | "sk") => format!("https://{short}1.api.clevertap.com"),
         region => format!("https://{region}.api.clevertap.com"),
@@ -102,11 +102,11 @@ pub(crate) fn given<'a>(api: &'a Api, setting: &str) -> Option<&'a str> {
 }
 
 fn is_region(text: &str) -> Result<(), String> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = |c: char| c.is_ascii_alphanumeric();
     if text.chars().all(fits) {
         return Ok(());
     }
-    Err("a region is lower-case letters and digits, such as eu, in, sg or us".to_owned())
+    Err("a region is letters and digits, such as eu, in, sg or us".to_owned())
 }
 
 /// The message does not show the value: it may be the passcode.
@@ -162,6 +162,8 @@ mod tests {
                 [short, long].map(|region| account(&[("region", region)]).unwrap().identity());
             assert_eq!(short, long, "limits are shared under both names");
         }
+        assert_eq!(host(&[("region", "EU")]), host(&[]));
+        assert_eq!(host(&[("region", "US")]), host(&[("region", "us1")]));
         for region in ["aps3", "mec1", "new9"] {
             let expected = format!("https://{region}.api.clevertap.com/");
             assert_eq!(host(&[("region", region)]), expected);
@@ -194,8 +196,8 @@ mod tests {
             let start = format!("`{secret}` of account \"engagement\": only letters");
             assert!(told.starts_with(&start) && !told.contains("not a real"), "{told}");
         }
-        for region in ["evil.example/", "EU", "in 1"] {
-            assert!(problem("region", region).contains("a region is lower-case letters"));
+        for region in ["evil.example/", "e.u", "in 1"] {
+            assert!(problem("region", region).contains("a region is letters"));
         }
         assert!(problem("timezone", "Berlin").contains("such as Europe/Berlin"));
         for count in ["0", "-1", "three", "1001"] {

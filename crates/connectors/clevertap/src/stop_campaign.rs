@@ -50,7 +50,7 @@ impl Action for StopCampaign {
                 continue;
             };
             let request = api.post(["1", "targets", "stop.json"]).json(&json!({ "id": id }));
-            let answer = answer::send(request, PATH).await?;
+            let answer = answer::send(api, request, PATH).await?;
             answer::succeeded(&answer)?;
             let (value, target_key) = (json!({ "id": id }), Some(id.to_string()));
             outcomes.set(index, Outcome::Done { value, target_key });

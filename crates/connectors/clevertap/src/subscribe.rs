@@ -115,7 +115,7 @@ impl Action for Subscribe {
         }
         if !sent.is_empty() {
             let request = api.post(["1", "subscribe"]).json(&json!({ "d": d }));
-            let answer = answer::send(request, PATH).await?;
+            let answer = answer::send(api, request, PATH).await?;
             answer::settle_list(&answer, &sent, &mut outcomes)?;
         }
         Ok(outcomes)

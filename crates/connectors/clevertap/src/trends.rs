@@ -26,6 +26,14 @@ pub(crate) struct Trends {
     #[serde(default)]
     #[expect(dead_code, reason = "the default mapping reads it as `$fields.groups`")]
     groups: Option<Map<String, Value>>,
+    /// Whether each person counts once.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the default mapping reads it as `$fields.unique`")]
+    unique: bool,
+    /// A property of the event whose values are added up instead.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the default mapping reads it as `$fields.sumEventProperty`")]
+    sum_event_property: Option<String>,
     /// How many days back it goes, today besides, where the query does not say `from` and `to`.
     #[serde(default = "crate::day::month")]
     last_days: u16,

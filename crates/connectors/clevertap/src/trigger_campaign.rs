@@ -113,6 +113,7 @@ impl Action for TriggerCampaign {
 impl TriggerCampaign {
     async fn raise(&self, api: &Api, event: &str, batch: &Batch<Cause>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
+        let only = batch.items.len() == 1;
         let mut told = false;
         let mut items = batch.items.iter().enumerate();
         while let Some((index, item)) = items.next() {
@@ -124,7 +125,7 @@ impl TriggerCampaign {
                 }
             };
             let request = api.post(["1", "targets", "trigger.json"]).json(&body);
-            let sent = match answer::send(request, BULLETIN).await {
+            let sent = match answer::send(api, request, BULLETIN).await {
                 Ok(answer) => answer::succeeded(&answer),
                 Err(error) => Err(error),
             };
@@ -133,7 +134,9 @@ impl TriggerCampaign {
                 Err(Error::Reject { code, reason }) => {
                     outcomes.set(index, Outcome::rejected(code, reason));
                 }
-                Err(error) if !told => return Err(error),
+                Err(error) if !told && (only || !matches!(error, Error::Unknown { .. })) => {
+                    return Err(error);
+                }
                 // What was raised stays told; this one is open, and those behind it were not sent.
                 Err(error) => {
                     let own = (!matches!(error, Error::Unknown { .. })).then_some(index);

@@ -115,17 +115,32 @@ async fn a_deletion_waits_until_there_is_no_profile_however_that_is_said() {
 
 #[tokio::test]
 async fn a_profile_that_was_created_anew_is_not_the_old_one() {
+    // The old one was active before, so its history tells, whatever device the new one has.
     let switches = Switches { recreate_deleted: true, ..Switches::default() };
-    let world = World::new(switches).await;
-    world.sandbox.add_device("21", "__g21");
-    let token = world.ordered(json!({ "identity": "21" })).await;
-    world.sandbox.advance_clock(60);
-    let Outcome::Done { value, .. } = world.check(json!({}), &token).await else { panic!() };
-    assert_eq!((&value["delete"], &value["recreated"]), (&json!("confirmed"), &json!(true)));
-    let refused = world.check(json!({ "recreated": "refuse" }), &token).await;
-    assert_eq!(shown(&[Some(refused)]), "recreated");
+    let same_device = Switches { recreated_keeps_devices: true, ..switches.clone() };
+    for (switches, history) in [(switches, false), (same_device, true)] {
+        let world = World::new(switches).await;
+        world.sandbox.add_device("21", "__g21");
+        if history {
+            let seen = json!({ "identity": "21", "evtName": "Charged", "ts": NOW - 60 });
+            world.run("uploadEvents", json!({ "event": "Charged" }), &[seen]).await.unwrap();
+        }
+        let token = world.ordered(json!({ "identity": "21" })).await;
+        world.sandbox.advance_clock(60);
+        recreated(&world, &token).await;
+    }
+    let world = World::new(Switches::default()).await;
     let unreadable = world.check(json!({}), "{}").await;
     assert_eq!(shown(&[Some(unreadable)]), "badToken");
+}
+
+async fn recreated(world: &World, token: &str) {
+    let Outcome::Done { value, .. } = world.check(json!({}), token).await else {
+        panic!("{token}")
+    };
+    assert_eq!((&value["delete"], &value["recreated"]), (&json!("confirmed"), &json!(true)));
+    let refused = world.check(json!({ "recreated": "refuse" }), token).await;
+    assert_eq!(shown(&[Some(refused)]), "recreated");
 }
 
 #[tokio::test]
@@ -136,6 +151,11 @@ async fn an_outage_is_no_profile_that_is_gone() {
     for failure in [
         Failure::status(500),
         Failure::Body { status: 404, body: "<html>no such page</html>".to_owned() },
+        Failure::Body { status: 404, body: r#"{"message":"no route"}"#.to_owned() },
+        Failure::Body { status: 502, body: r#"{"status":"fail"}"#.to_owned() },
+        Failure::Body { status: 502, body: r#"{"status":"fail","message":"away"}"#.to_owned() },
+        Failure::Body { status: 400, body: r#"{"status":"fail"}"#.to_owned() },
+        Failure::body(r#"{"status":"fail","message":"Too many concurrent requests"}"#),
         Failure::body("{}"),
         Failure::body(r#"{"status":"fail","error":"Incorrect Usage","code":3}"#),
         Failure::body(r#"{"status":"fail","error":"Invalid Credentials","code":401}"#),
@@ -147,8 +167,8 @@ async fn an_outage_is_no_profile_that_is_gone() {
         assert!(asked.is_err(), "{failure:?}: {asked:?}");
     }
     for gone in [
-        r#"{"status":"fail"}"#,
         r#"{"status":"fail","error":"Profile not found"}"#,
+        r#"{"status":"fail","message":"Profile not found"}"#,
         r#"{"status":"fail","error":"Profile not found","code":404}"#,
         r#"{"status":"fail","error":"No profile found","code":400}"#,
         r#"{"status":"success","record":{}}"#,
@@ -157,6 +177,25 @@ async fn an_outage_is_no_profile_that_is_gone() {
         world.sandbox.fault(world.fault("/1/profile.json", Failure::body(gone)));
         let asked = action.check(&world.api, token).await.unwrap();
         assert_eq!(shown(&[Some(asked)]), ".", "{gone}");
+    }
+    // What fits and does not say it has to come twice, with nothing else between.
+    let bare =
+        [Failure::body(r#"{"status":"fail"}"#), Failure::Body { status: 404, body: String::new() }];
+    for doubtful in bare {
+        let asked = async |token: &str, answer: Failure| {
+            world.sandbox.fault(world.fault("/1/profile.json", answer));
+            action.check(&world.api, token).await.unwrap()
+        };
+        let Outcome::Parked { token: missed, .. } = asked(token, doubtful.clone()).await else {
+            panic!("{doubtful:?}")
+        };
+        let there = json!({ "status": "success", "record": { "identity": "21" } }).to_string();
+        let Outcome::Parked { token: found, .. } = asked(&missed, Failure::body(&there)).await
+        else {
+            panic!("{doubtful:?}")
+        };
+        assert!(missed.contains("missed") && !found.contains("missed"));
+        assert_eq!(shown(&[Some(asked(&missed, doubtful.clone()).await)]), ".", "{doubtful:?}");
     }
 }
 
@@ -221,7 +260,20 @@ async fn people_who_get_the_same_share_a_call_and_nobody_gets_it_twice() {
         let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
         assert_eq!(shown(&outcomes), expected, "{failure:?}");
     }
+    // Without an answer to the first call, the second one surely was not sent.
     world.sandbox.clear_faults();
+    world.sandbox.fault(world.fault(path, Failure::CloseConnection { process: true }));
+    let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), "? ? retry");
+    // Whoever is refused is found among those who get the same.
+    world.sandbox.clear_faults();
+    world.sandbox.fault(world.fault(path, Failure::status(400)).times(2));
+    let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), "http400 . .");
+    // Where there is nothing else, the engine halves the batch.
+    world.sandbox.fault(world.fault(path, Failure::status(400)));
+    let error = world.run("sendToUsers", fields.clone(), &inputs[..2]).await.unwrap_err();
+    assert!(matches!(error, Error::Reject { .. }), "{error:?}");
     world.sandbox.fault(world.fault(path, Failure::TooManyRequests { retry_after: None }));
     let error = world.run("sendToUsers", fields, &inputs).await.unwrap_err();
     assert!(matches!(error, Error::Retry { .. }), "{error:?}");
@@ -239,6 +291,9 @@ async fn a_business_event_is_raised_once_for_each_message() {
     world.sandbox.fault(lost);
     let outcomes = world.run("triggerCampaign", fields.clone(), &inputs).await.unwrap();
     assert_eq!(shown(&outcomes), ". noName ?");
+    world.sandbox.fault(world.fault("/1/targets/trigger.json", Failure::status(500)));
+    let outcomes = world.run("triggerCampaign", fields.clone(), &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), "? retry retry");
     let outcomes = world.run("triggerCampaign", fields, &inputs).await.unwrap();
     assert_eq!(shown(&outcomes), ". noName .");
     for (fields, says) in
@@ -273,6 +328,17 @@ async fn a_campaign_is_created_once_and_stopped_as_often_as_it_takes() {
         shown(&world.run("stopCampaign", json!({}), &[json!({})]).await.unwrap()),
         "noCampaign"
     );
+    // An order that is answered by nothing, or by something that is no failure, was taken.
+    for answer in ["", "{}", r#"{"id":1}"#, r#"{"status":"PROCESSING"}"#] {
+        world.sandbox.fault(world.fault("/1/targets/stop.json", Failure::body(answer)));
+        let outcomes = world.run("stopCampaign", json!({}), &[json!({ "id": 1 })]).await.unwrap();
+        assert_eq!(shown(&outcomes), ".", "{answer}");
+    }
+    for answer in [r#"{"status":"partial"}"#, r#"{"error":"no"}"#, "<html>", "[]"] {
+        world.sandbox.fault(world.fault("/1/targets/stop.json", Failure::body(answer)));
+        let stopped = world.run("stopCampaign", json!({}), &[json!({ "id": 1 })]).await;
+        assert!(matches!(stopped, Err(Error::Unknown { .. })), "{answer}: {stopped:?}");
+    }
     // A success without an id is no campaign.
     world.sandbox.fault(world.fault("/1/targets", Failure::body(r#"{"status":"success"}"#)));
     let error = world.run("createCampaign", json!({}), &[campaign]).await.unwrap_err();

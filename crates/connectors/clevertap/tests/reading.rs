@@ -9,7 +9,10 @@ use connector::prelude::*;
 use connector::{
     ErasedAction, ErasedItem, ErasedTrigger, ManualClock, Services, Unkept, Unlimited,
 };
-use sandbox::{MissingProfile, NoReport, Options, ReadingSwitches, Sandbox, Switches};
+use sandbox::{
+    Action as Failure, Fault, MissingProfile, NoReport, Options, ReadingSwitches, Sandbox,
+    Switches, Vendor,
+};
 
 /// 2016-12-24T12:00:00Z
 const NOW: i64 = 1_482_580_800;
@@ -127,6 +130,24 @@ async fn events_come_page_by_page_with_keys_that_stay_and_times_that_are_instant
         world.scan("eventsPolling", fields, Want::All).await.into_iter().flatten().collect();
     assert_eq!(keys(&again), keys(&found));
     assert!(again.first().unwrap().data.get().contains("Ada King"));
+}
+
+#[tokio::test]
+async fn an_export_that_is_lost_is_opened_anew_and_an_empty_one_has_no_list() {
+    let world = World::new(ReadingSwitches::default()).await;
+    world.charged("7", NOW - DAY, 3).await;
+    let fields = json!({ "event": "Charged", "batchSize": 2 });
+    let lost = r#"{"status":"fail","error":"Invalid cursor","code":400}"#;
+    let lost = Failure::Body { status: 400, body: lost.to_owned() };
+    let page = |answer| Fault::new(Vendor::CleverTap, "/1/events.json", answer).method("GET");
+    world.sandbox.fault(page(lost).after(1));
+    let found = world.scan("eventsPolling", fields.clone(), Want::All).await;
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+    assert_eq!(world.sandbox.stats().clevertap.requests_to("POST /1/events.json"), 2);
+    let empty = Failure::body(r#"{"status":"success"}"#);
+    world.sandbox.fault(page(empty));
+    let none = world.scan("eventsPolling", fields, Want::All).await;
+    assert_eq!(none.iter().map(Vec::len).collect::<Vec<_>>(), [0]);
 }
 
 #[tokio::test]

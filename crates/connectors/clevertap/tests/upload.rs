@@ -218,8 +218,11 @@ async fn a_failure_of_the_call_is_not_the_records() {
         (failed(403, "Forbidden"), "config"),
         (failed(429, "Too many concurrent requests"), "retry"),
         (failed(400, "Malformed request"), "reject"),
-        (failed(400, "Failed to process request"), "unauthorized"),
-        (failed(3, "Incorrect Usage"), "unknown"),
+        // Of good credentials it is the request that is refused.
+        (failed(400, "Failed to process request"), "reject"),
+        (failed(3, "Incorrect Usage"), "reject"),
+        (Failure::body(r#"{"status":"fail"}"#), "reject"),
+        (Failure::body(r#"{"status":"fail","message":"Too many concurrent requests"}"#), "retry"),
         (Failure::status(413), "too large"),
         (Failure::TooManyRequests { retry_after: None }, "retry"),
         (Failure::status(503), "unknown"),

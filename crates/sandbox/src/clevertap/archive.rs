@@ -181,7 +181,10 @@ impl Archive {
             let Some(gone) = self.profiles.remove(&key) else { continue };
             if switches.recreate_deleted {
                 self.created_anew += 1;
-                let devices = vec![format!("__new{}", self.created_anew)];
+                let devices = match switches.recreated_keeps_devices {
+                    true => gone.devices,
+                    false => vec![format!("__new{}", self.created_anew)],
+                };
                 let events = BTreeMap::from([("App Launched".to_owned(), (1, at, at))]);
                 let anew = Profile { kind: gone.kind, devices, events, ..Profile::default() };
                 self.profiles.insert(key, anew);

@@ -133,10 +133,12 @@ fn is_email(text: &str) -> bool {
         && domain.split('.').all(|label| !label.is_empty())
 }
 
-/// Is true for `+` and 8 to 15 digits: the country code is mandatory.
+/// Is true for `+` and 7 to 15 digits: the country code is mandatory, and none begins with 0.
 pub(super) fn is_phone(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
-        (8..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+        (7..=15).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && !digits.starts_with('0')
     })
 }
 
