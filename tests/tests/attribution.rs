@@ -141,3 +141,17 @@ async fn events_without_ids_are_emitted_once_and_late_ones_are_found() {
     assert_eq!(world.run(&events).await.counts.delivered, 3);
     assert_eq!(world.run(&events).await.counts.delivered, 0);
 }
+
+/// CleverTap's own event of an install has no properties: what it was attributed to is its session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_differ_in_their_session_alone_are_two_and_stay_two() {
+    let world = World::with(2).await;
+    let same = FLOW.replace("\"__g\" & metadata.recordUid", "\"__g1\", \"timestamp\": 1772366000");
+    let same = same.replace("\"utm_source\": \"newsletter\"", "\"utm_source\": metadata.recordUid");
+    assert_eq!(world.run(&world.flow(&same)).await.counts.delivered, 2);
+    let events = world.flow(EVENTS);
+    assert_eq!(world.run(&events).await.counts.delivered, 2);
+    for _ in 0..2 {
+        assert_eq!(world.run(&events).await.counts.delivered, 0, "nothing is new");
+    }
+}

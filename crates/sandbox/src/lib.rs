@@ -27,8 +27,8 @@ mod stats;
 
 pub use cleverreach::{Blacklisted, Mail, MailKind, Receiver, Stamp, Touch, What};
 pub use clevertap::{
-    AttributionSwitches, Delivered, Disabled, NoReport, Ordered, ReadingSwitches, Refused,
-    TakenAnswer, Utms,
+    AttributionSwitches, Delivered, Disabled, NoDevice, NoReport, Ordered, ReadingSwitches,
+    Refused, TakenAnswer, Utms,
 };
 pub use fault::{Action, Fault, FaultState, Times};
 pub use options::{

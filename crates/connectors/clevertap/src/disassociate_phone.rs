@@ -3,7 +3,7 @@
 use connector::prelude::*;
 
 use crate::answer::{self, Sent};
-use crate::{checks, rejections};
+use crate::{checks, record, rejections};
 
 const PATH: &str = "POST /1/disassociate";
 
@@ -22,7 +22,7 @@ pub(crate) struct Number {
     #[serde(rename = "type", default)]
     kind: Kind,
     /// The number, with `+` and the country's code.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "record::trimmed")]
     value: String,
 }
 
@@ -37,7 +37,7 @@ enum Kind {
 
 impl Number {
     fn refusal(&self) -> Option<Outcome> {
-        if self.value.trim().is_empty() {
+        if self.value.is_empty() {
             return Some(rejections::NO_VALUE.because("there is no number"));
         }
         let why = "the number is not `+`, the country's code and the number, digits alone";

@@ -51,6 +51,13 @@ pub(crate) fn id<'de, D: serde::Deserializer<'de>>(
     }
 }
 
+/// Reads a text without the blanks around it.
+pub(crate) fn trimmed<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|text| text.trim().to_owned())
+}
+
 /// Uploads records, or has them looked at where it is a dry run, and sets the outcomes of those that
 /// were sent; without any it does nothing.
 pub(crate) async fn upload<T: Serialize + Sync>(

@@ -3,7 +3,7 @@
 use connector::prelude::*;
 
 use crate::answer::{self, Sent};
-use crate::{checks, rejections};
+use crate::{checks, record, rejections};
 
 const PATH: &str = "POST /1/subscribe";
 
@@ -58,7 +58,7 @@ pub(crate) struct Subscription {
     #[serde(rename = "type", default)]
     kind: Channel,
     /// The address, or the number with `+` and the country's code.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "record::trimmed")]
     value: String,
     /// What is to be; without it the message is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ enum Status {
 
 impl Subscription {
     fn refusal(&self) -> Option<Outcome> {
-        if self.value.trim().is_empty() {
+        if self.value.is_empty() {
             return Some(rejections::NO_VALUE.because("there is no address and no number"));
         }
         if self.kind != Channel::Email && !checks::is_phone(&self.value) {

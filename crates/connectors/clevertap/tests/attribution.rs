@@ -146,11 +146,51 @@ async fn an_install_without_all_utms_says_so_and_is_refused_where_all_are_needed
     let outcome = world.send(event("organic_install")).await.unwrap();
     let Some(Outcome::Done { value, .. }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(value["lacking"], json!(["utm_medium", "utm_campaign"]));
-    let strict = AttributionSwitches { utms: Utms::All, ..Default::default() };
-    let world = World::new(strict).await;
-    let outcome = world.send(event("organic_install")).await.unwrap();
-    let reason = "GET /attribution answered 400: utm_medium is missing";
-    assert_eq!(outcome, Some(Outcome::rejected("http400", reason)));
+    for (utms, sent, missing) in [
+        (Utms::All, event("organic_install"), "utm_medium"),
+        (
+            Utms::AnyOfAll,
+            json!({ "event_type": "Checkout", "device_identifier": "__g1",
+            "platform": "Android" }),
+            "utm_source",
+        ),
+    ] {
+        let strict = AttributionSwitches { utms, ..Default::default() };
+        let outcome = World::new(strict).await.send(sent).await.unwrap();
+        let reason = format!("GET /attribution answered 400: {missing} is missing");
+        assert_eq!(outcome, Some(Outcome::rejected("http400", reason)));
+    }
+    // An install is one however it is written; CleverTap would take it for an event of that name.
+    let mut odd = event("organic_install");
+    odd["event_type"] = "Organic Install".into();
+    let outcome = world.send(odd).await.unwrap();
+    assert!(
+        matches!(outcome, Some(Outcome::Done { value, .. }) if value["event_type"] == "organic_install")
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_say_that_it_was_taken_was_not() {
+    let world = World::new(AttributionSwitches::default()).await;
+    for (answer, taken) in [
+        ("", true),
+        ("OK", true),
+        ("ok - success", true),
+        ("\"Success\"", true),
+        ("{}", true),
+        (r#"{"status":"ok"}"#, true),
+        (r#"{"error":"quota"}"#, false),
+        (r#"{"code":400}"#, false),
+        (r#"{"message":"away"}"#, false),
+        ("okapi", false),
+        ("[]", false),
+    ] {
+        let answered = Failure::Body { status: 200, body: answer.to_owned() };
+        world.sandbox.fault(Fault::new(Vendor::CleverTap, "/attribution", answered));
+        let sent = world.send(event("Checkout")).await;
+        assert_eq!(sent.is_ok(), taken, "{answer}: {sent:?}");
+        assert!(taken || matches!(sent, Err(Error::Unknown { .. })));
+    }
 }
 
 #[tokio::test]

@@ -224,7 +224,7 @@ async fn lists_are_told_entry_by_entry_counted_or_barely() {
     for bare_lists in [false, true] {
         let world = World::new(Switches { bare_lists, ..Switches::default() }).await;
         let off = |value: &str| json!({ "type": "email", "value": value, "status": "Unsubscribe" });
-        let inputs = [off("a@example.com"), off(""), off("b@example.com")];
+        let inputs = [off(" a@example.com "), off(" "), off("b@example.com")];
         let outcomes = world.run("subscribe", json!({}), &inputs).await.unwrap();
         assert_eq!(shown(&outcomes), ". noValue .");
         let inputs = [json!({ "value": "+14155551234" }), json!({ "value": "0151" })];

@@ -25,8 +25,11 @@ pub struct AttributionSwitches {
     pub custom: bool,
     /// What becomes of what is not enabled, which is not documented.
     pub disabled: Disabled,
-    /// Which of source, medium and name an install needs; the page says both.
+    /// Which of source, medium and name are needed; the page says all of these.
     pub utms: Utms,
+    /// What becomes of what has no device: the page says that it is mandatory, and that it is not
+    /// processed without.
+    pub no_device: NoDevice,
     /// The status of wrong credentials: the table says 401, the questions below it 403.
     pub refused: u16,
     /// What stands in the answer to what was taken, which is not documented.
@@ -41,6 +44,7 @@ impl Default for AttributionSwitches {
             custom: true,
             disabled: Disabled::Dropped,
             utms: Utms::Any,
+            no_device: NoDevice::Refused,
             refused: 401,
             taken: TakenAnswer::Success,
         }
@@ -61,10 +65,22 @@ pub enum Disabled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Utms {
-    /// At least one.
+    /// An install at least one, as the page's sample of an error has it.
     Any,
-    /// All three.
+    /// An install all three, as its table says.
     All,
+    /// Whatever is told at least one, as its note says.
+    AnyOfAll,
+}
+
+/// What becomes of what has no device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NoDevice {
+    /// It is refused with 400, as what lacks something mandatory.
+    Refused,
+    /// It is answered as if it was taken, and not processed.
+    Dropped,
 }
 
 /// What an answer of success holds.
@@ -77,9 +93,11 @@ pub enum TakenAnswer {
     Empty,
 }
 
+const DEVICE: &str = "device_identifier";
+
 /// What is mandatory, in the order of the page's table; each may be missing or empty.
 const MANDATORY: [&str; 7] = [
-    "device_identifier",
+    DEVICE,
     "event_type",
     "partner_name",
     "account_id",
@@ -99,7 +117,9 @@ pub(super) fn answer(
 ) -> (Answer, bool) {
     let given = |name: &str| call.parameter(name).map(str::trim).filter(|value| !value.is_empty());
     let missing = |name: &str| (Answer::fail(400, &format!("{name} is missing")), false);
-    if let Some(name) = MANDATORY.iter().find(|name| given(name).is_none()) {
+    let dropped = switches.no_device == NoDevice::Dropped && given(DEVICE).is_none();
+    let mut needed = MANDATORY.iter().filter(|name| !dropped || **name != DEVICE);
+    if let Some(name) = needed.find(|name| given(name).is_none()) {
         return missing(name);
     }
     let known = [
@@ -119,23 +139,23 @@ pub(super) fn answer(
     let event = given("event_type").unwrap_or_default();
     let (is_organic, is_install) =
         (event == "organic_install", matches!(event, "organic_install" | "inorganic_install"));
-    if is_install {
-        let lacks: Vec<_> = UTMS.iter().filter(|name| given(name).is_none()).collect();
-        let too_few = match switches.utms {
-            Utms::Any => lacks.len() == UTMS.len(),
-            Utms::All => !lacks.is_empty(),
-        };
-        if let Some(name) = lacks.first().filter(|_| too_few) {
-            return missing(name);
-        }
+    let lacks: Vec<_> = UTMS.iter().filter(|name| given(name).is_none()).collect();
+    let too_few = match switches.utms {
+        Utms::Any => is_install && lacks.len() == UTMS.len(),
+        Utms::All => is_install && !lacks.is_empty(),
+        Utms::AnyOfAll => lacks.len() == UTMS.len(),
+    };
+    if let Some(name) = lacks.first().filter(|_| too_few) {
+        return missing(name);
     }
     let at = match given("timestamp").map(str::parse::<i64>) {
         None => now,
         Some(Ok(second)) => second,
         Some(Err(_)) => return (Answer::fail(400, "timestamp is invalid"), false),
     };
-    let enabled = if is_install { !is_organic || switches.organic } else { switches.custom };
-    if !enabled && switches.disabled == Disabled::Refused {
+    let enabled =
+        !dropped && if is_install { !is_organic || switches.organic } else { switches.custom };
+    if !enabled && !dropped && switches.disabled == Disabled::Refused {
         return (Answer::fail(400, "Event type is not enabled"), false);
     }
     if let Some(archive) = archive.filter(|_| enabled) {
@@ -157,7 +177,7 @@ fn store(archive: &Mutex<Archive>, call: &Call, (name, at): (&str, i64), now: i6
             properties.insert(key.clone(), Value::String(value.clone()));
         }
     }
-    let device = call.parameter("device_identifier").unwrap_or_default().trim();
+    let device = call.parameter(DEVICE).unwrap_or_default().trim();
     let record = json!({
         "objectId": device, "type": "event", "ts": at, "evtName": name, "evtData": properties,
     });
