@@ -22,7 +22,7 @@ const LATE: Duration = Duration::from_secs(24 * 60 * 60);
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{
     "event": "Charged",
-    "query": { "event_properties": [{ "name": "Amount", "operator": "greater_than", "value": 100 }] }
+    "query": { "event_properties": [{ "name": "Amount", "operator": "exists" }] }
 }]))]
 pub(crate) struct EventsPolling {
     /// The event's name, as the dashboard shows it. CleverTap gives no events of its notifications.

@@ -15,7 +15,7 @@ use crate::query::Query;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{
     "query": { "event_name": "Charged" },
-    "groups": { "types": { "property_type": "profile_fields", "name": "Customer Type", "top_n": 2 } }
+    "groups": { "types": { "property_type": "profile_fields", "name": "Plan" } }
 }]))]
 pub(crate) struct TopProperties {
     /// What the default mapping asks: CleverTap's query language.
