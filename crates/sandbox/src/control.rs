@@ -13,6 +13,7 @@
 //! | `touch` | POST `{"count"` or `"ids", "what", "field", "at", "attributes", "tags"}` |
 //! | `mails`, `blacklist` | GET |
 //! | `delivered` | GET `?offset&limit`, DELETE (forget) |
+//! | `profiles` | GET how many there are |
 //! | `profiles/{identity}` | GET |
 //! | `ordered` | GET |
 //! | `faults` | GET, POST a fault, DELETE (all) |
@@ -92,6 +93,9 @@ pub(crate) fn answer(state: &State, call: &Call, body: &[u8]) -> Answer {
             Answer::nothing()
         }
         ("GET", ["ordered"]) => Answer::json(200, &state.clevertap.ordered()),
+        ("GET", ["profiles"]) => {
+            Answer::json(200, &json!({ "total": state.clevertap.profile_count() }))
+        }
         ("GET", ["profiles", identity]) => match state.clevertap.profile(identity) {
             Some(profile) => Answer::json(200, &profile),
             None => unknown(),

@@ -1,18 +1,20 @@
 //! Failures on demand: which requests fail, how, and how often.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::gathering::{Gathering, Place};
 use crate::lock::lock;
 use crate::stats::Vendor;
 
 /// A failure that is applied to the requests that match it.
 ///
 /// Faults are tried in the order in which they were set; the first that applies decides, except
-/// that a [`Action::Delay`] adds up with what follows it.
+/// that [`Action::Delay`] and [`Action::Gather`] add up with what follows them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
@@ -141,6 +143,12 @@ pub enum Action {
         /// How long, in milliseconds.
         ms: u64,
     },
+    /// Holds requests until so many have come, then lets these go on as usual, and holds the next
+    /// ones; clearing the faults lets go of all. It shows how many a client has under way at once.
+    Gather {
+        /// How many go on together.
+        requests: NonZeroU64,
+    },
     /// Processes the request and closes the connection inside the answer's body, whose
     /// `Content-Length` promised all of it.
     CutBody {
@@ -209,21 +217,32 @@ pub struct FaultState {
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) delay: Duration,
+    /// Where it waits for others, one place a fault.
+    pub(crate) gathered: Vec<Place>,
     pub(crate) action: Option<Action>,
 }
 
 impl Verdict {
     pub(crate) fn is_fault(&self) -> bool {
-        self.action.is_some() || !self.delay.is_zero()
+        self.action.is_some() || !self.delay.is_zero() || !self.gathered.is_empty()
     }
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<FaultState>>);
+pub(crate) struct Faults(Mutex<Vec<Set>>);
+
+/// A fault that was set.
+#[derive(Debug)]
+struct Set {
+    state: FaultState,
+    /// The requests that it holds, if it gathers them.
+    gathering: Gathering,
+}
 
 impl Faults {
     pub(crate) fn add(&self, fault: Fault) {
-        lock(&self.0).push(FaultState { fault, matched: 0, applied: 0 });
+        let state = FaultState { fault, matched: 0, applied: 0 };
+        lock(&self.0).push(Set { state, gathering: Gathering::default() });
     }
 
     pub(crate) fn clear(&self) {
@@ -231,12 +250,12 @@ impl Faults {
     }
 
     pub(crate) fn list(&self) -> Vec<FaultState> {
-        lock(&self.0).clone()
+        lock(&self.0).iter().map(|set| set.state.clone()).collect()
     }
 
     pub(crate) fn judge(&self, vendor: Vendor, method: &str, target: &str) -> Verdict {
         let mut verdict = Verdict::default();
-        for state in lock(&self.0).iter_mut() {
+        for Set { state, gathering } in lock(&self.0).iter_mut() {
             if !state.fault.matches(vendor, method, target) {
                 continue;
             }
@@ -251,6 +270,7 @@ impl Faults {
             state.applied += 1;
             match &state.fault.action {
                 Action::Delay { ms } => verdict.delay += Duration::from_millis(*ms),
+                Action::Gather { requests } => verdict.gathered.push(gathering.join(*requests)),
                 action => {
                     verdict.action = Some(action.clone());
                     break;

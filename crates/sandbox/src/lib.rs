@@ -17,6 +17,7 @@ mod clevertap;
 mod clock;
 mod control;
 mod fault;
+mod gathering;
 mod lock;
 mod options;
 mod outgoing;

@@ -127,6 +127,9 @@ async fn vendor_answer(
     if verdict.is_fault() {
         state.counters.update(vendor, |stats| stats.faults_applied += 1);
     }
+    for place in verdict.gathered {
+        place.wait().await;
+    }
     if !verdict.delay.is_zero() {
         tokio::time::sleep(verdict.delay).await;
     }
@@ -182,6 +185,7 @@ fn instead(action: &Action, vendor: Vendor) -> Option<Result<(Answer, Ending), H
         Action::CloseConnection { process: false } => Some(Err(Hangup::Asked)),
         Action::CloseConnection { process: true }
         | Action::Delay { .. }
+        | Action::Gather { .. }
         | Action::CutBody { .. }
         | Action::ExpireTokens
         | Action::RepeatPage => None,

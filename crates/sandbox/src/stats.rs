@@ -59,6 +59,8 @@ pub struct VendorStats {
     pub over_limit: u64,
     /// The most requests under way at once, of all APIs together.
     pub most_at_once: u64,
+    /// The most requests under way at once of each method and path template.
+    pub most_at_once_to: BTreeMap<String, u64>,
     /// Requests that a fault was applied to.
     pub faults_applied: u64,
 }
@@ -73,6 +75,11 @@ impl VendorStats {
     pub fn requests_to(&self, template: &str) -> u64 {
         self.requests.get(template).copied().unwrap_or(0)
     }
+
+    /// Gives the most requests of one `METHOD path-template` under way at once.
+    pub fn most_at_once_to(&self, template: &str) -> u64 {
+        self.most_at_once_to.get(template).copied().unwrap_or(0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +88,14 @@ pub(crate) struct Counters(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     stats: Stats,
-    under_way: [u64; 2],
+    under_way: [UnderWayOf; 2],
+}
+
+/// The requests of one vendor that are being answered.
+#[derive(Debug, Default)]
+struct UnderWayOf {
+    all: u64,
+    by_template: BTreeMap<String, u64>,
 }
 
 impl Counters {
@@ -100,21 +114,32 @@ impl Counters {
     /// Counts a request as arrived and as under way until the guard is dropped.
     pub(crate) fn arrive(&self, vendor: Vendor, template: &str) -> UnderWay<'_> {
         let mut inner = lock(&self.0);
-        let slot = vendor as usize;
-        let now = inner.under_way.get_mut(slot).map_or(0, |count| {
-            *count += 1;
-            *count
-        });
+        let (now, of_template) = inner.enter(vendor, template);
         let stats = inner.of(vendor);
-        match stats.requests.get_mut(template) {
-            Some(count) => *count += 1,
+        add(&mut stats.requests, template);
+        stats.most_at_once = stats.most_at_once.max(now);
+        match stats.most_at_once_to.get_mut(template) {
+            Some(most) => *most = (*most).max(of_template),
             None => {
-                stats.requests.insert(template.to_owned(), 1);
+                stats.most_at_once_to.insert(template.to_owned(), of_template);
             }
         }
-        stats.most_at_once = stats.most_at_once.max(now);
         drop(inner);
-        UnderWay { counters: self, slot }
+        UnderWay { counters: self, vendor, template: template.to_owned() }
+    }
+}
+
+/// Counts one more and gives the count.
+fn add(counts: &mut BTreeMap<String, u64>, template: &str) -> u64 {
+    match counts.get_mut(template) {
+        Some(count) => {
+            *count += 1;
+            *count
+        }
+        None => {
+            counts.insert(template.to_owned(), 1);
+            1
+        }
     }
 }
 
@@ -125,17 +150,36 @@ impl Inner {
             Vendor::CleverTap => &mut self.stats.clevertap,
         }
     }
+
+    fn under_way_of(&mut self, vendor: Vendor) -> &mut UnderWayOf {
+        let [reach, tap] = &mut self.under_way;
+        match vendor {
+            Vendor::CleverReach => reach,
+            Vendor::CleverTap => tap,
+        }
+    }
+
+    /// Gives how many are under way with this one: of the vendor, and of the template.
+    fn enter(&mut self, vendor: Vendor, template: &str) -> (u64, u64) {
+        let under_way = self.under_way_of(vendor);
+        under_way.all += 1;
+        (under_way.all, add(&mut under_way.by_template, template))
+    }
 }
 
 /// A request that is being answered.
 pub(crate) struct UnderWay<'a> {
     counters: &'a Counters,
-    slot: usize,
+    vendor: Vendor,
+    template: String,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some(count) = lock(&self.counters.0).under_way.get_mut(self.slot) {
+        let mut inner = lock(&self.counters.0);
+        let under_way = inner.under_way_of(self.vendor);
+        under_way.all = under_way.all.saturating_sub(1);
+        if let Some(count) = under_way.by_template.get_mut(&self.template) {
             *count = count.saturating_sub(1);
         }
     }
