@@ -10,6 +10,7 @@ mod measured;
 mod report;
 mod sandbox;
 mod seen;
+mod uploads;
 mod webhooks;
 
 use anyhow::Result;
@@ -32,6 +33,8 @@ enum What {
     IdleFlows(idle_flows::Args),
     /// How many webhooks are accepted in a second, each on the disk before it is answered.
     Webhooks(webhooks::Args),
+    /// A million profiles: fifteen uploads at once, and no more memory than for fewer.
+    Uploads(uploads::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -41,5 +44,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Seen(args) => seen::run(args),
         What::IdleFlows(args) => idle_flows::run(args),
         What::Webhooks(args) => webhooks::run(args),
+        What::Uploads(args) => uploads::run(args),
     }
 }

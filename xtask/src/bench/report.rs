@@ -14,7 +14,7 @@ const TIMES_NODE: f64 = 0.25;
 pub(super) const DURABILITY: f64 = 0.05;
 const NOTHING_NEW: f64 = 0.020;
 pub(super) const MEMORY: f64 = 64e6;
-const MEMORY_GROWTH: f64 = 0.10;
+pub(super) const MEMORY_GROWTH: f64 = 0.10;
 /// What a full scan, which the first run is, may remember of each record besides, in bytes.
 pub(super) const ENTRY: f64 = 40.0;
 
