@@ -1,5 +1,7 @@
 //! How a connector talks to its system: credentials, limits, caps and redaction in one place.
 
+mod given;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +22,7 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const JSON: &str = "application/json";
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests of a class that the connector does not declare.
 const UNDECLARED: Limit =
@@ -68,6 +71,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     failure: Option<FindFailure>,
     largest_answer: usize,
+    given_at: &'static [&'static str],
     redactor: Redactor,
 }
 
@@ -111,6 +115,7 @@ impl Api {
             clock: services.clock,
             failure: connector.failure(),
             largest_answer: connector.largest_answer(),
+            given_at: connector.given_at(),
             redactor: account.redactor(),
             account,
         };
@@ -227,6 +232,7 @@ impl Api {
             problem,
             headers,
             body,
+            content_type: JSON,
             limit,
             safe,
             undone,
@@ -278,6 +284,7 @@ pub struct Request<'a> {
     problem: Option<String>,
     headers: Vec<(http::HeaderName, http::HeaderValue)>,
     body: Option<Result<Vec<u8>, String>>,
+    content_type: &'static str,
     limit: Limit,
     safe: bool,
     undone: bool,
@@ -315,6 +322,13 @@ impl Request<'_> {
     /// Sets a JSON body.
     pub fn json(mut self, body: &impl Serialize) -> Self {
         self.body = Some(serde_json::to_vec(body).map_err(|error| error.to_string()));
+        self
+    }
+
+    /// Sets a body of another type, as it is.
+    pub fn bytes(mut self, content_type: &'static str, body: Vec<u8>) -> Self {
+        self.body = Some(Ok(body));
+        self.content_type = content_type;
         self
     }
 
@@ -422,8 +436,8 @@ impl Request<'_> {
             request = request.header(name, value);
         }
         if let Some(body) = body {
-            let json = http::HeaderValue::from_static("application/json");
-            request = request.header(http::header::CONTENT_TYPE, json).body(body.clone());
+            let of_type = http::HeaderValue::from_static(self.content_type);
+            request = request.header(http::header::CONTENT_TYPE, of_type).body(body.clone());
         }
         let answer = request.send().await;
         let answer = answer.map_err(|error| response::transport_error(error, label, self.safe))?;

@@ -53,6 +53,7 @@ pub struct Connector {
     outage_advice: &'static str,
     partner_kits: &'static [PartnerKit],
     largest_answer: usize,
+    given_at: &'static [&'static str],
     triggers: Vec<TriggerDescriptor>,
     actions: Vec<ActionDescriptor>,
     /// Whether an action was declared last.
@@ -86,6 +87,7 @@ impl Connector {
             outage_advice: "",
             partner_kits: &[],
             largest_answer: LARGEST_ANSWER,
+            given_at: &[],
             triggers: vec![],
             actions: vec![],
             last_is_action: false,
@@ -196,6 +198,14 @@ impl Connector {
     #[must_use]
     pub const fn largest_answer_of(mut self, bytes: usize) -> Self {
         self.largest_answer = bytes;
+        self
+    }
+
+    /// Says at which hosts, and those below them, the system gives addresses for files
+    /// ([`Api::to_given`]); its own is one of them without being named.
+    #[must_use]
+    pub const fn gives_addresses_at(mut self, hosts: &'static [&'static str]) -> Self {
+        self.given_at = hosts;
         self
     }
 
@@ -482,6 +492,10 @@ impl Connector {
 
     pub(crate) const fn largest_answer(&self) -> usize {
         self.largest_answer
+    }
+
+    pub(crate) const fn given_at(&self) -> &'static [&'static str] {
+        self.given_at
     }
 
     pub(crate) const fn failure(&self) -> Option<FindFailure> {

@@ -217,3 +217,24 @@ async fn campaigns_are_created_stopped_and_set_off() {
     assert_eq!(ordered.len(), 5);
     assert_eq!(ordered.first(), Some(&"POST /1/targets/create.json"));
 }
+
+#[tokio::test]
+async fn a_file_goes_to_its_address_without_credentials_while_it_holds() {
+    let world = World::new(Switches::default()).await;
+    let (_, given) = world.post("/get_catalog_url", json!({})).await;
+    let url = given["presignedS3URL"].as_str().unwrap();
+    assert_eq!(given["expiryEpoch"]["$date"], (NOW + 86_400) * 1000);
+    let told = json!({ "name": "A", "creator": "Jane", "email": "a@example.com", "url": url });
+    assert_eq!(world.status_of("/upload_catalog_completed", told.clone()).await, 400);
+    let csv = "Identity,Name,ImageURL,Category\n1,n,u,c\n";
+    let put = |url: String| async {
+        let request = world.client.put(url).body(csv).send();
+        request.await.unwrap().status().as_u16()
+    };
+    let bare = url.split('?').next().unwrap().to_owned();
+    assert_eq!((put(bare).await, put(url.to_owned()).await), (403, 200));
+    let taken = (200, json!({ "status": "success" }));
+    assert_eq!(world.post("/upload_catalog_completed", told).await, taken);
+    world.sandbox.advance_clock(86_400);
+    assert_eq!(put(url.to_owned()).await, 403);
+}

@@ -52,7 +52,10 @@ impl<'a> Play<'a> {
         let api = self.stage.api()?;
         match &self.stage.story.check {
             None => Ok(self.action.run(&api, &self.items).await?.into_vec()),
-            Some(token) => Ok(vec![Some(self.action.check(&api, token).await?)]),
+            Some(token) => {
+                let token = self.stage.placed(token);
+                Ok(vec![Some(self.action.check(&api, &token).await?)])
+            }
         }
     }
 
@@ -60,7 +63,7 @@ impl<'a> Play<'a> {
     pub(crate) async fn outcome(&self) -> (Expect, Option<Error>) {
         let played = self.stage.play(None, &mut Ledger::default(), self.run()).await;
         match played.ended {
-            Ended::Gave(outcomes) => (Expect::Outcomes(became(&outcomes)), None),
+            Ended::Gave(outcomes) => (Expect::Outcomes(self.stage.became(&outcomes)), None),
             Ended::Failed(error) => (Expect::Error(Kind::of(&error)), Some(error)),
             Ended::Stuck => {
                 let error = Error::config("the call does not end");
@@ -83,9 +86,9 @@ impl<'a> Play<'a> {
                 return vec![];
             }
             (Ended::Gave(outcomes), Expect::Outcomes(expected))
-                if became(outcomes) == *expected =>
+                if self.stage.became(outcomes) == *expected =>
             {
-                became(outcomes)
+                self.stage.became(outcomes)
             }
             (ended, expected) => {
                 let expected = match expected {
@@ -134,7 +137,7 @@ impl<'a> Play<'a> {
             Ended::Failed(error) => outage.judge(error, question, ledger),
             Ended::Gave(outcomes) => {
                 self.talk(outcomes, ledger);
-                if outage.status_tells && became(outcomes) == before {
+                if outage.status_tells && self.stage.became(outcomes) == before {
                     return;
                 }
                 // Where a status may be one message's own, its refusal is an outcome like others.
@@ -166,7 +169,7 @@ impl<'a> Play<'a> {
         refusal: bool,
         ledger: &mut Ledger,
     ) {
-        let now = became(outcomes);
+        let now = self.stage.became(outcomes);
         let settled = now.iter().zip(before).filter(|(now, _)| now.is_settled());
         let refused = |it: &Became| refusal && matches!(it, Became::Rejected { .. });
         let made_up = settled.clone().any(|(now, before)| now != before && !refused(now));
@@ -210,7 +213,7 @@ impl<'a> Play<'a> {
             ledger.mutate(format!("{named} goes with a token that has ended"));
             let fault = Fault::at(at, Spoil::ExpireToken);
             let played = self.stage.play(Some(fault), ledger, self.run()).await;
-            let same = matches!(&played.ended, Ended::Gave(it) if became(it) == before);
+            let same = matches!(&played.ended, Ended::Gave(it) if self.stage.became(it) == before);
             if !same {
                 ledger.breaks(Promise::Renewal, format!("{before:?}"), shown(&played.ended));
             }
@@ -312,13 +315,12 @@ fn is_left(outcomes: &Outcomes, may_put_off: bool) -> bool {
     })
 }
 
-fn became(outcomes: &[Option<Outcome>]) -> Vec<Became> {
-    outcomes.iter().map(|outcome| Became::of(outcome.as_ref())).collect()
-}
-
 fn shown(ended: &Ended<Outcomes>) -> String {
     match ended {
-        Ended::Gave(outcomes) => format!("{:?}", became(outcomes)),
+        Ended::Gave(outcomes) => {
+            let became = outcomes.iter().map(|it| Became::of(it.as_ref()));
+            format!("{:?}", became.collect::<Vec<_>>())
+        }
         Ended::Failed(error) => format!("{error:?}"),
         Ended::Stuck => "no end".to_owned(),
     }

@@ -63,13 +63,15 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
     if exchange.response.body.is_some() {
         let status_tells = stage.system.is_order(&exchange.request);
         // Without its words a refusal is none any more.
-        if !status_tells || exchange.response.status < 400 {
+        let needs_words = status_tells && exchange.response.status >= 400;
+        if !needs_words {
             all.push(Outage { status_tells, ..open("an empty answer", Spoil::Text("")) });
         }
         all.push(open("an answer that is not JSON", Spoil::Text("<html>maintenance</html>")));
         // What orders may not need to read the answer; where it does, batches show it.
-        if stage.story.trigger.is_some() || stage.story.check.is_some() {
-            all.push(open("JSON of another shape", Spoil::Text("{}")));
+        if !needs_words && (stage.story.trigger.is_some() || stage.story.check.is_some()) {
+            let other = open("JSON of another shape", Spoil::Text("{}"));
+            all.push(Outage { status_tells, ..other });
         }
     }
     let seven = Some(Duration::from_secs(7));

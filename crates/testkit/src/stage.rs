@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connector::{
-    Api, Connector, Error, Limit, Limiter, ManualClock, Permit, Result, Services, Timestamp, Unkept,
+    Api, Connector, Error, Limit, Limiter, ManualClock, Outcome, Permit, Result, Services,
+    Timestamp, Unkept,
 };
 
 use crate::http::Server;
 use crate::promise::{Ledger, Promise};
-use crate::story::{Story, System};
-use crate::tape::{Fault, Heard, MOST_REQUESTS, Tape, numbered};
+use crate::story::{Became, Story, System};
+use crate::tape::{Fault, Heard, MOST_REQUESTS, ORIGIN, Tape, numbered};
 
 /// A call that takes longer hangs: everything answers at once here.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -72,6 +73,7 @@ impl<'a> Stage<'a> {
             secret.filter_map(|setting| system.account.get(setting.name).cloned()).collect();
         let tape = Arc::new(Tape::new(story, system, secrets.clone()));
         let server = Server::start(tape.clone()).await?;
+        tape.plays_at(&server.origin());
         let tokens = story.exchanges.iter().filter_map(|it| it.response.token());
         let tokens: Vec<_> = tokens.map(|token| numbered(token, 1)).collect();
         let secrets = secrets.into_iter().chain(tokens).collect();
@@ -102,6 +104,23 @@ impl<'a> Stage<'a> {
             tokens: Arc::new(Unkept),
         };
         Api::new(self.connector, account, &BTreeMap::new(), services)
+    }
+
+    /// A text of the story, with where it is played.
+    pub(crate) fn placed(&self, text: &str) -> String {
+        text.replace(ORIGIN, &self.server.origin())
+    }
+
+    /// What became of messages, in the story's words.
+    pub(crate) fn became(&self, outcomes: &[Option<Outcome>]) -> Vec<Became> {
+        let became = outcomes.iter().map(|outcome| match Became::of(outcome.as_ref()) {
+            Became::Parked { token, check_after, deadline } => {
+                let token = token.replace(&self.server.origin(), ORIGIN);
+                Became::Parked { token, check_after, deadline }
+            }
+            other => other,
+        });
+        became.collect()
     }
 
     /// Plays one call from the beginning of the tape.

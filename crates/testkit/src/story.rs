@@ -119,6 +119,9 @@ pub(crate) struct Story {
     /// played, with the account's secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) requests: Vec<Incoming>,
+    /// Written by hand, since no recording could play it back: recording leaves it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) by_hand: bool,
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expect: Option<Expect>,
@@ -215,6 +218,10 @@ pub(crate) struct Request {
     pub(crate) headers: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<Value>,
+    /// A body that is not JSON: a file, sent to an address that the system gave, which needs no
+    /// credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
     /// A token request's, without its secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) form: Option<BTreeMap<String, String>>,

@@ -1,7 +1,7 @@
 //! The recorded system: answers what was recorded, except where a fault is set.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::http::{Answer, Answers, Asked, pairs};
 use crate::story::{Exchange, Request, Response, Story, System};
@@ -10,6 +10,9 @@ use crate::story::{Exchange, Request, Response, Story, System};
 pub(crate) const MOST_REQUESTS: usize = 200;
 /// The answers' time where a fault has to tell one; its `Retry-After` lies 7 s later.
 const DATE: &str = "Sun, 13 Sep 2020 12:26:40 GMT";
+
+/// Stands for where the tape plays.
+pub(crate) const ORIGIN: &str = "{origin}";
 
 /// What goes wrong with the answers to some recorded requests.
 #[derive(Clone, Debug)]
@@ -82,7 +85,9 @@ struct State {
 /// The recorded system of one story.
 #[derive(Debug)]
 pub(crate) struct Tape {
-    exchanges: Vec<Exchange>,
+    recorded: Vec<Exchange>,
+    /// The same where `{origin}` in them is where the tape plays.
+    here: OnceLock<Vec<Exchange>>,
     account: BTreeMap<String, String>,
     secrets: Vec<String>,
     state: Mutex<State>,
@@ -91,13 +96,28 @@ pub(crate) struct Tape {
 impl Tape {
     pub(crate) fn new(story: &Story, system: &System, secrets: Vec<String>) -> Self {
         let state = Mutex::default();
-        let exchanges = story.exchanges.clone();
-        Self { exchanges, account: system.account.clone(), secrets, state }
+        let (recorded, here) = (story.exchanges.clone(), OnceLock::new());
+        Self { recorded, here, account: system.account.clone(), secrets, state }
+    }
+
+    /// Says where it plays: addresses that the system gives begin with `{origin}` in stories.
+    pub(crate) fn plays_at(&self, origin: &str) {
+        let here = self.recorded.iter().map(|exchange| {
+            let text = serde_json::to_string(exchange).unwrap_or_default();
+            let placed = text.contains(ORIGIN).then(|| text.replace(ORIGIN, origin));
+            let placed = placed.and_then(|text| serde_json::from_str(&text).ok());
+            placed.unwrap_or_else(|| exchange.clone())
+        });
+        drop(self.here.set(here.collect()));
+    }
+
+    fn exchanges(&self) -> &[Exchange] {
+        self.here.get().unwrap_or(&self.recorded)
     }
 
     /// Begins anew with a fault or none.
     pub(crate) fn rewind(&self, fault: Option<Fault>) {
-        let hits = vec![0; self.exchanges.len()];
+        let hits = vec![0; self.exchanges().len()];
         *self.state() = State { hits, fault, ..State::default() };
     }
 
@@ -114,15 +134,15 @@ impl Tape {
     }
 
     pub(crate) fn exchange(&self, at: usize) -> Option<&Exchange> {
-        self.exchanges.get(at)
+        self.exchanges().get(at)
     }
 
     pub(crate) fn is_token(&self, at: usize) -> bool {
         self.exchange(at).is_some_and(|it| it.response.token().is_some())
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.exchanges.len()
+    pub(crate) fn len(&self) -> usize {
+        self.exchanges().len()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -131,7 +151,7 @@ impl Tape {
 
     fn find(&self, hits: &[usize], asked: &Asked) -> Option<usize> {
         let same = |at: &usize| self.exchange(*at).is_some_and(|it| is_same(it, asked));
-        let all: Vec<usize> = (0..self.exchanges.len()).filter(same).collect();
+        let all: Vec<usize> = (0..self.exchanges().len()).filter(same).collect();
         let fresh = all.iter().find(|at| hits.get(**at) == Some(&0));
         fresh.or(all.last()).copied()
     }
@@ -144,7 +164,7 @@ impl Tape {
                 value = value.replace(&format!("{{{setting}}}"), given);
             }
             let token = self
-                .exchanges
+                .exchanges()
                 .iter()
                 .find_map(|it| it.response.token())
                 .map(|recorded| numbered(recorded, token));
@@ -280,7 +300,7 @@ fn is_same(exchange: &Exchange, asked: &Asked) -> bool {
             serde_json::from_slice(&asked.body).is_ok_and(|sent: serde_json::Value| sent == *body)
         }
         (None, Some(form)) => *form == pairs(&asked.body),
-        (None, None) => asked.body.is_empty(),
+        (None, None) => asked.body == request.text.as_deref().unwrap_or_default().as_bytes(),
     };
     body && request.query == asked.query()
 }

@@ -33,11 +33,14 @@ mod rejections;
 mod send_attribution;
 mod send_to_users;
 mod settings;
+mod staged;
 mod stop_campaign;
 mod subscribe;
 mod top_properties;
 mod trends;
 mod trigger_campaign;
+mod upload_catalog;
+mod upload_custom_list;
 mod upload_device_tokens;
 mod upload_events;
 mod upload_profiles;
@@ -62,6 +65,8 @@ use subscribe::Subscribe;
 use top_properties::TopProperties;
 use trends::Trends;
 use trigger_campaign::TriggerCampaign;
+use upload_catalog::UploadCatalog;
+use upload_custom_list::UploadCustomList;
 use upload_device_tokens::UploadDeviceTokens;
 use upload_events::UploadEvents;
 use upload_profiles::UploadProfiles;
@@ -146,6 +151,8 @@ pub fn connector() -> Connector {
         .limit("upload", 15)
         .limit("default", 3)
         .paced_by(settings::PER_SECOND)
+        .limit("files", 2)
+        .gives_addresses_at(&["amazonaws.com"])
         .failure_inside_200(failure)
         .test(|api| Box::pin(account::test(api)))
         .in_an_outage(send_attribution::SUPPORT)
@@ -160,7 +167,9 @@ pub fn connector() -> Connector {
         .action::<SendToUsers>("sendToUsers", CONTACT_TO_RECIPIENT)
         .action::<CreateCampaign>("createCampaign", RECORD_AS_IT_IS)
         .action::<StopCampaign>("stopCampaign", CAMPAIGN_TO_ID)
-        .action::<TriggerCampaign>("triggerCampaign", CONTACT_TO_RECIPIENT);
+        .action::<TriggerCampaign>("triggerCampaign", CONTACT_TO_RECIPIENT)
+        .action::<UploadCatalog>("uploadCatalog", RECORD_AS_IT_IS)
+        .action::<UploadCustomList>("uploadCustomList", RECORD_AS_IT_IS);
     reading(connector)
 }
 

@@ -96,6 +96,13 @@ pub(crate) const STOP: &[Rejection] = &[NO_CAMPAIGN, BAD_REQUEST];
 pub(crate) const TRIGGER: &[Rejection] =
     &[NO_ID, SEVERAL_IDS, CAMPAIGN_NAME, BAD_PROPERTY, BAD_REQUEST];
 
+/// Those of `uploadCatalog`.
+pub(crate) const CATALOG: &[Rejection] =
+    &[NO_ROWS, BAD_ROW, TOO_LARGE, DUPLICATE, BAD_TOKEN, BAD_REQUEST, FILE_REFUSED];
+
+/// Those of `uploadCustomList`.
+pub(crate) const CUSTOM_LIST: &[Rejection] = CATALOG;
+
 const CORRECT: &str = "correct it where the record comes from; its next change is sent";
 
 pub(crate) const NO_IDENTITY: Rejection = Rejection::new(
@@ -174,6 +181,36 @@ pub(crate) const MISCELLANEOUS: Rejection =
 
 pub(crate) const OTHER: Rejection =
     Rejection::new("<number>", "another code of CleverTap's", "its words are in the reason");
+
+pub(crate) const NO_ROWS: Rejection = Rejection::new(
+    "noRows",
+    "there are no rows; nothing was sent",
+    "give `rows` in `customMapping`, or filter such messages out with `when`",
+);
+
+pub(crate) const BAD_ROW: Rejection = Rejection::new(
+    "badRow",
+    "a row lacks what it needs, or has what no cell can be; nothing was sent",
+    "the reason names the row; correct it in `customMapping`",
+);
+
+pub(crate) const TOO_LARGE: Rejection = Rejection::new(
+    "tooLarge",
+    "the file would have more than 16 MiB; nothing was sent",
+    "make several messages of it",
+);
+
+pub(crate) const DUPLICATE: Rejection = Rejection::new(
+    "duplicateName",
+    "there is one of this name already: from before, or by this very upload where its answer was lost",
+    "look in the dashboard; then drop the dead letter, or replay it with `replace: true`",
+);
+
+pub(crate) const FILE_REFUSED: Rejection = Rejection::new(
+    "http<status>",
+    "the address that CleverTap gave refuses the file, or ended before it was there, again and again",
+    "the reason has its words; replay it later",
+);
 
 pub(crate) const NO_CONTENT: Rejection = Rejection::new(
     "noContent",

@@ -141,6 +141,11 @@ impl CleverTap {
             tally.attributions = u64::from(taken);
             return (answer, tally);
         }
+        if let Endpoint::Writing(writing) = endpoint
+            && writing.is_given()
+        {
+            return (writing.answer(call, body, &self.archive, (switches, now)), tally);
+        }
         let account = call.header("X-CleverTap-Account-Id").unwrap_or_default();
         // Third parties saw this one answer of the credential check; elsewhere it is a plain 401.
         if endpoint == Endpoint::Connect && account.is_empty() {
@@ -169,7 +174,9 @@ impl CleverTap {
                 answer
             }
             Endpoint::Profile => self.profile_json(call, switches),
-            Endpoint::Writing(writing) => writing.answer(body, &self.archive, switches, now),
+            Endpoint::Writing(writing) => {
+                writing.answer(call, body, &self.archive, (switches, now))
+            }
             Endpoint::Reading(reading) => {
                 reading.answer(call, body, (&self.archive, &self.begun), &switches.reading)
             }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::campaigns::Campaigns;
 use super::check::{Accepted, Owner};
+use super::files::Files;
 use super::writing::Ordered;
 use crate::options::Switches;
 
@@ -77,6 +78,7 @@ pub(super) struct Archive {
     /// What was ordered beside uploads.
     pub(super) ordered: Vec<Ordered>,
     pub(super) campaigns: Campaigns,
+    pub(super) files: Files,
 }
 
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ mod check;
 mod counting;
 mod deletion;
 mod export;
+mod files;
 mod lists;
 mod properties;
 mod query;

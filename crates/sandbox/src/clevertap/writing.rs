@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::archive::Archive;
-use super::{campaigns, deletion, lists};
+use super::{campaigns, deletion, files, lists};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lock::lock;
@@ -32,10 +32,14 @@ pub(crate) struct Writing {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
+    CompleteCatalog,
+    CompleteList,
     CreateCampaign,
     DeleteProfiles,
     DemergeProfiles,
     Disassociate,
+    GiveAddress,
+    PutFile,
     RaiseBusinessEvent,
     Send,
     SetOffCampaign,
@@ -43,7 +47,15 @@ enum What {
     Subscribe,
 }
 
+/// An address that was given: what is below it is the file's number.
+const PUT_FILE: &str = "PUT /files/{number}";
+
 const ENDPOINTS: &[(What, &str)] = &[
+    (What::CompleteCatalog, "POST /upload_catalog_completed"),
+    (What::CompleteList, "POST /upload_custom_list_segment_completed"),
+    (What::GiveAddress, "POST /get_catalog_url"),
+    (What::GiveAddress, "POST /get_custom_list_segment_url"),
+    (What::PutFile, PUT_FILE),
     (What::CreateCampaign, "POST /1/targets/create.json"),
     (What::DeleteProfiles, "POST /1/delete/profiles.json"),
     (What::DemergeProfiles, "POST /1/demerge/profiles.json"),
@@ -62,7 +74,10 @@ const ENDPOINTS: &[(What, &str)] = &[
 impl Writing {
     /// Recognises a request.
     pub(super) fn of(call: &Call) -> Option<Self> {
-        let wanted = format!("{} /{}", call.method, call.segments.join("/"));
+        let wanted = match call.path().as_slice() {
+            ["files", _] if call.method == http::Method::PUT => PUT_FILE.to_owned(),
+            path => format!("{} /{}", call.method, path.join("/")),
+        };
         let (what, template) = ENDPOINTS.iter().find(|(_, known)| *known == wanted)?;
         Some(Self { what: *what, template })
     }
@@ -72,15 +87,24 @@ impl Writing {
         self.template
     }
 
+    /// Whether the address alone lets somebody in.
+    pub(super) fn is_given(self) -> bool {
+        self.what == What::PutFile
+    }
+
     /// Answers a request of somebody who may ask, and keeps what it orders.
     pub(super) fn answer(
         self,
+        call: &Call,
         body: &Bytes,
         archive: &Mutex<Archive>,
-        switches: &Switches,
-        now: i64,
+        (switches, now): (&Switches, i64),
     ) -> Answer {
         let answer = match self.what {
+            What::CompleteCatalog => files::complete(body, archive, false),
+            What::CompleteList => files::complete(body, archive, true),
+            What::GiveAddress => files::give(call, archive, now),
+            What::PutFile => files::put(call, body, archive, now),
             What::CreateCampaign => campaigns::create(body, archive),
             What::DeleteProfiles => deletion::answer(body, archive, switches, now),
             What::DemergeProfiles => lists::demerge(body),
@@ -92,10 +116,19 @@ impl Writing {
             What::Subscribe => lists::subscribe(body, switches),
         };
         if answer.status == 200
-            && let Ok(body) = serde_json::from_slice(body)
+            && let Some(body) = ordered(body)
         {
             lock(archive).ordered.push(Ordered { to: self.template, body });
         }
         answer
     }
+}
+
+/// The body as a value: JSON, or else the text of a file; nothing where only something is asked for.
+fn ordered(body: &[u8]) -> Option<Value> {
+    if body.is_empty() {
+        return None;
+    }
+    let text = || Value::from(String::from_utf8_lossy(body));
+    Some(serde_json::from_slice(body).unwrap_or_else(|_| text()))
 }

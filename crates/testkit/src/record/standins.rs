@@ -292,7 +292,7 @@ impl Standins {
             body
         });
         let path = path.join("/");
-        Request { method, path, query, headers: self.proofs(taken), body, form: None }
+        Request { method, path, query, headers: self.proofs(taken), body, ..Request::default() }
     }
 
     fn segment(&mut self, part: &str) -> String {
