@@ -121,6 +121,69 @@ fn a_verified_deletion_survives_being_killed_while_it_waits() {
     }
 }
 
+/// Uploads a catalogue for every receiver, and notes which is there.
+const CATALOGUES: &str = r#"
+flow: catalogues
+trigger:
+  use: cleverreach.getReceiversByGroupIdPolling
+  account: newsletter
+  fields: { groupName: Newsletter }
+steps:
+  - id: catalogue
+    use: clevertap.uploadCatalog
+    account: engagement
+    fields:
+      name: Products
+      creator: Jane
+      email: jane@example.com
+      customMapping: |
+        { "rows": [
+          { "Identity": "1", "Name": "Jeans", "ImageURL": "https://example.com/1", "Category": "Wear" }
+        ] }
+  - id: noted
+    use: file.append
+    account: files
+    fields:
+      path: there.ndjson
+      customMapping: '{ "record": $steps.catalogue.name }'
+"#;
+
+/// Where an upload in stages is killed; how often its file was written and told of in the end. In the
+/// middle of a stage that stage is done once more, with the same address.
+const STAGED: &[(&str, usize, usize)] = &[
+    ("engine.batch.answered:1", 1, 1),
+    ("engine.commit.done:1", 1, 1),
+    ("engine.check.next:1", 1, 1),
+    ("engine.check.answered:1", 2, 1),
+    ("engine.check.kept:1", 1, 1),
+    ("engine.parked.delivered:1", 1, 2),
+    ("engine.parked.settled:1", 1, 1),
+];
+
+#[test]
+fn an_upload_in_stages_that_is_killed_goes_on_at_its_stage() {
+    for (point, written, told) in STAGED {
+        let vendors = Vendors::with(1);
+        let folder = project(&vendors, CATALOGUES, "catalogues");
+        let config = folder.read("towpath.yaml");
+        let files = format!("  files: {{ connector: file, folder: {:?} }}\n", folder.path(""));
+        folder.write("towpath.yaml", &(config + &files));
+        let run = ["run", "catalogues", "--once"];
+        // What waits is asked after when it is time: a run before that comes to no such point.
+        while !folder.killed_at(&run, point) {}
+        while folder.run(&run).exits(0).all().contains("not finished yet") {}
+        let there = std::fs::read_to_string(folder.path("there.ndjson")).unwrap();
+        assert_eq!(there, "\"Products\"\n", "{point}");
+        let ordered = vendors.sandbox.ordered();
+        let of = |what: &str| ordered.iter().filter(|it| it.to.starts_with(what)).count();
+        let counts = (of("PUT /files/"), of("POST /upload_catalog_completed"));
+        assert_eq!(counts, (*written, *told), "{point}: {ordered:?}");
+        let addresses = ordered.iter().filter_map(|it| it.body["url"].as_str());
+        let addresses: std::collections::BTreeSet<_> = addresses.collect();
+        assert_eq!(addresses.len(), 1, "{point}: the same file is told of");
+    }
+}
+
 /// Where a replay of events is killed, and whether they were sent by then.
 const REPLAYED: &[(&str, bool)] = &[
     ("engine.run.leased:1", false),
