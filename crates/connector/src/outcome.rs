@@ -33,7 +33,8 @@ pub enum Outcome {
     /// The message is settled for its page, and what depends on the step runs on completion. As an
     /// answer of `check` it means that the system is not done yet.
     Parked {
-        /// What `check` needs to ask after it; no secret, since it is kept in the store.
+        /// What `check` needs to ask after it, kept sealed in the store: none of the account's secrets,
+        /// at most an address that lets somebody in for a while.
         token: String,
         /// How long to wait before it is asked after, from now.
         check_after: Duration,
