@@ -98,7 +98,7 @@ pub(crate) const TRIGGER: &[Rejection] =
 
 /// Those of `uploadCatalog`.
 pub(crate) const CATALOG: &[Rejection] =
-    &[NO_ROWS, BAD_ROW, TOO_LARGE, DUPLICATE, BAD_TOKEN, BAD_REQUEST, FILE_REFUSED];
+    &[NO_ROWS, BAD_ROW, TOO_LARGE, DUPLICATE, BAD_TOKEN, BAD_REQUEST, ADDRESS_ENDED, FILE_REFUSED];
 
 /// Those of `uploadCustomList`.
 pub(crate) const CUSTOM_LIST: &[Rejection] = CATALOG;
@@ -206,9 +206,15 @@ pub(crate) const DUPLICATE: Rejection = Rejection::new(
     "look in the dashboard; then drop the dead letter, or replay it with `replace: true`",
 );
 
+pub(crate) const ADDRESS_ENDED: Rejection = Rejection::new(
+    "addressEnded",
+    "each of four addresses that CleverTap gave ended before the file was there",
+    "let the flow run more than once a day, or by `towpath serve`; then replay it",
+);
+
 pub(crate) const FILE_REFUSED: Rejection = Rejection::new(
     "http<status>",
-    "the address that CleverTap gave refuses the file, or ended before it was there, again and again",
+    "the address that CleverTap gave refuses the file",
     "the reason has its words; replay it later",
 );
 

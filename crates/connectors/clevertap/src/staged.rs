@@ -120,7 +120,7 @@ impl Kind {
                     Written::Refused(refusal) => Ok(refusal),
                     Written::Ended if anew >= MOST_ANEW => {
                         let why = format!("{} addresses ended before the file was there", anew + 1);
-                        Ok(Outcome::rejected("http403", why))
+                        Ok(rejections::ADDRESS_ENDED.because(why))
                     }
                     Written::Ended => {
                         let (url, until) = self.address(api).await?;

@@ -118,7 +118,7 @@ async fn an_address_that_ended_is_asked_for_anew_and_a_name_is_taken_once() {
             other => panic!("{other:?}"),
         }
     };
-    assert!(code == "http403" && waits.contains("\"anew\":3"), "{code} {waits}");
+    assert!(code == "addressEnded" && waits.contains("\"anew\":3"), "{code} {waits}");
     // Told again, as after a lost answer, CleverTap has the name already.
     let Outcome::Rejected { code, .. } = world.check(&complete).await.unwrap() else { panic!() };
     assert_eq!(code, "duplicateName");
