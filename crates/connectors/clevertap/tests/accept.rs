@@ -41,6 +41,8 @@ async fn origin() -> (Sandbox, Origin) {
     let account = BTreeMap::from([
         ("projectId".to_owned(), sandbox.credentials().project_id.clone()),
         ("passcode".to_owned(), sandbox.credentials().passcode.clone()),
+        ("token".to_owned(), sandbox.credentials().token.clone()),
+        ("partnerName".to_owned(), "attribution partner".to_owned()),
     ]);
     let origin = Origin { base_url: sandbox.clevertap_url(), account };
     (sandbox, origin)
