@@ -118,7 +118,8 @@ fn default_mappings_fit_what_connectors_declare() {
         }
         let triggers = from.triggers().iter().flat_map(|it| [(it, None), (it, Some(it.mapping))]);
         let triggers = triggers.filter(|(it, mapping)| {
-            !OF_EVENTS.contains(&it.name) && !(mapping.is_some() && OF_A_PART.contains(&it.name))
+            let of_a_part = mapping.is_some() && OF_A_PART.contains(&it.name);
+            !of_a_part && !OF_EVENTS.contains(&it.name)
         });
         for (trigger, mapping) in triggers {
             let of_contacts = trigger.message.is_some();
