@@ -94,7 +94,11 @@ impl Reader {
         self.background.push(Background { child, lines });
         let lines = &self.background.last().unwrap().lines;
         let mut seen = vec![];
-        while !alike(&typed.shown, &seen) {
+        // One of which the page shows nothing is there with its first line.
+        let is_there = |seen: &[String]| {
+            !seen.is_empty() && (typed.shown.is_empty() || alike(&typed.shown, seen))
+        };
+        while !is_there(&seen) {
             match lines.recv_timeout(PATIENCE) {
                 Ok(line) => seen.push(line),
                 Err(_) => return Err(seen.join("\n")),
