@@ -197,6 +197,41 @@ async fn people_are_found_by_what_they_did_and_did_not_do() {
         "did_none": [{ "event_name": "Charged" }] } });
     let (_, body) = world.post("/1/counts/profiles.json", alone).await;
     assert_eq!(body, r#"{"status":"success","count":1}"#);
+    // How often, by each or together; of sessions, of people, and of what is not known of anybody.
+    let times = |operator: &str, value: u64| json!({ "event_name": "Charged", "operator": operator, "value": value });
+    let all = |deed: Value| json!({ "advanced_query": { "did_all": [deed] } });
+    assert_eq!(count(all(times("equals", 3))).await, 1);
+    assert_eq!(count(all(times("less_than", 3))).await, 1);
+    assert_eq!(count(all(times("greater_than", 3))).await, 0);
+    let any = json!({ "advanced_query": { "did_any": {
+        "any_events": [{ "event_name": "Charged" }, { "event_name": "charged" }],
+        "operator": "greater_than_equals", "value": 6 } } });
+    assert_eq!(count(any).await, 1);
+    let session = |value: &str| json!({ "session_properties": [{ "name": "session_source", "value": value }] });
+    assert_eq!((count(session("Direct")).await, count(session("Others")).await), (2, 0));
+    let common = |name: &str, value: &str| json!({ "common_profile_properties": { name: [{ "name": "Customer Type", "value": value }] } });
+    assert_eq!(count(common("profile_fields", "Gold")).await, 2);
+    assert_eq!(count(common("demographics", "Silver")).await, 0);
+    assert_eq!(count(common("technographics", "Gold")).await, 0);
+    assert_eq!(
+        count(json!({ "common_profile_properties": { "geo_radius": [[35, 42.5, 5.2]] } })).await,
+        0
+    );
+    for wrong in [
+        amount("is", json!(1)),
+        amount("between", json!(1)),
+        json!({ "event_properties": [{ "operator": "equals", "value": 1 }] }),
+        json!({ "event_properties": {} }),
+        json!({ "advanced_query": { "did_some": [] } }),
+        all(json!({ "event": "Charged" })),
+        json!({ "common_profile_properties": { "fields": [] } }),
+        json!({ "common_profile_properties": { "geo_fields": "India" } }),
+    ] {
+        let mut asked = query();
+        asked.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        let refused = sent(400, r#"{"status":"fail","error":"Incorrect Usage","code":3}"#);
+        assert_eq!(world.post("/1/counts/profiles.json", asked).await, refused, "{wrong}");
+    }
 }
 
 #[tokio::test]

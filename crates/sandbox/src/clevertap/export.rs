@@ -40,7 +40,7 @@ fn event(archive: &Archive, raised: Raised) -> Value {
     let device = shown.pointer("/platformInfo/0");
     let mut profile = Map::new();
     let first = device.and_then(|it| it.get("objectId")).cloned();
-    let object_id = raised.object_id.map(Value::String).or(first);
+    let object_id = raised.object_id.clone().map(Value::String).or(first);
     let platform = object_id.as_ref().map(|_| json!("Web"));
     for (name, value) in [
         ("objectId", object_id),
@@ -53,12 +53,7 @@ fn event(archive: &Archive, raised: Raised) -> Value {
     ] {
         profile.extend(value.map(|value| (name.to_owned(), value)));
     }
-    let mut session = Map::new();
-    for name in ["utm_source", "utm_medium", "utm_campaign"] {
-        let value = raised.properties.get(name).cloned();
-        session.extend(value.map(|value| (name.to_owned(), value)));
-    }
-    session.insert("session_source".to_owned(), "Direct".into());
+    let session = raised.session();
     json!({
         "profile": profile, "ts": raised.time, "event_props": raised.properties,
         "session_props": session,

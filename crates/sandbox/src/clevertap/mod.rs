@@ -5,6 +5,7 @@ mod archive;
 mod attribution;
 mod campaigns;
 mod check;
+mod condition;
 mod counting;
 mod deletion;
 mod export;

@@ -1,10 +1,23 @@
-//! CleverTap's query language, as far as the sandbox's data can answer it.
+//! CleverTap's query language. Of devices, apps, ways to reach people and places the sandbox knows
+//! nothing: there nobody has what is asked for. What is no query is refused.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::archive::Archive;
+use super::condition::Condition;
 use super::reading::ReadingSwitches;
 use crate::answer::Answer;
+
+/// What is known of everybody.
+const COMMON: [&str; 7] = [
+    "app_fields",
+    "profile_fields",
+    "demographics",
+    "technographics",
+    "reachability",
+    "geo_fields",
+    "geo_radius",
+];
 
 /// A query: the event, its days and properties, what was done and not done besides.
 pub(super) struct Query {
@@ -13,8 +26,14 @@ pub(super) struct Query {
     to: u64,
     did_all: Vec<Deed>,
     did_none: Vec<Deed>,
-    did_any: Vec<Deed>,
+    did_any: Any,
+    session: Vec<Condition>,
+    /// Of the profile's own properties, and of what is known of everybody.
     profile: Vec<Condition>,
+    /// Of what the sandbox knows nothing about.
+    unknown: Vec<Condition>,
+    /// Whether it asks for people of a place.
+    places: bool,
     /// The whole body.
     pub(super) rest: Value,
 }
@@ -25,12 +44,15 @@ pub(super) struct Deed {
     from: u64,
     to: u64,
     properties: Vec<Condition>,
+    /// How often it was raised; at least once without it.
+    times: Option<Condition>,
 }
 
-struct Condition {
-    name: String,
-    operator: String,
-    value: Value,
+/// Some of several events, so often together; at least once without a number.
+#[derive(Default)]
+struct Any {
+    deeds: Vec<Deed>,
+    times: Option<Condition>,
 }
 
 /// An event that was raised.
@@ -51,24 +73,56 @@ impl Query {
         let Ok(rest) = serde_json::from_slice::<Value>(body) else {
             return Err(Answer::fail(400, "Malformed request"));
         };
+        Self::of(rest).ok_or_else(|| Answer::fail_with(400, 3, "Incorrect Usage"))
+    }
+
+    fn of(rest: Value) -> Option<Self> {
         let days = (day(rest.get("from")), day(rest.get("to")));
-        let advanced = rest.get("advanced_query");
-        let deeds = |place: &str| {
-            let listed = advanced.and_then(|it| it.pointer(place)).and_then(Value::as_array);
-            listed.into_iter().flatten().filter_map(|it| Deed::read(it, days)).collect::<Vec<_>>()
+        let advanced = within(&rest, "advanced_query", &["did_all", "did_none", "did_any"])?;
+        let deeds = |listed: Option<&Value>| match listed {
+            Some(listed) => listed.as_array()?.iter().map(|it| Deed::read(it, days)).collect(),
+            None => Some(vec![]),
         };
-        let (did_all, did_none) = (deeds("/did_all"), deeds("/did_none"));
-        let did_any = deeds("/did_any/any_events");
-        let deed = Deed::read(&rest, days);
-        let none = did_all.is_empty() && did_none.is_empty() && did_any.is_empty();
-        let (Some(from), Some(to)) = days else {
-            return Err(Answer::fail_with(400, 3, "Incorrect Usage"));
+        let (did_all, did_none) =
+            (deeds(advanced.get("did_all"))?, deeds(advanced.get("did_none"))?);
+        let any = within(&advanced, "did_any", &["any_events", "operator", "value"])?;
+        let did_any =
+            Any { deeds: deeds(any.get("any_events"))?, times: Condition::of_times(&any)? };
+        let deed = match rest.get("event_name") {
+            Some(_) => Some(Deed::of_query(&rest, days)?),
+            None => None,
         };
+        let none = did_all.is_empty() && did_none.is_empty() && did_any.deeds.is_empty();
+        let (from, to) = (days.0?, days.1?);
         if from > to || (deed.is_none() && none) {
-            return Err(Answer::fail_with(400, 3, "Incorrect Usage"));
+            return None;
         }
-        let profile = conditions(rest.pointer("/common_profile_properties/profile_fields"));
-        Ok(Self { deed, from, to, did_all, did_none, did_any, profile, rest })
+        let common = within(&rest, "common_profile_properties", &COMMON)?;
+        let of = |name: &str| Condition::all(common.get(name));
+        let mut profile = of("profile_fields")?;
+        profile.extend(of("demographics")?);
+        let mut unknown = of("app_fields")?;
+        unknown.extend(of("technographics")?);
+        unknown.extend(of("reachability")?);
+        let is_listed = |name: &str| match common.get(name) {
+            Some(listed) => listed.as_array().map(|listed| !listed.is_empty()),
+            None => Some(false),
+        };
+        let places = is_listed("geo_fields")? | is_listed("geo_radius")?;
+        let session = Condition::all(rest.get("session_properties"))?;
+        Some(Self {
+            deed,
+            from,
+            to,
+            did_all,
+            did_none,
+            did_any,
+            session,
+            profile,
+            unknown,
+            places,
+            rest,
+        })
     }
 
     /// Whether it asks for an event that must not be exported.
@@ -81,7 +135,7 @@ impl Query {
         let all = raised(archive, switches);
         let people = self.people(&all, archive);
         let is_meant = |it: &Raised| match &self.deed {
-            Some(deed) => deed.is(it),
+            Some(deed) => deed.is(it) && self.is_in_session(it),
             None => (self.from..=self.to).contains(&(it.time / 1_000_000)),
         };
         let meant: Vec<bool> =
@@ -94,13 +148,30 @@ impl Query {
         self.people(&raised(archive, switches), archive)
     }
 
+    fn is_in_session(&self, raised: &Raised) -> bool {
+        let session = Value::Object(raised.session());
+        self.session.iter().all(|condition| condition.holds(&session))
+    }
+
     fn people(&self, all: &[Raised], archive: &Archive) -> Vec<String> {
-        let did = |key: &str, deed: &Deed| all.iter().any(|it| it.key == key && deed.is(it));
+        let times =
+            |key: &str, deed: &Deed| all.iter().filter(|it| it.key == key && deed.is(it)).count();
+        let enough = |times: usize, wanted: &Option<Condition>| {
+            wanted.as_ref().map_or(times > 0, |wanted| wanted.counts(times))
+        };
+        let did = |key: &str, deed: &Deed| enough(times(key, deed), &deed.times);
+        let asked = |key: &str, deed: &Deed| {
+            all.iter().any(|it| it.key == key && deed.is(it) && self.is_in_session(it))
+        };
+        let nothing = Value::Object(Map::new());
         let meant = |key: &String| {
-            self.deed.as_ref().is_none_or(|deed| did(key, deed))
+            let any: usize = self.did_any.deeds.iter().map(|deed| times(key, deed)).sum();
+            self.deed.as_ref().is_none_or(|deed| asked(key, deed))
                 && self.did_all.iter().all(|deed| did(key, deed))
                 && !self.did_none.iter().any(|deed| did(key, deed))
-                && (self.did_any.is_empty() || self.did_any.iter().any(|deed| did(key, deed)))
+                && (self.did_any.deeds.is_empty() || enough(any, &self.did_any.times))
+                && !self.places
+                && self.unknown.iter().all(|condition| condition.holds(&nothing))
                 && archive.profile(key).is_some_and(|data| {
                     let data = Value::Object(data);
                     self.profile.iter().all(|condition| condition.holds(&data))
@@ -110,12 +181,37 @@ impl Query {
     }
 }
 
+impl Raised {
+    /// What is known of the session that it was raised in.
+    pub(super) fn session(&self) -> Map<String, Value> {
+        let mut session = Map::new();
+        for name in ["utm_source", "utm_medium", "utm_campaign"] {
+            let value = self.properties.get(name).cloned();
+            session.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        session.insert("session_source".to_owned(), "Direct".into());
+        session
+    }
+}
+
 impl Deed {
+    /// One of several.
     fn read(value: &Value, days: (Option<u64>, Option<u64>)) -> Option<Self> {
+        let known = ["event_name", "from", "to", "event_properties", "operator", "value"];
+        let mut keys = value.as_object()?.keys();
+        if !keys.all(|key| known.contains(&key.as_str())) {
+            return None;
+        }
+        Some(Self { times: Condition::of_times(value)?, ..Self::of_query(value, days)? })
+    }
+
+    /// That of the query itself.
+    fn of_query(value: &Value, days: (Option<u64>, Option<u64>)) -> Option<Self> {
         let name = value.get("event_name")?.as_str()?.to_owned();
         let from = day(value.get("from")).or(days.0)?;
         let to = day(value.get("to")).or(days.1)?;
-        Some(Self { name, from, to, properties: conditions(value.get("event_properties")) })
+        let properties = Condition::all(value.get("event_properties"))?;
+        Some(Self { name, from, to, properties, times: None })
     }
 
     /// Names are the same without case and spaces.
@@ -126,58 +222,15 @@ impl Deed {
     }
 }
 
-impl Condition {
-    fn holds(&self, of: &Value) -> bool {
-        let found = of.get(&self.name).filter(|it| !it.is_null());
-        let equals = |found: &Value| match &self.value {
-            Value::Array(values) => values.iter().any(|value| same(value, found)),
-            value => same(value, found),
-        };
-        let contains = |found: &Value| text(found).contains(&text(&self.value));
-        let number = |value: &Value| text(value).parse::<f64>().ok();
-        let compared = found.and_then(number).zip(number(&self.value));
-        match self.operator.as_str() {
-            "equals" => found.is_some_and(equals),
-            "not_equals" => !found.is_some_and(equals),
-            "contains" => found.is_some_and(contains),
-            "does_not_contain" => !found.is_some_and(contains),
-            "exists" => found.is_some(),
-            "does_not_exist" => found.is_none(),
-            "greater_than" => compared.is_some_and(|(found, than)| found > than),
-            "greater_than_equals" => compared.is_some_and(|(found, than)| found >= than),
-            "less_than" => compared.is_some_and(|(found, than)| found < than),
-            "less_than_equals" => compared.is_some_and(|(found, than)| found <= than),
-            "between" => {
-                let ends = |at| self.value.get(at).and_then(number);
-                let found = found.and_then(number);
-                found
-                    .zip(ends(0))
-                    .zip(ends(1))
-                    .is_some_and(|((it, low), high)| (low..=high).contains(&it))
-            }
-            _ => false,
-        }
-    }
-}
-
-fn conditions(listed: Option<&Value>) -> Vec<Condition> {
-    let listed = listed.and_then(Value::as_array).into_iter().flatten();
-    let read = listed.filter_map(|it| {
-        Some(Condition {
-            name: it.get("name")?.as_str()?.to_owned(),
-            operator: it.get("operator").and_then(Value::as_str).unwrap_or("equals").to_owned(),
-            value: it.get("value").cloned().unwrap_or_default(),
-        })
-    });
-    read.collect()
+/// The object under a name, empty without one; `None` if it is none, or has other members.
+fn within(of: &Value, name: &str, known: &[&str]) -> Option<Value> {
+    let Some(found) = of.get(name) else { return Some(Value::Object(Map::new())) };
+    let mut keys = found.as_object()?.keys();
+    keys.all(|key| known.contains(&key.as_str())).then(|| found.clone())
 }
 
 fn day(value: Option<&Value>) -> Option<u64> {
     value?.as_u64().filter(|day| (19_000_101..=99_991_231).contains(day))
-}
-
-fn same(one: &Value, other: &Value) -> bool {
-    one == other || text(one) == text(other)
 }
 
 pub(super) fn text(value: &Value) -> String {
