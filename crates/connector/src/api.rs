@@ -410,7 +410,13 @@ impl Request<'_> {
             // What a connector wants to see of these may still be a refusal of the credentials.
             let doubtful = ended.as_ref().is_ok_and(|it| matches!(it.status.as_u16(), 400..=403));
             let answer = if doubtful { Answer::Refused } else { Answer::of(&ended, throttled) };
-            permit.answered(&answer);
+            // A failure of the system that means something to the connector tells neither that it
+            // is well nor that it is away.
+            if ended.as_ref().is_ok_and(|it| it.status.is_server_error()) {
+                drop(permit);
+            } else {
+                permit.answered(&answer);
+            }
             return ended;
         }
     }

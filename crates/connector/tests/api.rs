@@ -13,7 +13,10 @@ use axum::routing::{any, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use towpath_connector::prelude::*;
-use towpath_connector::{Failure, ManualClock, Services, Token, Tokens, Unlimited};
+use towpath_connector::{
+    Admission, Answer, Failure, Limit, Limiter, ManualClock, Permit, Services, Token, Tokens,
+    Unlimited,
+};
 
 #[derive(Default)]
 struct Kept(Mutex<Option<Token>>);
@@ -38,12 +41,30 @@ impl Tokens for Kept {
 struct World {
     clock: Arc<ManualClock>,
     kept: Arc<Kept>,
+    limiter: Arc<dyn Limiter>,
+}
+
+/// What requests showed of their system.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Vec<Answer>>>);
+
+impl Admission for Shown {
+    fn learn(&mut self, answer: &Answer) {
+        self.0.lock().unwrap().push(answer.clone());
+    }
+}
+
+#[async_trait]
+impl Limiter for Shown {
+    async fn acquire(&self, _identity: &str, _limit: Limit) -> Result<Permit> {
+        Ok(Permit::new(self.clone()))
+    }
 }
 
 impl World {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_600_000_000)));
-        Self { clock, kept: Arc::default() }
+        Self { clock, kept: Arc::default(), limiter: Arc::new(Unlimited) }
     }
 
     fn api(&self, connector: &Connector, base_url: &str, values: &[(&str, &str)]) -> Api {
@@ -52,7 +73,7 @@ impl World {
         let account = connector.account("test", Some(base_url), values).unwrap();
         let services = Services {
             clock: self.clock.clone(),
-            limiter: Arc::new(Unlimited),
+            limiter: self.limiter.clone(),
             tokens: self.kept.clone(),
         };
         Api::new(connector, account, &BTreeMap::new(), services).unwrap()
@@ -420,4 +441,26 @@ async fn nonsense_is_worth_another_question_but_leaves_a_write_unknown() {
         let written = api.post(["things"]).send().await.unwrap().json::<Vec<u8>>();
         assert!(matches!(written, Err(Error::Unknown { .. })), "{written:?}");
     }
+}
+
+#[tokio::test]
+async fn a_failure_that_a_connector_reads_shows_nothing_of_the_system() {
+    let codes = [200, 404, 500, 503];
+    let router = Router::new().fallback(any(|request: Request| async move {
+        let code = request.uri().path().trim_start_matches("/v1/").parse().unwrap();
+        status(code, "{}")
+    }));
+    let url = serve(router).await;
+    let shown = Shown::default();
+    let world = World { limiter: Arc::new(shown.clone()), ..World::new() };
+    let connector = Connector::new("plain", "https://api.example.com", Auth::None);
+    let api = world.api(&connector, &url, &[]);
+    for code in codes {
+        let accepted = StatusCode::from_u16(code).unwrap();
+        let answer = api.get([code.to_string()]).accept(accepted).send().await.unwrap();
+        assert_eq!(answer.status(), accepted);
+    }
+    assert_eq!(*shown.0.lock().unwrap(), [Answer::Taken, Answer::Taken]);
+    assert!(api.get(["503"]).send().await.is_err());
+    assert!(matches!(&shown.0.lock().unwrap()[..], [_, _, Answer::Failed { .. }]));
 }
