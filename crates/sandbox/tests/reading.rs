@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use towpath_sandbox::{AttributionSwitches, NoReport, Options, ReadingSwitches, Sandbox, Switches};
+use towpath_sandbox::{
+    AttributionSwitches, NoDevice, NoReport, Options, ReadingSwitches, Sandbox, Switches,
+};
 
 struct World {
     sandbox: Sandbox,
@@ -125,6 +127,13 @@ async fn attribution_answers_in_the_vendors_words() {
             "evtName": "A_Add_to_cart", "evtData": { "items": "shoes", "price": "12.00" },
         })
     );
+    // The page says both that it is refused without a device and that it is not processed.
+    let mut switches = world.sandbox.switches();
+    switches.attribution.no_device = NoDevice::Dropped;
+    world.sandbox.set_switches(switches);
+    let nobody = format!("{install}&utm_source=a").replace("__g1234abc", "");
+    assert_eq!(world.attribute(&nobody).await.0, 200);
+    assert_eq!(world.sandbox.delivered_count(), 1);
 }
 
 #[tokio::test]
