@@ -177,14 +177,43 @@ pub(crate) async fn send(
     request: connector::Request<'_>,
     what: &str,
 ) -> Result<Response> {
+    let answer = send_unjudged(api, request, what).await?;
+    match answer.status() {
+        REFUSED_INSIDE_200 => Err(bad_request(what, &answer)),
+        _ => Ok(answer),
+    }
+}
+
+/// Sends a request, and leaves a failure inside a 200 to its caller.
+async fn send_unjudged(api: &Api, request: connector::Request<'_>, what: &str) -> Result<Response> {
     let request = request.accept(StatusCode::BAD_REQUEST).accept(REFUSED_INSIDE_200);
     let answer = request.send().await.map_err(explained)?;
     match answer.status() {
         StatusCode::BAD_REQUEST if says_unprocessed(&answer) && is_unknown(api).await => {
             Err(unknown(what, &answer))
         }
-        StatusCode::BAD_REQUEST | REFUSED_INSIDE_200 => Err(bad_request(what, &answer)),
+        StatusCode::BAD_REQUEST => Err(bad_request(what, &answer)),
         _ => Ok(answer),
+    }
+}
+
+/// The same for an upload. A failure that names no code says nothing of the records: to refuse them
+/// for it could be to refuse all that there are. It is tried again, and then the run fails.
+pub(crate) async fn send_upload(
+    api: &Api,
+    request: connector::Request<'_>,
+    what: &str,
+) -> Result<Response> {
+    let unsaid = |answer: &Response| {
+        let said: Option<Value> = answer.json().ok();
+        said.is_some_and(|it| it.get("code").is_none_or(Value::is_null))
+    };
+    match send_unjudged(api, request, what).await? {
+        answer if answer.status() == REFUSED_INSIDE_200 && unsaid(&answer) => {
+            Err(Error::retry(format!("{what} answered with a failure: {}", answer.message())))
+        }
+        answer if answer.status() == REFUSED_INSIDE_200 => Err(bad_request(what, &answer)),
+        answer => Ok(answer),
     }
 }
 

@@ -76,6 +76,6 @@ pub(crate) async fn upload<T: Serialize + Sync>(
     let body = Upload { d };
     let request = api.post(["1", "upload"]).query_if("dryRun", dry_run.then_some(1));
     let request = request.class("upload").json(&body);
-    let answer = answer::send(api, request, "POST /1/upload").await?;
+    let answer = answer::send_upload(api, request, "POST /1/upload").await?;
     answer::settle(&answer, sent, outcomes, |it| it.done(dry_run))
 }

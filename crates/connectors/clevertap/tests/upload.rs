@@ -221,7 +221,9 @@ async fn a_failure_of_the_call_is_not_the_records() {
         // Of good credentials it is the request that is refused.
         (failed(400, "Failed to process request"), "reject"),
         (failed(3, "Incorrect Usage"), "reject"),
-        (Failure::body(r#"{"status":"fail"}"#), "reject"),
+        // Without a code it says nothing of the records: to refuse them could be to refuse all.
+        (Failure::body(r#"{"status":"fail"}"#), "retry"),
+        (Failure::body(r#"{"status":"fail","error":"no","code":null}"#), "retry"),
         (Failure::body(r#"{"status":"fail","message":"Too many concurrent requests"}"#), "retry"),
         (Failure::status(413), "too large"),
         (Failure::TooManyRequests { retry_after: None }, "retry"),
