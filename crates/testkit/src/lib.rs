@@ -8,8 +8,8 @@
 //!
 //! An address that the system gives begins with `{origin}` in a story, which is where it is
 //! played; what is written to it is the request's `text`, without headers that prove who asks. No
-//! recording could play that back, so such a story says `byHand`. So does one whose answers are the
-//! vendor's own samples.
+//! recording could play that back, so such a story says `byHand`. So does one whose answers a
+//! sandbox does not give from a fresh start, such as a vendor's own sample.
 //!
 //! Must not know: flows, stores, the engine, any connector. It holds a connector to what the
 //! engine relies on, by the same `Api` that the engine hands out.

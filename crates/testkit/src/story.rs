@@ -119,8 +119,8 @@ pub(crate) struct Story {
     /// played, with the account's secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) requests: Vec<Incoming>,
-    /// Written by hand, since no recording could play it back, or after the vendor's own samples:
-    /// recording leaves it.
+    /// Written by hand, since no recording could play it back, or since a sandbox does not give its
+    /// answers from a fresh start: recording leaves it, and nothing holds it to the sandbox.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) by_hand: bool,
     /// What came of it.
