@@ -121,9 +121,9 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         for Background { child, .. } in &mut self.background {
-            // As ctrl-c in that terminal would.
+            // Not with ctrl-c: what a shell runs in its background never hears that.
             let pid = child.id().to_string();
-            drop(Command::new("kill").args(["-INT", &pid]).status());
+            drop(Command::new("kill").args(["-TERM", &pid]).status());
             drop(child.wait());
         }
     }

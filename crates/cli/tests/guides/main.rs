@@ -37,7 +37,8 @@ fn guide(name: &str) -> String {
 /// One after the other, since all of them take the sandbox's usual ports.
 #[test]
 fn those_with_a_sandbox() {
-    // A page that comes behind another one goes on in its folder.
+    // A page that comes behind another one goes on in its folder. None names the usual port of
+    // `serve`: other tests have services, too, and the first one has it.
     let pages: [&[&str]; 7] = [
         &["first-flow.md", "store.md"],
         &["state.md"],
