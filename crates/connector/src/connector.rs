@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::Arc;
 
 use schemars::{JsonSchema, schema_for};
 
 use crate::account::{Account, AccountError, Values};
-use crate::descriptor::{ActionDescriptor, TriggerDescriptor, TriggerKind};
-use crate::trigger::{Called, Polled};
-use crate::{About, Action, Api, Auth, Changes, Handling, Limit, PartnerKit};
+use crate::descriptor::{ActionDescriptor, TriggerDescriptor};
 use crate::{
-    HeardTrigger, PollingTrigger, Result, Setting, Test, Tested, ToldTrigger, WebhookTrigger,
+    About, Action, Api, Auth, Handling, HeardTrigger, Limit, PartnerKit, PollingTrigger, Result,
+    Setting, Test, Tested, ToldTrigger, WebhookTrigger,
 };
-use crate::{action, told};
 
 /// The base URL of an account's system, from its settings.
 type BaseUrl = fn(&Values) -> String;
@@ -211,86 +208,32 @@ impl Connector {
 
     /// Adds a polling trigger with its default mapping.
     #[must_use]
-    pub fn polling<T: PollingTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
-        self.last_is_action = false;
-        self.triggers.push(TriggerDescriptor {
-            name,
-            aliases: vec![],
-            mapping,
-            kind: TriggerKind::Polling,
-            changes: T::CHANGES,
-            volatile: T::VOLATILE,
-            fields: || schema_for!(T),
-            record: None,
-            message: None,
-            configure: |fields| {
-                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
-                it.validate()?;
-                Ok(Arc::new(Polled::new(it)))
-            },
-        });
-        self
+    pub fn polling<T: PollingTrigger>(self, name: &'static str, mapping: &'static str) -> Self {
+        self.trigger(TriggerDescriptor::polling::<T>(name, mapping))
     }
 
     /// Adds a trigger that its system calls where it was told to, and that is polled too, with its
     /// default mapping.
     #[must_use]
     pub fn heard<T: HeardTrigger>(self, name: &'static str, mapping: &'static str) -> Self {
-        let mut connector = self.polling::<T>(name, mapping);
-        if let Some(trigger) = connector.triggers.last_mut() {
-            trigger.kind = TriggerKind::Heard;
-            trigger.configure = |fields| {
-                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
-                PollingTrigger::validate(&it)?;
-                Ok(Arc::new(Polled::and_called(it)))
-            };
-        }
-        connector
+        self.trigger(TriggerDescriptor::heard::<T>(name, mapping))
     }
 
     /// Adds a trigger that its system calls, with its default mapping.
     #[must_use]
-    pub fn webhook<T: WebhookTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
-        self.last_is_action = false;
-        self.triggers.push(TriggerDescriptor {
-            name,
-            aliases: vec![],
-            mapping,
-            kind: TriggerKind::Webhook,
-            changes: Changes::None,
-            volatile: &[],
-            fields: || schema_for!(T),
-            record: None,
-            message: None,
-            configure: |fields| {
-                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
-                it.validate()?;
-                Ok(Arc::new(Called(it)))
-            },
-        });
-        self
+    pub fn webhook<T: WebhookTrigger>(self, name: &'static str, mapping: &'static str) -> Self {
+        self.trigger(TriggerDescriptor::webhook::<T>(name, mapping))
     }
 
     /// Adds a trigger whose records the runtime itself tells, with its default mapping.
     #[must_use]
-    pub fn told<T: ToldTrigger>(mut self, name: &'static str, mapping: &'static str) -> Self {
+    pub fn told<T: ToldTrigger>(self, name: &'static str, mapping: &'static str) -> Self {
+        self.trigger(TriggerDescriptor::told::<T>(name, mapping))
+    }
+
+    fn trigger(mut self, trigger: TriggerDescriptor) -> Self {
         self.last_is_action = false;
-        self.triggers.push(TriggerDescriptor {
-            name,
-            aliases: vec![],
-            mapping,
-            kind: TriggerKind::Told,
-            changes: Changes::None,
-            volatile: &[],
-            fields: || schema_for!(T),
-            record: None,
-            message: None,
-            configure: |fields| {
-                let it: T = serde_json::from_value(fields).map_err(|error| error.to_string())?;
-                it.validate()?;
-                Ok(Arc::new(told::Erased))
-            },
-        });
+        self.triggers.push(trigger);
         self
     }
 
@@ -321,20 +264,7 @@ impl Connector {
     #[must_use]
     pub fn action<A: Action>(mut self, name: &'static str, mapping: &'static str) -> Self {
         self.last_is_action = true;
-        self.actions.push(ActionDescriptor {
-            name,
-            aliases: vec![],
-            mapping,
-            fields: || schema_for!(A),
-            input: || schema_for!(A::Input),
-            max_batch: A::MAX_BATCH.max(1),
-            rejections: A::REJECTIONS,
-            configure: |fields| {
-                let it: A = serde_json::from_value(fields).map_err(|error| error.to_string())?;
-                it.validate()?;
-                Ok(Arc::new(action::Erased(it)))
-            },
-        });
+        self.actions.push(ActionDescriptor::of::<A>(name, mapping));
         self
     }
 

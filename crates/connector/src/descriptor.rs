@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use schemars::Schema;
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Changes, ErasedAction, ErasedTrigger, Rejection};
+use crate::trigger::{Called, Polled};
+use crate::{
+    Action, Changes, ErasedAction, ErasedTrigger, HeardTrigger, PollingTrigger, Rejection,
+    ToldTrigger, WebhookTrigger, action, told,
+};
 
 /// A trigger as its connector offers it.
 #[derive(Clone)]
@@ -74,6 +79,67 @@ pub struct ActionDescriptor {
 }
 
 impl TriggerDescriptor {
+    pub(crate) fn polling<T: PollingTrigger>(name: &'static str, mapping: &'static str) -> Self {
+        Self {
+            changes: T::CHANGES,
+            volatile: T::VOLATILE,
+            ..Self::of::<T>(name, mapping, TriggerKind::Polling, |fields| {
+                let it: T = read(fields)?;
+                it.validate()?;
+                Ok(Arc::new(Polled::new(it)))
+            })
+        }
+    }
+
+    pub(crate) fn heard<T: HeardTrigger>(name: &'static str, mapping: &'static str) -> Self {
+        Self {
+            changes: T::CHANGES,
+            volatile: T::VOLATILE,
+            ..Self::of::<T>(name, mapping, TriggerKind::Heard, |fields| {
+                let it: T = read(fields)?;
+                PollingTrigger::validate(&it)?;
+                Ok(Arc::new(Polled::and_called(it)))
+            })
+        }
+    }
+
+    pub(crate) fn webhook<T: WebhookTrigger>(name: &'static str, mapping: &'static str) -> Self {
+        Self::of::<T>(name, mapping, TriggerKind::Webhook, |fields| {
+            let it: T = read(fields)?;
+            it.validate()?;
+            Ok(Arc::new(Called(it)))
+        })
+    }
+
+    pub(crate) fn told<T: ToldTrigger>(name: &'static str, mapping: &'static str) -> Self {
+        Self::of::<T>(name, mapping, TriggerKind::Told, |fields| {
+            let it: T = read(fields)?;
+            it.validate()?;
+            Ok(Arc::new(told::Erased))
+        })
+    }
+
+    /// A trigger with the fields of `T` that tells no changes of its own.
+    fn of<T: JsonSchema>(
+        name: &'static str,
+        mapping: &'static str,
+        kind: TriggerKind,
+        configure: fn(Value) -> Result<Arc<dyn ErasedTrigger>, String>,
+    ) -> Self {
+        Self {
+            name,
+            aliases: vec![],
+            mapping,
+            kind,
+            changes: Changes::None,
+            volatile: &[],
+            fields: || schema_for!(T),
+            record: None,
+            message: None,
+            configure,
+        }
+    }
+
     /// Whether flow files may call it so.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
@@ -81,8 +147,29 @@ impl TriggerDescriptor {
 }
 
 impl ActionDescriptor {
+    pub(crate) fn of<A: Action>(name: &'static str, mapping: &'static str) -> Self {
+        Self {
+            name,
+            aliases: vec![],
+            mapping,
+            fields: || schema_for!(A),
+            input: || schema_for!(A::Input),
+            max_batch: A::MAX_BATCH.max(1),
+            rejections: A::REJECTIONS,
+            configure: |fields| {
+                let it: A = read(fields)?;
+                it.validate()?;
+                Ok(Arc::new(action::Erased(it)))
+            },
+        }
+    }
+
     /// Whether flow files may call it so.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
+}
+
+fn read<T: DeserializeOwned>(fields: Value) -> Result<T, String> {
+    serde_json::from_value(fields).map_err(|error| error.to_string())
 }

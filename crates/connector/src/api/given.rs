@@ -24,11 +24,8 @@ impl Api {
         if !url.username().is_empty() || url.password().is_some() {
             return refuse("it carries credentials");
         }
-        let none: [&str; 0] = [];
-        let mut request = self.request_to(url.clone(), method, none).unsigned();
-        // Not a segment of it may be lost: what lets in is a signature of all of it.
-        request.url = url;
-        Ok(request)
+        // Not a segment of it is touched: what lets in is a signature of all of it.
+        Ok(Request::new(self, method, url, None).unsigned())
     }
 
     fn may_give(&self, url: &Url) -> bool {
