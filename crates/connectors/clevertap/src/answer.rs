@@ -28,14 +28,21 @@ struct Answer {
     status: String,
     processed: Option<usize>,
     #[serde(default)]
-    unprocessed: Vec<Refusal>,
+    unprocessed: Option<Vec<Refusal>>,
+}
+
+impl Answer {
+    fn refusals(&self) -> &[Refusal] {
+        self.unprocessed.as_deref().unwrap_or_default()
+    }
 }
 
 /// One record that was refused.
 #[derive(Deserialize)]
 struct Refusal {
     code: Option<Value>,
-    error: Option<String>,
+    #[serde(default)]
+    error: Value,
     /// The record as it was sent.
     record: Option<Value>,
 }
@@ -55,8 +62,8 @@ pub(crate) fn settle(
     if !matches!(read.status.as_str(), "success" | "partial" | "fail") {
         return Err(answer.nonsense("with a status that is none of success, partial and fail"));
     }
-    let mut certain = read.processed == sent.len().checked_sub(read.unprocessed.len());
-    for refusal in &read.unprocessed {
+    let mut certain = read.processed == sent.len().checked_sub(read.refusals().len());
+    for refusal in read.refusals() {
         let found = attribute(refusal, sent).filter(|found| outcomes.is_unset(found.index));
         match found {
             Some(found) => {
@@ -75,22 +82,22 @@ pub(crate) fn settle(
     Ok(())
 }
 
-/// The same for lists whose answer is not documented beyond `status`: a success that counts nothing
-/// took them all.
+/// The same for lists whose answer is not documented: a success that counts nothing took them all,
+/// whatever it looks like ([`succeeded`]).
 pub(crate) fn settle_list(
     answer: &Response,
     sent: &[Sent<'_>],
     outcomes: &mut Outcomes,
 ) -> Result<()> {
-    let read: Answer = answer.json()?;
-    let bare = read.processed.is_none() && read.unprocessed.is_empty();
-    if bare && read.status == "success" {
-        for sent in sent {
-            outcomes.set(sent.index, sent.done(false));
-        }
-        return Ok(());
+    let counted: Option<Answer> = answer.json().ok();
+    if counted.is_some_and(|it| it.processed.is_some() || !it.refusals().is_empty()) {
+        return settle(answer, sent, outcomes, |it| it.done(false));
     }
-    settle(answer, sent, outcomes, |it| it.done(false))
+    succeeded(answer)?;
+    for sent in sent {
+        outcomes.set(sent.index, sent.done(false));
+    }
+    Ok(())
 }
 
 /// The record that a refusal is about: the one at its number, unless the record that it echoes
@@ -118,13 +125,10 @@ fn attribute<'a, 'b>(refusal: &Refusal, sent: &'a [Sent<'b>]) -> Option<&'a Sent
 const SKIPPED: &str = "Skipped record number";
 
 impl Refusal {
-    fn text(&self) -> &str {
-        self.error.as_deref().unwrap_or_default()
-    }
-
     /// The record's position in `d`, from 1.
     fn number(&self) -> Option<usize> {
-        let (_, number) = self.text().rsplit_once(SKIPPED)?;
+        let text = plain(&self.error);
+        let (_, number) = text.rsplit_once(SKIPPED)?;
         number.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok()
     }
 
@@ -135,7 +139,8 @@ impl Refusal {
             Some(Value::Number(code)) => code.to_string(),
             _ => rejections::REFUSED.code.to_owned(),
         };
-        let reason = self.text().rsplit_once(SKIPPED).map_or(self.text(), |(reason, _)| reason);
+        let text = plain(&self.error);
+        let reason = text.rsplit_once(SKIPPED).map_or(&*text, |(reason, _)| reason);
         match reason.trim() {
             "" => Outcome::rejected(code, "CleverTap refuses the record and does not say why"),
             reason => Outcome::rejected(code, redact(reason)),
@@ -153,7 +158,7 @@ pub(crate) fn succeeded(answer: &Response) -> Result<()> {
     let said: serde_json::Map<String, Value> = answer.json()?;
     let word = said.get("status").map(plain).unwrap_or_default().to_lowercase();
     let failed = ["fail", "error", "partial"].iter().any(|it| word.starts_with(it));
-    if failed || said.get("error").is_some_and(|error| !error.is_null()) {
+    if failed || said.get("error").is_some_and(|error| !plain(error).trim().is_empty()) {
         return Err(answer.nonsense(&format!("with a failure: {}", answer.message())));
     }
     Ok(())
@@ -171,66 +176,111 @@ pub(crate) fn plain(value: &Value) -> String {
 /// What a failure inside a 200 stands for that names no HTTP status: CleverTap refuses the request.
 pub(crate) const REFUSED_INSIDE_200: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
-/// Sends a request, and says of a refusal what may be wrong with the account; `what` names it.
+/// What a failure inside a 200 is that names no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uncoded {
+    /// A refusal of what was sent: the failure is clear, and it is no order to be repeated unasked.
+    Refusal,
+    /// A refusal where its words can be meant so. Words of CleverTap's own trouble, or none, say
+    /// nothing of what was sent: it is tried again.
+    ByWords,
+    /// Nothing of what was sent: what is refused of that is listed. To refuse all for it could be to
+    /// refuse all that there are.
+    Outage,
+}
+
+/// Sends an order that may not be repeated unasked, and says of a refusal what may be wrong with the
+/// account; `what` names it.
 pub(crate) async fn send(
     api: &Api,
     request: connector::Request<'_>,
     what: &str,
 ) -> Result<Response> {
-    let answer = send_unjudged(api, request, what).await?;
-    match answer.status() {
-        REFUSED_INSIDE_200 => Err(bad_request(what, &answer)),
-        _ => Ok(answer),
-    }
+    send_as(api, request, what, Uncoded::Refusal).await
 }
 
-/// Sends a request, and leaves a failure inside a 200 to its caller.
-async fn send_unjudged(api: &Api, request: connector::Request<'_>, what: &str) -> Result<Response> {
-    let request = request.accept(StatusCode::BAD_REQUEST).accept(REFUSED_INSIDE_200);
-    let answer = request.send().await.map_err(explained)?;
-    match answer.status() {
-        StatusCode::BAD_REQUEST if says_unprocessed(&answer) && is_unknown(api).await => {
-            Err(unknown(what, &answer))
-        }
-        StatusCode::BAD_REQUEST => Err(bad_request(what, &answer)),
-        _ => Ok(answer),
-    }
-}
-
-/// The same for an upload. A failure that names no code says nothing of the records: to refuse them
-/// for it could be to refuse all that there are. It is tried again, and then the run fails.
-pub(crate) async fn send_upload(
+/// The same for any request, by what its failures are.
+///
+/// A 404 with CleverTap's own words is about what was asked for, since the paths are all known ones;
+/// any other is about the account's `baseUrl`.
+pub(crate) async fn send_as(
     api: &Api,
     request: connector::Request<'_>,
     what: &str,
+    uncoded: Uncoded,
 ) -> Result<Response> {
-    let unsaid = |answer: &Response| {
-        let said: Option<Value> = answer.json().ok();
-        said.is_some_and(|it| it.get("code").is_none_or(Value::is_null))
-    };
-    match send_unjudged(api, request, what).await? {
-        answer if answer.status() == REFUSED_INSIDE_200 && unsaid(&answer) => {
+    let refusals = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, REFUSED_INSIDE_200];
+    let request = refusals.into_iter().fold(request, connector::Request::accept);
+    let answer = request.send().await.map_err(explained)?;
+    match answer.status() {
+        StatusCode::NOT_FOUND if said(&answer).is_none_or(|it| word(&it, "status") != "fail") => {
+            let reason = format!("{what} answered 404: {}", answer.message());
+            Err(explained(Error::Config { reason }))
+        }
+        status if !refusals.contains(&status) => Ok(answer),
+        _ if blames_account(&answer) && is_unknown(api).await? => Err(unknown(what, &answer)),
+        REFUSED_INSIDE_200 if is_trouble(&answer, uncoded) => {
             Err(Error::retry(format!("{what} answered with a failure: {}", answer.message())))
         }
-        answer if answer.status() == REFUSED_INSIDE_200 => Err(bad_request(what, &answer)),
-        answer => Ok(answer),
+        _ => Err(refusal(what, &answer)),
+    }
+}
+
+fn said(answer: &Response) -> Option<serde_json::Map<String, Value>> {
+    serde_json::from_slice(answer.body()).ok()
+}
+
+/// A member of an object in lower case; empty if there is none.
+fn word(said: &serde_json::Map<String, Value>, name: &str) -> String {
+    said.get(name).map(plain).unwrap_or_default().trim().to_lowercase()
+}
+
+/// Whether a failure inside a 200 tells of CleverTap's own trouble.
+fn is_trouble(answer: &Response, uncoded: Uncoded) -> bool {
+    let said = said(answer).unwrap_or_default();
+    if !word(&said, "code").is_empty() {
+        return false;
+    }
+    let words = [word(&said, "error"), word(&said, "message")].concat();
+    let own =
+        ["internal", "server", "unavailable", "time out", "timed out", "timeout", "try again"];
+    match uncoded {
+        Uncoded::Refusal => false,
+        Uncoded::ByWords => words.is_empty() || own.iter().any(|it| words.contains(it)),
+        Uncoded::Outage => true,
     }
 }
 
 /// Nobody's id: what is asked for where the answer is all that matters.
 pub(crate) const NOBODY: &str = "towpath-account-test";
 
+/// Whether a refusal names the credentials. Seen: "Invalid Credentials", "Invalid Account Info".
+pub(crate) fn says_refused(answer: &Response) -> bool {
+    let said = answer.message().to_lowercase();
+    ["credential", "account info", "account id"].iter().any(|it| said.contains(it))
+}
+
 /// Recorded for bad credentials; a body that CleverTap cannot read may be answered so, too.
-pub(crate) fn says_unprocessed(answer: &Response) -> bool {
+fn says_unprocessed(answer: &Response) -> bool {
     answer.message().to_lowercase().contains("failed to process request")
 }
 
-/// Whether a question with which nothing can be wrong is answered so, too: then it is the credentials.
-async fn is_unknown(api: &Api) -> bool {
+/// Whether a refusal may be one of the credentials.
+pub(crate) fn blames_account(answer: &Response) -> bool {
+    says_refused(answer) || says_unprocessed(answer)
+}
+
+/// Whether a question with which nothing can be wrong is refused so, too: then it is the credentials.
+/// Where that cannot be found out now, what was refused is sent again later: it was not carried out.
+pub(crate) async fn is_unknown(api: &Api) -> Result<bool> {
     let asked = api.get(["1", "profile.json"]).query("identity", NOBODY);
-    match asked.accept(StatusCode::BAD_REQUEST).send().await {
-        Ok(answer) => answer.status() == StatusCode::BAD_REQUEST && says_unprocessed(&answer),
-        Err(error) => matches!(error, Error::Unauthorized { .. }),
+    let refusals = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, REFUSED_INSIDE_200];
+    let asked = refusals.into_iter().fold(asked, connector::Request::accept);
+    match asked.send().await {
+        Ok(answer) => Ok(!answer.status().is_success() && blames_account(&answer)),
+        Err(Error::Unauthorized { .. }) => Ok(true),
+        Err(held @ Error::HeldBack { .. }) => Err(held),
+        Err(error) => Err(Error::retry(format!("whether the credentials are good: {error}"))),
     }
 }
 
@@ -253,21 +303,20 @@ pub(crate) fn explained(error: Error) -> Error {
     }
 }
 
-/// What an HTTP 400 means, or a failure inside a 200 that comes to the same: bad credentials, which
-/// some regions answer so, or else a body that CleverTap does not take, which a smaller batch narrows
-/// down.
-pub(crate) fn bad_request(what: &str, answer: &Response) -> Error {
+/// What a refusal means that is none of the credentials: something that CleverTap does not take, which
+/// a smaller batch narrows down.
+pub(crate) fn refusal(what: &str, answer: &Response) -> Error {
     let said = answer.message();
-    let lower = said.to_lowercase();
-    // Seen: "Invalid Credentials", "Invalid Account Info".
-    if ["credential", "account info", "account id"].iter().any(|words| lower.contains(words)) {
-        return unknown(what, answer);
-    }
-    let reason = match answer.status() {
-        REFUSED_INSIDE_200 => format!("{what} answered with a failure: {said}"),
-        status => format!("{what} answered {}: {said}", status.as_u16()),
+    let (code, reason) = match answer.status() {
+        REFUSED_INSIDE_200 => {
+            ("http400".to_owned(), format!("{what} answered with a failure: {said}"))
+        }
+        status => {
+            let status = status.as_u16();
+            (format!("http{status}"), format!("{what} answered {status}: {said}"))
+        }
     };
-    Error::Reject { code: "http400".to_owned(), reason }
+    Error::Reject { code, reason }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use connector::prelude::*;
 
-use crate::{answer, record};
+use crate::answer::{self, Uncoded};
+use crate::record;
 
 /// How long a campaign without a result is left before it is asked after again.
 const RUNNING: Duration = Duration::from_secs(5 * 60);
@@ -89,7 +90,7 @@ async fn report(api: &Api, id: u64) -> Result<Outcome> {
     let early = [StatusCode::CONFLICT, StatusCode::INTERNAL_SERVER_ERROR];
     let request = early.into_iter().fold(request, connector::Request::accept);
     let label = "POST /1/targets/result.json";
-    let answer = match answer::send(api, request, label).await {
+    let answer = match answer::send_as(api, request, label, Uncoded::ByWords).await {
         Err(Error::Reject { reason, .. }) if says_not_yet(&reason) => return Ok(not_yet(id)),
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,

@@ -172,6 +172,8 @@ fn value(key: &str, value: &Value, increments: bool) -> Checked {
         Value::Object(operators) => operators.iter().try_for_each(|(operator, operand)| {
             match (operator.as_str(), operand) {
                 ("$add" | "$remove", Value::Array(items)) => list(key, items),
+                ("$add" | "$remove", Value::String(item)) => self::text(key, item),
+                ("$add" | "$remove", _) => Ok(()),
                 // Whatever else it does may add up where it is sent again.
                 (operator, _) if operator.starts_with('$') && !increments => {
                     let why = "may count, and the step does not allow that";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 
-use crate::answer;
+use crate::answer::{self, Uncoded};
 use crate::day::Zone;
 use crate::query::Query;
 
@@ -53,7 +53,8 @@ pub(crate) async fn ask(
     question: &(impl Serialize + Sync),
 ) -> Result<Outcome> {
     let request = api.post(["1", "counts", path]).safe().json(question);
-    let answer = match answer::send(api, request, &format!("POST /1/counts/{path}")).await {
+    let what = format!("POST /1/counts/{path}");
+    let answer = match answer::send_as(api, request, &what, Uncoded::ByWords).await {
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };
@@ -63,7 +64,8 @@ pub(crate) async fn ask(
 /// Asks after what was not counted yet.
 pub(crate) async fn check(api: &Api, path: &'static str, req_id: &str) -> Result<Outcome> {
     let request = api.get(["1", "counts", path]).query("req_id", req_id);
-    let answer = match answer::send(api, request, &format!("GET /1/counts/{path}")).await {
+    let what = format!("GET /1/counts/{path}");
+    let answer = match answer::send_as(api, request, &what, Uncoded::Outage).await {
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };

@@ -6,10 +6,14 @@ use std::time::Duration;
 use connector::Redactor;
 use connector::prelude::*;
 
+use crate::answer::{self, Uncoded};
 use crate::profile::{self, By, Found};
-use crate::{answer, rejections};
+use crate::rejections;
 
 const ORDER: &str = "POST /1/delete/profiles.json";
+
+/// The code of a refusal that there is no such profile.
+const NOT_THERE: &str = "http404";
 
 /// A profile is asked for again after as long as it has been waiting, within these bounds.
 const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3600)];
@@ -56,7 +60,7 @@ struct Ordered {
     /// The same by our clock, where that is another time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ours: Option<i64>,
-    /// There was no profile then.
+    /// There was no profile then, and CleverTap said so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     absent: bool,
     /// The devices of the profile that was to go.
@@ -114,19 +118,26 @@ async fn order_part(
     // Asked before the order: afterwards nobody knows whose devices they were.
     let mut before = vec![];
     for (_, whose) in part {
-        let found = match deadline {
-            Some(_) => profile::find(api, whose.by()).await?.profile(),
-            None => None,
-        };
-        before.push(found);
+        before.push(match deadline {
+            Some(_) => profile::find(api, whose.by()).await?,
+            None => Found::Doubtful,
+        });
     }
     let name = part.first().map_or("identity", |(_, whose)| whose.parts().0);
     let ids: Vec<_> = part.iter().map(|(_, whose)| whose.parts().1).collect();
     let (observed, date) = api.observed();
     let request = observed.post(["1", "delete", "profiles.json"]).json(&json!({ (name): ids }));
-    let answer = answer::send(api, request, ORDER).await?;
-    answer::succeeded(&answer)?;
+    let answer = answer::send_as(api, request, ORDER, Uncoded::ByWords).await;
     let at = date.date().unwrap_or_else(|| api.now());
+    match (answer, part) {
+        (Ok(answer), _) => answer::succeeded(&answer)?,
+        // Of one alone it says that there is nothing to delete; of several a smaller order tells whom.
+        (Err(Error::Reject { code, .. }), [(index, whose)]) if code == NOT_THERE => {
+            outcomes.set(*index, told("confirmed", *whose, at));
+            return Ok(());
+        }
+        (Err(error), _) => return Err(error),
+    }
     let redactor = api.account().redactor();
     for ((index, whose), before) in part.iter().zip(before) {
         let (name, id) = whose.parts();
@@ -136,13 +147,15 @@ async fn order_part(
                 let id = Some(id.to_owned());
                 let (identity, guid) = if name == "guid" { (None, id) } else { (id, None) };
                 let ours = Some(api.now().secs()).filter(|ours| *ours != at.secs());
+                let absent = matches!(before, Found::Missing);
+                let before = before.profile();
                 let devices = before.as_ref().map(|before| devices_of(before, &redactor));
                 let ordered = Ordered {
                     identity,
                     guid,
                     at: at.secs(),
                     ours,
-                    absent: before.is_none(),
+                    absent,
                     devices: devices.into_iter().flatten().take(MOST_DEVICES).collect(),
                     began: before.as_ref().and_then(|before| beginnings(before)?.into_iter().min()),
                     missed: false,
@@ -163,7 +176,11 @@ pub(crate) async fn check(api: &Api, token: &str, refuse_recreated: bool) -> Res
     };
     let waits = |missed| parked(&Ordered { missed, ..ordered.clone() }, api, LATER);
     let (observed, date) = api.observed();
-    let found = profile::find(&observed, whose.by()).await?;
+    let found = match profile::find(&observed, whose.by()).await {
+        // The deletion is ordered all the same: that a question is refused ends nothing.
+        Err(Error::Reject { reason, .. }) => return Err(Error::retry(reason)),
+        found => found?,
+    };
     let now = date.date().unwrap_or_else(|| api.now());
     match found {
         Found::Missing => Ok(told("confirmed", whose, now)),

@@ -2,7 +2,7 @@
 
 use connector::prelude::*;
 
-use crate::answer::{self, Sent};
+use crate::answer::{self, Sent, Uncoded};
 use crate::{record, rejections};
 
 const PATH: &str = "POST /1/demerge/profiles.json";
@@ -48,11 +48,8 @@ impl Action for DemergeProfiles {
         let identities: Vec<_> = sent.iter().map(|sent| sent.identifier.1).collect();
         let request = api.post(["1", "demerge", "profiles.json"]);
         let request = request.json(&json!({ "identities": identities }));
-        let answer = answer::send(api, request, PATH).await?;
-        answer::succeeded(&answer)?;
-        for sent in &sent {
-            outcomes.set(sent.index, sent.done(false));
-        }
+        let answer = answer::send_as(api, request, PATH, Uncoded::ByWords).await?;
+        answer::settle_list(&answer, &sent, &mut outcomes)?;
         Ok(outcomes)
     }
 }

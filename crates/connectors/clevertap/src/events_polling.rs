@@ -116,7 +116,9 @@ impl PollingTrigger for EventsPolling {
             },
         };
         let today = zone.day(api.now())?;
-        let query = self.named().within(from, today.max(from));
+        // Which days deeds are looked at in must not depend on when it is asked.
+        let query = self.named().deeds_within(zone.days_before(api.now(), day::month())?, today);
+        let query = query.within(from, today.max(from));
         let exported = export.read(&query, scan.cursor.as_ref()).await?;
         let mut records = Vec::with_capacity(exported.records.len());
         for data in exported.records {
@@ -141,7 +143,7 @@ fn record(data: &RawValue, zone: Zone) -> Option<Record> {
         serde_json::from_str(data.get()).ok()?;
     let at = answer::plain(&ts).parse().ok().and_then(|time| zone.moment(time));
     let Who { object_id, identity, email } = profile.unwrap_or_default();
-    let who = [object_id, identity, email].into_iter().find(|it| !it.is_null());
+    let who = [object_id, identity, email].into_iter().find(|it| !answer::plain(it).is_empty());
     let mut content = String::new();
     for part in [who.unwrap_or_default(), ts, event_props, session_props] {
         write_sorted(&part, &mut content);
@@ -228,6 +230,16 @@ mod tests {
         let [one, two] = [r#"{"a":1,"b":[{"c":2,"d":3}]}"#, r#"{"b":[{"d":3,"c":2}],"a":1}"#]
             .map(|props| of(&SAMPLE.replace(r#"{"value":"pizza"}"#, props)).key);
         assert_eq!(one, two);
+    }
+
+    #[test]
+    fn an_empty_id_is_nobodys() {
+        let [empty, none] = [r#""objectId":"","#, ""].map(|device| {
+            let text =
+                format!(r#"{{"profile":{{{device}"email":"a@example.com"}},"ts":20151023140416}}"#);
+            of(&text).key
+        });
+        assert_eq!(empty, none);
     }
 
     #[test]

@@ -6,14 +6,16 @@ use std::time::Duration;
 use connector::prelude::*;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::answer;
+use crate::answer::{self, Uncoded};
 use crate::query::Query;
 
 /// How long CleverTap is left to prepare a page before it is asked for again.
 const PREPARING: Duration = Duration::from_secs(2);
 
-/// An export is opened anew so often where CleverTap does not know its cursor any more.
+/// An export is opened anew so often where CleverTap does not know its cursor any more, and again once
+/// this much time has passed since: a run does not go on for ever, and a flow is not stopped for ever.
 const MOST_OPENED: u8 = 3;
+const AGAIN: Duration = Duration::from_secs(3600);
 
 /// The place inside an export: what the next page is asked for with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +27,16 @@ pub(crate) struct Cursor {
     /// How many pages ago that was, and after how many it moves on.
     since: u32,
     moves_after: u32,
-    /// How often the export was opened.
+    /// How often the export was opened, and when the last time: epoch seconds.
     opened: u8,
+    #[serde(default)]
+    opened_at: i64,
 }
 
 impl Cursor {
-    fn begin(at: String, opened: u8) -> Self {
-        Self { mark: at.clone(), at, since: 0, moves_after: 1, opened }
+    fn begin(at: String, opened: u8, now: Timestamp) -> Self {
+        let opened_at = now.secs();
+        Self { mark: at.clone(), at, since: 0, moves_after: 1, opened, opened_at }
     }
 
     /// The next place, unless the export has been there.
@@ -128,11 +133,16 @@ impl Export<'_> {
     pub(crate) async fn read(&self, query: &Query, cursor: Option<&Cursor>) -> Result<Exported> {
         let Some(cursor) = cursor else { return self.first(query, 1).await };
         match self.next(cursor).await {
-            Err(Error::Reject { reason, .. })
-                if cursor.opened < MOST_OPENED && says_lost(&reason) =>
-            {
+            Err(Error::Reject { reason, .. }) if says_lost(&reason) => {
+                let waited = self.api.now().since(Timestamp::from_secs(cursor.opened_at)) >= AGAIN;
+                if cursor.opened >= MOST_OPENED && !waited {
+                    return Err(Error::retry(format!(
+                        "{reason}; the export was lost {MOST_OPENED} times, and is opened anew in \
+                         an hour"
+                    )));
+                }
                 tracing::warn!(%reason, "an export was lost and is opened anew");
-                self.first(query, cursor.opened + 1).await
+                self.first(query, if waited { 1 } else { cursor.opened + 1 }).await
             }
             read => read,
         }
@@ -146,12 +156,13 @@ impl Export<'_> {
             request = request.query(name, value);
         }
         let label = format!("POST /1/{}", self.path);
-        let answer = answer::send(self.api, request.safe().json(query), &label).await?;
+        let request = request.safe().json(query);
+        let answer = answer::send_as(self.api, request, &label, Uncoded::ByWords).await?;
         let Opened { cursor } = answer.json()?;
         let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) else {
             return Err(answer.nonsense("without a cursor"));
         };
-        let cursor = Cursor::begin(decoded(&cursor), opened);
+        let cursor = Cursor::begin(decoded(&cursor), opened, self.api.now());
         match self.page(&cursor).await? {
             Some(exported) => Ok(exported),
             None => Ok(Exported { records: vec![], next: Some(cursor) }),
@@ -170,7 +181,8 @@ impl Export<'_> {
     async fn page(&self, cursor: &Cursor) -> Result<Option<Exported>> {
         let request = self.api.get(["1", self.path]).query("cursor", &cursor.at);
         let request = request.accept(StatusCode::TOO_EARLY);
-        let answer = answer::send(self.api, request, &format!("GET /1/{}", self.path)).await?;
+        let what = format!("GET /1/{}", self.path);
+        let answer = answer::send_as(self.api, request, &what, Uncoded::ByWords).await?;
         if answer.status() == StatusCode::TOO_EARLY {
             return Ok(None);
         }
@@ -191,10 +203,11 @@ impl Export<'_> {
     }
 }
 
-/// How it is said is not documented; other refusals are the question's own.
+/// How it is said is not documented; there is nothing in the question but the cursor.
 fn says_lost(reason: &str) -> bool {
     let reason = reason.to_lowercase();
-    ["cursor", "expired"].iter().any(|word| reason.contains(word))
+    let words = ["cursor", "expired", "invalid", "not found", "unknown", "answered 404"];
+    words.iter().any(|word| reason.contains(word))
 }
 
 /// A cursor without its escapes: it comes percent-encoded, and a query encodes it once more.
@@ -229,7 +242,7 @@ mod tests {
                 let page = if page < before { page } else { before + (page - before) % length };
                 page.to_string()
             };
-            let mut cursor = Cursor::begin(place(0), 1);
+            let mut cursor = Cursor::begin(place(0), 1, Timestamp::from_secs(0));
             let pages = (1..).take_while(|page| match cursor.on(place(*page)) {
                 Some(next) => {
                     cursor = next;
@@ -240,7 +253,7 @@ mod tests {
             let pages = pages.count() as u32;
             assert!(pages + 1 >= before + length && pages <= 4 * (before + length), "{pages}");
         }
-        let mut cursor = Cursor::begin("0".to_owned(), 1);
+        let mut cursor = Cursor::begin("0".to_owned(), 1, Timestamp::from_secs(0));
         for page in 1..10_000 {
             cursor = cursor.on(page.to_string()).unwrap();
         }

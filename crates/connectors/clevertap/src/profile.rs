@@ -71,19 +71,20 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
     }
     let said: Option<Said> = serde_json::from_slice(answer.body()).ok();
     let failed = said.filter(|said| said.status.as_deref() == Some("fail"));
+    let code = failed.as_ref().map(|said| answer::plain(&said.code)).unwrap_or_default();
     let words = failed.map(|said| match said.error {
         Value::Null => answer::plain(&said.message),
         error => answer::plain(&error),
     });
     match words.as_deref() {
-        Some(words) if status == StatusCode::NOT_FOUND || says_missing(words) => Ok(Found::Missing),
         // Of a 400 nobody knows what it refuses.
-        Some("") if status == answer::REFUSED_INSIDE_200 => Ok(Found::Doubtful),
+        Some("") if status != StatusCode::BAD_REQUEST && code != "404" => Ok(Found::Doubtful),
+        Some(words) if status == StatusCode::NOT_FOUND || says_missing(words) => Ok(Found::Missing),
         _ if status == StatusCode::NOT_FOUND => {
             Err(answer.nonsense("with something that CleverTap does not say of profiles"))
         }
-        _ if answer::says_unprocessed(&answer) => Err(answer::unknown(PROFILE, &answer)),
-        _ => Err(answer::bad_request(PROFILE, &answer)),
+        _ if answer::blames_account(&answer) => Err(answer::unknown(PROFILE, &answer)),
+        _ => Err(answer::refusal(PROFILE, &answer)),
     }
 }
 
@@ -96,6 +97,8 @@ struct Said {
     error: Value,
     #[serde(default)]
     message: Value,
+    #[serde(default)]
+    code: Value,
     record: Option<Value>,
 }
 

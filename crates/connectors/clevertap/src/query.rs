@@ -141,7 +141,7 @@ struct Any {
 struct Deed {
     /// The event's name.
     event_name: String,
-    /// From this day on; as the query itself without it.
+    /// From this day on; as the query itself without it, in `eventsPolling` for 30 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<Day>,
     /// Up to this day, itself included.
@@ -186,9 +186,10 @@ impl Query {
         for property in own.into_iter().chain(common).chain(deeds).flatten() {
             property.validate()?;
         }
-        match (self.from, self.to) {
-            (Some(from), Some(to)) if from > to => Err("`from` is behind `to`".to_owned()),
-            _ => Ok(()),
+        let days = self.deeds().map(|deed| (deed.from, deed.to)).chain([(self.from, self.to)]);
+        match days.into_iter().any(|(from, to)| from.zip(to).is_some_and(|(from, to)| from > to)) {
+            true => Err("`from` is behind `to`".to_owned()),
+            false => Ok(()),
         }
     }
 
@@ -209,17 +210,23 @@ impl Query {
     #[must_use]
     pub(crate) fn within(&self, from: Day, to: Day) -> Self {
         let mut query = self.clone();
-        let to = *query.to.get_or_insert(to);
+        let to = *query.to.get_or_insert(to.max(query.from.unwrap_or(to)));
         // One that ends earlier begins with the day on which it ends, at the latest.
         let from = *query.from.get_or_insert(from.min(to));
-        if let Some(advanced) = &mut query.advanced_query {
+        query.deeds_within(from, to)
+    }
+
+    /// The query with deeds of these days, where they do not say which themselves.
+    #[must_use]
+    pub(crate) fn deeds_within(mut self, from: Day, to: Day) -> Self {
+        if let Some(advanced) = &mut self.advanced_query {
             let any = advanced.did_any.iter_mut().flat_map(|any| &mut any.any_events);
             for deed in advanced.did_all.iter_mut().chain(&mut advanced.did_none).chain(any) {
-                deed.from.get_or_insert(from);
-                deed.to.get_or_insert(to);
+                let to = *deed.to.get_or_insert(to.max(deed.from.unwrap_or(to)));
+                deed.from.get_or_insert(from.min(to));
             }
         }
-        query
+        self
     }
 }
 
@@ -269,6 +276,8 @@ mod tests {
         let query: Query = serde_json::from_value(json!({
             "advanced_query": { "did_none": [
                 { "event_name": "A" }, { "event_name": "B", "from": 20_260_101 },
+                // Of one that says one day the other is never on its wrong side.
+                { "event_name": "C", "to": 20_260_101 }, { "event_name": "D", "from": 20_260_401 },
             ] }
         }))
         .unwrap();
@@ -279,6 +288,8 @@ mod tests {
             json!({ "from": from, "to": to, "advanced_query": { "did_none": [
                 { "event_name": "A", "from": from, "to": to },
                 { "event_name": "B", "from": 20_260_101, "to": to },
+                { "event_name": "C", "from": 20_260_101, "to": 20_260_101 },
+                { "event_name": "D", "from": 20_260_401, "to": 20_260_401 },
             ] } })
         );
     }
@@ -289,6 +300,12 @@ mod tests {
             (json!({}), "names no event"),
             (json!({ "event_name": " " }), "names no event"),
             (json!({ "event_name": "A", "from": 20_260_202, "to": 20_260_201 }), "behind"),
+            (
+                json!({ "advanced_query": { "did_all": [
+                    { "event_name": "A", "from": 20_260_202, "to": 20_260_201 },
+                ] } }),
+                "behind",
+            ),
             (json!({ "event_name": "A", "event_properties": [{ "name": "B" }] }), "\"B\""),
             (json!({ "advanced_query": { "did_all": [{ "event_name": "" }] } }), "`event_name`"),
         ] {

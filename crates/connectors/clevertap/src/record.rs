@@ -2,7 +2,8 @@
 
 use connector::prelude::*;
 
-use crate::{answer, rejections};
+use crate::answer::{self, Uncoded};
+use crate::rejections;
 
 /// What identifies a person.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -58,6 +59,18 @@ pub(crate) fn trimmed<'de, D: serde::Deserializer<'de>>(
     String::deserialize(deserializer).map(|text| text.trim().to_owned())
 }
 
+/// What is in doubt after a call without an answer: what was sent, and none of what was refused before.
+/// Where nothing was, the error says more.
+pub(crate) fn in_doubt_alone(sent: Result<()>, all_sent: bool) -> Result<()> {
+    match sent {
+        Err(Error::Unknown { reason }) if !all_sent => {
+            tracing::warn!(%reason, "what was sent is in doubt");
+            Ok(())
+        }
+        sent => sent,
+    }
+}
+
 /// Uploads records, or has them looked at where it is a dry run, and sets the outcomes of those that
 /// were sent; without any it does nothing.
 pub(crate) async fn upload<T: Serialize + Sync>(
@@ -76,6 +89,6 @@ pub(crate) async fn upload<T: Serialize + Sync>(
     let body = Upload { d };
     let request = api.post(["1", "upload"]).query_if("dryRun", dry_run.then_some(1));
     let request = request.class("upload").json(&body);
-    let answer = answer::send_upload(api, request, "POST /1/upload").await?;
+    let answer = answer::send_as(api, request, "POST /1/upload", Uncoded::Outage).await?;
     answer::settle(&answer, sent, outcomes, |it| it.done(dry_run))
 }

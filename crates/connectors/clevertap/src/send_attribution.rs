@@ -24,6 +24,8 @@ const OWN: [&str; 11] = [
     "platform",
 ];
 
+const PATH: &str = "GET /attribution";
+
 /// The events that are installs.
 const INSTALLS: [&str; 2] = ["organic_install", "inorganic_install"];
 
@@ -246,12 +248,15 @@ async fn send(api: &Api, input: &Attribution, checked: Checked<'_>) -> Result<Ou
         .query("account_token", token)
         .query("account_passcode", values.get("passcode"))
         .query("platform", checked.platform);
-    let request = request.accept(StatusCode::BAD_REQUEST).accept(StatusCode::FORBIDDEN);
+    let refusals = [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, answer::REFUSED_INSIDE_200];
+    let request = refusals.into_iter().fold(request, connector::Request::accept);
     let answer = request.send().await.map_err(explained)?;
     match answer.status() {
-        StatusCode::BAD_REQUEST => refused(&answer, partner),
+        StatusCode::BAD_REQUEST | answer::REFUSED_INSIDE_200 => {
+            refused(api, &answer, partner).await
+        }
         StatusCode::FORBIDDEN => Err(answer::explained(Error::Unauthorized {
-            reason: format!("GET /attribution answered 403: {}", answer.message()),
+            reason: format!("{PATH} answered 403: {}", answer.message()),
         })),
         _ if is_taken(&answer) => {
             let (event_type, device) = (checked.event_type, checked.device);
@@ -292,19 +297,24 @@ fn is_fine(text: &str) -> bool {
 
 /// What a 400 means: a partner that is not on CleverTap's list, for which the account is paused, or
 /// credentials, which some regions answer so, or something that this event lacks.
-fn refused(answer: &Response, partner: &str) -> Result<Outcome> {
+async fn refused(api: &Api, answer: &Response, partner: &str) -> Result<Outcome> {
     let said = answer.message().to_lowercase();
     let listed = ["whitelist", "white-list", "white list", "allowlist", "allow-list", "allow list"];
     if listed.iter().any(|it| said.contains(it)) {
         return Err(Error::Unauthorized {
             reason: format!(
-                "GET /attribution answered 400: {}; CleverTap has to put the partner name \
+                "{PATH} answered 400: {}; CleverTap has to put the partner name \
                  \"{partner}\" on its list, ask its product team; until then the account is paused",
                 answer.message()
             ),
         });
     }
-    match answer::bad_request("GET /attribution", answer) {
+    // Nothing but the account's are credentials here; the token is asked for nowhere else.
+    let named = answer::says_refused(answer);
+    if named || (answer::blames_account(answer) && answer::is_unknown(api).await?) {
+        return Err(answer::unknown(PATH, answer));
+    }
+    match answer::refusal(PATH, answer) {
         Error::Reject { reason, .. } => Ok(HTTP_400.because(reason)),
         error => Err(error),
     }

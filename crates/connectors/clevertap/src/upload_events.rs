@@ -75,7 +75,12 @@ pub(crate) struct Event {
     #[serde(default)]
     evt_data: Map<String, Value>,
     /// The partner that raises it, in place of the field `source`.
-    #[serde(rename = "$source", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "$source",
+        default,
+        deserialize_with = "record::id",
+        skip_serializing_if = "Option::is_none"
+    )]
     source: Option<String>,
 }
 
@@ -167,7 +172,8 @@ impl Action for UploadEvents {
                 Err(outcome) => outcomes.set(index, outcome),
             }
         }
-        record::upload(api, events, (&sent, self.dry_run), &mut outcomes).await?;
+        let uploaded = record::upload(api, events, (&sent, self.dry_run), &mut outcomes).await;
+        record::in_doubt_alone(uploaded, sent.len() == batch.items.len())?;
         Ok(outcomes)
     }
 }

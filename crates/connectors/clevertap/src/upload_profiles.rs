@@ -118,7 +118,9 @@ impl Action for UploadProfiles {
         }
         let profiles = sent.iter().filter_map(|sent| batch.items.get(sent.index));
         let profiles = profiles.map(|item| &*item.input).collect();
-        record::upload(api, profiles, (&sent, self.dry_run), &mut outcomes).await?;
+        let uploaded = record::upload(api, profiles, (&sent, self.dry_run), &mut outcomes).await;
+        // What may be sent again is no dead letter, and so is nothing of it in doubt.
+        record::in_doubt_alone(uploaded, self.idempotent() || sent.len() == batch.items.len())?;
         Ok(outcomes)
     }
 }

@@ -90,6 +90,19 @@ async fn who_or_what_is_missing_is_refused_and_an_answer_that_is_lost_is_unknown
     let error = world.raise(fields, &[event("7")]).await.unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
     assert_eq!(world.sandbox.stats().clevertap.events_accepted, 1);
+    // What never left is not in doubt.
+    let lost = Failure::CloseConnection { process: true };
+    world.sandbox.fault(Fault::new(Vendor::CleverTap, "/1/upload", lost));
+    let mut unnamed = event("8");
+    unnamed["evtName"] = " ".into();
+    let mut blank = event("9");
+    blank["$source"] = " ".into();
+    let fields = json!({ "event": "Newsletter joined", "source": "ExamplePartner" });
+    let outcomes = world.raise(fields.clone(), &[event("7"), unnamed]).await.unwrap();
+    assert!(matches!(&*outcomes, [None, Some(Outcome::Rejected { .. })]), "{outcomes:?}");
+    // An empty source is none.
+    world.raise(fields, &[blank]).await.unwrap();
+    assert_eq!(world.sources().last().unwrap(), "ExamplePartner");
 }
 
 #[test]

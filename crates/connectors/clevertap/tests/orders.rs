@@ -164,7 +164,9 @@ async fn an_outage_is_no_profile_that_is_gone() {
     ] {
         world.sandbox.fault(world.fault("/1/profile.json", failure.clone()));
         let asked = action.check(&world.api, token).await;
-        assert!(asked.is_err(), "{failure:?}: {asked:?}");
+        // Nor is it the end of the message: the deletion is ordered.
+        let waits = !matches!(asked, Ok(_) | Err(Error::Reject { .. }));
+        assert!(waits, "{failure:?}: {asked:?}");
     }
     for gone in [
         r#"{"status":"fail","error":"Profile not found"}"#,
@@ -197,6 +199,54 @@ async fn an_outage_is_no_profile_that_is_gone() {
         assert!(missed.contains("missed") && !found.contains("missed"));
         assert_eq!(shown(&[Some(asked(&missed, doubtful.clone()).await)]), ".", "{doubtful:?}");
     }
+}
+
+#[tokio::test]
+async fn nobody_is_not_deleted_and_stops_nobody_elses_deletion() {
+    let world = World::new(Switches::default()).await;
+    let nobody = r#"{"status":"fail","error":"Profile not found","code":404}"#;
+    for answer in [Failure::body(nobody), Failure::Body { status: 404, body: nobody.to_owned() }] {
+        let (one, two) = ([json!({ "identity": 1 })], [1, 2].map(|id| json!({ "identity": id })));
+        world.sandbox.fault(world.fault("/1/delete", answer.clone()).times(2));
+        let outcomes = world.run("deleteProfiles", json!({}), &one).await.unwrap();
+        assert_eq!(shown(&outcomes), ".", "{answer:?}");
+        // The engine halves those.
+        let several = world.run("deleteProfiles", json!({}), &two).await;
+        assert!(matches!(several, Err(Error::Reject { .. })), "{several:?}");
+    }
+    // What is not CleverTap's own says nothing of a profile.
+    world.sandbox.fault(world.fault("/1/delete", Failure::status(404)));
+    let elsewhere = world.run("deleteProfiles", json!({}), &[json!({ "identity": 1 })]).await;
+    assert!(matches!(elsewhere, Err(Error::Config { .. })), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn trouble_inside_a_200_refuses_no_message_that_may_be_sent_again() {
+    let world = World::new(Switches::default()).await;
+    let off = json!({ "type": "email", "value": "a@example.com", "status": "Unsubscribe" });
+    for (path, action, input) in [
+        ("/1/subscribe", "subscribe", off),
+        ("/1/disassociate", "disassociatePhone", json!({ "value": "+14155551234" })),
+        ("/1/demerge", "demergeProfiles", json!({ "identity": "1" })),
+        ("/1/delete", "deleteProfiles", json!({ "identity": "1" })),
+    ] {
+        for trouble in [r#"{"status":"fail"}"#, r#"{"status":"fail","error":"Internal error"}"#] {
+            world.sandbox.fault(world.fault(path, Failure::body(trouble)));
+            let told = world.run(action, json!({}), std::slice::from_ref(&input)).await;
+            assert!(matches!(told, Err(Error::Retry { .. })), "{action} {trouble}: {told:?}");
+        }
+        let wrong = Failure::body(r#"{"status":"fail","error":"Malformed request"}"#);
+        world.sandbox.fault(world.fault(path, wrong));
+        let told = world.run(action, json!({}), &[input]).await;
+        assert!(matches!(told, Err(Error::Reject { .. })), "{action}: {told:?}");
+    }
+    // An entry that is refused among others is told.
+    let one = r#"{"status":"partial","processed":1,"unprocessed":[
+        {"status":"fail","code":520,"error":"No such profile","record":{"identity":"2"}}]}"#;
+    world.sandbox.fault(world.fault("/1/demerge", Failure::body(one)));
+    let inputs = ["1", "2"].map(|id| json!({ "identity": id }));
+    let outcomes = world.run("demergeProfiles", json!({}), &inputs).await.unwrap();
+    assert_eq!(shown(&outcomes), ". 520");
 }
 
 #[tokio::test]
