@@ -249,6 +249,29 @@ async fn an_account_whose_credentials_are_refused_is_paused_and_probes_itself() 
     assert!(states(&world).await.is_empty());
 }
 
+/// Some regions of CleverTap answer bad credentials as they answer a body that they cannot read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_are_refused_like_a_bad_body_make_no_dead_letters() {
+    let world = World::with(2).await;
+    let engine = world.engine(world.store.clone());
+    let flow = world.flow(FLOW);
+    let body = r#"{"status":"fail","error":"Failed to process request","code":400}"#.to_owned();
+    let refuse = Action::Body { status: 400, body };
+    world.sandbox.fault(Fault::new(Vendor::CleverTap, "", refuse).forever());
+    assert_eq!(run(&engine, &flow).await.outcome(), "failed");
+    for minutes in [1, 2, 4] {
+        world.clock.advance(Duration::from_secs(60 * minutes));
+        let report = run(&engine, &flow).await;
+        assert!(matches!(report.outcome(), "failed" | "paused"), "{report:?}");
+        assert_eq!(report.counts.dead_lettered, 0, "{report:?}");
+    }
+    assert!(world.store.dead_letters(None).await.unwrap().is_empty());
+    world.sandbox.clear_faults();
+    world.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(run(&engine, &flow).await.outcome(), "completed");
+    assert_eq!(world.sandbox.delivered_count(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_secret_or_a_command_ends_a_pause() {
     let mut world = World::with(5).await;

@@ -33,7 +33,8 @@ pub(crate) struct EventsPolling {
     /// The first day that is read, such as 20260131 or "2026-01-31"; 30 days ago without it.
     #[serde(default)]
     from: Option<Day>,
-    /// How many events one page has, from 1 to 5000; CleverTap recommends multiples of 23.
+    /// How many events one page has, from 1 to 5000, 1012 without it; CleverTap recommends multiples
+    /// of 23.
     #[serde(default)]
     batch_size: BatchSize,
 }

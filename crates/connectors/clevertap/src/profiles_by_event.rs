@@ -31,7 +31,8 @@ pub(crate) struct ProfilesByEvent {
     /// Whether what each person did how often comes along; it changes with everything they do.
     #[serde(default)]
     events: bool,
-    /// How many profiles one page has, from 1 to 5000; CleverTap recommends multiples of 23.
+    /// How many profiles one page has, from 1 to 5000, 1012 without it; CleverTap recommends multiples
+    /// of 23.
     #[serde(default)]
     batch_size: BatchSize,
 }
