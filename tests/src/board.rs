@@ -26,6 +26,7 @@ pub struct Board {
     poll: Mutex<Arc<Poll>>,
     answer: Mutex<Arc<Answer>>,
     check: Mutex<Arc<Check>>,
+    first_check: Mutex<Option<Arc<Check>>>,
     delivered: Mutex<Vec<Delivered>>,
     open: tokio::sync::watch::Sender<bool>,
     batches: tokio::sync::watch::Sender<usize>,
@@ -92,6 +93,7 @@ impl Board {
                 Ok(outcomes)
             })),
             check: Mutex::new(Arc::new(|token| Err(Error::config(format!("what is {token}?"))))),
+            first_check: Mutex::default(),
             delivered: Mutex::default(),
             open: tokio::sync::watch::Sender::new(true),
             batches: tokio::sync::watch::Sender::new(0),
@@ -119,6 +121,11 @@ impl Board {
     /// Says what is answered from now on when something is asked after by its token.
     pub fn on_check(&self, check: impl Fn(&str) -> Result<Outcome> + Send + Sync + 'static) {
         *self.check.lock().unwrap() = Arc::new(check);
+    }
+
+    /// Says how it is asked by tokens that were kept just now; without it, as by all others.
+    pub fn on_first_check(&self, check: impl Fn(&str) -> Result<Outcome> + Send + Sync + 'static) {
+        *self.first_check.lock().unwrap() = Some(Arc::new(check));
     }
 
     /// Takes every message and finishes it later: by the key's token, after a minute at the
@@ -357,5 +364,12 @@ impl Action for Collect {
     async fn check(&self, _api: &Api, token: &str) -> Result<Outcome> {
         let check = board(self.board).check.lock().unwrap().clone();
         check(token)
+    }
+    async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        let check = board(self.board).first_check.lock().unwrap().clone();
+        match check {
+            Some(check) => check(token),
+            None => self.check(api, token).await,
+        }
     }
 }

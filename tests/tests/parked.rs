@@ -247,6 +247,90 @@ async fn killed_at_every_commit_nothing_is_lost_and_nothing_handed_over_twice() 
     }
 }
 
+/// Kept, and asked by it at once.
+fn noted(token: &str) -> Outcome {
+    let (check_after, deadline) = (Duration::ZERO, Duration::from_secs(3600));
+    Outcome::Parked { token: token.to_owned(), check_after, deadline }
+}
+
+/// A system that is asked by "0", and told by "telling", which it notes before: what it was asked by
+/// goes into the list, and what was kept just now with a star.
+fn teller(
+    told: impl Fn(usize) -> Result<Outcome> + Send + Sync + 'static,
+) -> (Story, Arc<Mutex<Vec<String>>>) {
+    let story = Story::of(1);
+    let asked = Arc::new(Mutex::new(vec![]));
+    let (heard, heard_first) = (asked.clone(), asked.clone());
+    story.first.on_check(move |token| {
+        heard.lock().unwrap().push(token.to_owned());
+        Ok(if token == "0" { noted("telling") } else { Outcome::done(json!("again")) })
+    });
+    story.first.on_first_check(move |token| {
+        let mut heard = heard_first.lock().unwrap();
+        heard.push(format!("{token}*"));
+        told(heard.len())
+    });
+    (story, asked)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_noted_is_asked_by_at_once_and_taken_back_where_nothing_was_carried_out() {
+    let unknown = Error::Unknown { reason: "no answer".to_owned() };
+    let unauthorized = Error::Unauthorized { reason: "the key is refused".to_owned() };
+    let cases: [(Result<Outcome>, &str, &[&str]); 4] = [
+        (Ok(Outcome::done(json!("told"))), "", &["0", "telling*"]),
+        (Err(unknown), "telling", &["0", "telling*", "telling"]),
+        (Err(Error::retry("busy")), "0", &["0", "telling*", "0", "telling*"]),
+        (Err(unauthorized), "0", &["0", "telling*", "0", "telling*"]),
+    ];
+    for (first, kept, expected) in cases {
+        let answer = first.clone();
+        let told =
+            move |asked| if asked > 2 { Ok(Outcome::done(json!(1))) } else { answer.clone() };
+        let (story, asked) = teller(told);
+        story.run().await;
+        story.pass(60);
+        story.run().await;
+        let tokens: Vec<_> = story.parked().await.into_iter().map(|it| it.token).collect();
+        assert_eq!(tokens.concat(), kept, "{first:?}");
+        story.pass(3_000);
+        assert_eq!(errors(&story.run().await), Vec::<String>::new(), "{first:?}");
+        assert_eq!(*asked.lock().unwrap(), expected, "{first:?}");
+        assert_eq!((story.parked().await.len(), story.second.take_keys().len()), (0, 1));
+    }
+    // Who notes one thing after another ends the run for nobody.
+    let (story, asked) = teller(|_| Ok(noted("telling")));
+    story.run().await;
+    story.pass(60);
+    assert_eq!(errors(&story.run().await), Vec::<String>::new());
+    assert_eq!(asked.lock().unwrap().len(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_around_what_is_noted_it_may_have_been_asked_by() {
+    for (at, moment, expected) in [
+        (2, Moment::Before, ["0", "0", "telling*"]),
+        (2, Moment::After, ["0", "telling", ""]),
+        (3, Moment::Before, ["0", "telling*", "telling"]),
+        (3, Moment::After, ["0", "telling*", ""]),
+    ] {
+        let (story, asked) = teller(|_| Ok(Outcome::done(json!("told"))));
+        let dying: Arc<dyn Store> = Arc::new(Dying::new(story.store.clone(), at, moment));
+        for _ in 0..2 {
+            let (_stopper, stop) = Stop::new(Duration::from_secs(30));
+            story.engine(&dying).run(&story.flow, stop, Arc::new(Silent)).await;
+            story.pass(60);
+        }
+        for _ in 0..2 {
+            assert_eq!(errors(&story.run().await), Vec::<String>::new(), "{moment:?} {at}");
+            story.pass(60);
+        }
+        let expected: Vec<_> = expected.into_iter().filter(|token| !token.is_empty()).collect();
+        assert_eq!(*asked.lock().unwrap(), expected, "{moment:?} {at}");
+        assert_eq!(story.parked().await, [], "{moment:?} {at}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ways_that_wait_beside_each_other_meet_when_both_are_done() {
     // The first step parks, and so does one beside it; behind both there is a third.

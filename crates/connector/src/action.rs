@@ -65,6 +65,16 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     async fn check(&self, _api: &Api, _token: &str) -> Result<Outcome> {
         Err(Error::config("this action hands nothing over that is finished later"))
     }
+
+    /// Asks by a token that [`check`](Self::check) gave with no time to wait, right after it was kept
+    /// and in its place: nothing was asked by it before.
+    ///
+    /// So a request is noted before it leaves. Where the process ends, or [`Error::Unknown`] says that
+    /// nobody knows, `check` asks by this token, and has to count with a request that arrived; after any
+    /// other error the token before it stays.
+    async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        self.check(api, token).await
+    }
 }
 
 /// The messages of one call, at most [`Action::MAX_BATCH`].
@@ -140,6 +150,8 @@ pub trait ErasedAction: Send + Sync {
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes>;
     /// [`Action::check`].
     async fn check(&self, api: &Api, token: &str) -> Result<Outcome>;
+    /// [`Action::first_check`].
+    async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome>;
 }
 
 pub(crate) struct Erased<A>(pub(crate) A);
@@ -190,5 +202,9 @@ impl<A: Action> ErasedAction for Erased<A> {
 
     async fn check(&self, api: &Api, token: &str) -> Result<Outcome> {
         self.0.check(api, token).await
+    }
+
+    async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        self.0.first_check(api, token).await
     }
 }

@@ -36,7 +36,8 @@ pub enum Outcome {
         /// What `check` needs to ask after it, kept sealed in the store: none of the account's secrets,
         /// at most an address that lets somebody in for a while.
         token: String,
-        /// How long to wait before it is asked after, from now.
+        /// How long to wait before it is asked after, from now. Of an answer of `check`, none at all has
+        /// it asked once the token is kept, by [`Action::first_check`](crate::Action::first_check).
         check_after: Duration,
         /// When it counts as refused, from now. Of an answer of `check` that is not looked at: the
         /// deadline stays the first one.

@@ -25,6 +25,7 @@ mod deliver;
 mod detect;
 mod document;
 mod dry_run;
+mod due;
 mod echo;
 mod engine;
 mod error;

@@ -1,6 +1,5 @@
 //! What systems finish later: asked after when it is time, until it is done, refused or too late.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::beside::Beside;
 use crate::context::{Context, StepContext};
 use crate::deliver;
 use crate::detect;
+use crate::due::{AllDue, Due, Noted, again, is_due};
 use crate::learned::Payload;
 use crate::resume::{Resume, Resumed};
 use crate::run::Run;
@@ -21,14 +21,8 @@ use crate::settled::Settled;
 use crate::trail::What;
 use crate::{Error, Event, Result};
 
-/// So many are asked after, and committed, together.
-const TOGETHER: usize = 100;
-
 /// So many questions are under way at once; the accounts' limits are beside that.
 const AT_ONCE: usize = 8;
-
-/// How long a question that failed waits at least until it is asked again, and at most.
-const WAITS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(3600)];
 
 /// What a flow's messages wait for at remote systems.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,12 +53,6 @@ impl Unfinished {
     }
 }
 
-/// What is to be asked after: the id of it, and its message's.
-struct Due {
-    id: String,
-    message_id: String,
-}
-
 /// What a system said of a message that it took.
 enum Answer {
     Done {
@@ -75,11 +63,12 @@ enum Answer {
         code: String,
         reason: String,
     },
-    /// It is asked again, by this token.
+    /// It is asked again, by this token; at once where there is something noted.
     Later {
         token: String,
         after: Option<Duration>,
         problem: Option<Call>,
+        noted: Option<Noted>,
     },
 }
 
@@ -92,11 +81,11 @@ impl Run {
         let store_failed = |error: store::Error| Error::store(&flow.name, &error);
         let began = self.context.clock.now().millis();
         let mut unfinished = Unfinished::default();
-        let mut all_due = vec![];
+        let mut all_due = AllDue::default();
         let mut each = |it: Parked| {
             unfinished.count(&it);
             if is_due(&it, began) {
-                all_due.push(Due { id: it.id, message_id: it.message_id });
+                all_due.add(it);
             }
             true
         };
@@ -104,19 +93,16 @@ impl Run {
         self.report.unfinished = unfinished;
         let mut failed = Ok(());
         loop {
-            let mut due = vec![];
-            for Due { id, .. } in next_due(&mut all_due) {
-                due.extend(store.parked_one(&flow.name, &id).await.map_err(store_failed)?);
-            }
+            let due = all_due.next(&*store, &flow.name).await?;
             if due.is_empty() && all_due.is_empty() {
                 return failed;
             }
             let context = self.context.clone();
             let asked = stream::iter(due)
-                .map(|it| {
+                .map(|(it, noted)| {
                     let context = context.clone();
                     async move {
-                        let answer = ask(&context, &it).await;
+                        let answer = ask(&context, &it, noted).await;
                         (it, answer)
                     }
                 })
@@ -130,7 +116,7 @@ impl Run {
                     return failed;
                 }
             };
-            let mut done = vec![];
+            let (mut done, mut at_once) = (vec![], vec![]);
             let mut beside = Beside::default();
             let now = self.context.clock.now();
             for (parked, answer) in asked {
@@ -144,10 +130,11 @@ impl Run {
                         let code = "deadline".to_owned();
                         self.refuse_parked(&mut beside, parked, code, reason, now);
                     }
-                    Answer::Later { token, after, problem } => {
+                    Answer::Later { token, after, problem, noted } => {
                         self.note(&parked, problem);
                         let mut later = Parked { token, ..parked };
                         later.check_at = again(&later, now, after).min(later.deadline);
+                        at_once.extend(noted.map(|noted| Due::at_once(&later, noted)));
                         beside.parked.push(ParkedChange::Put(later));
                     }
                 }
@@ -156,6 +143,7 @@ impl Run {
                 self.commit_beside(beside).await?;
                 self.context.watch.at("engine.check.kept");
             }
+            all_due.go_on(at_once);
             if !done.is_empty()
                 && let Err(error) = self.take_further(done).await
             {
@@ -291,24 +279,13 @@ impl Run {
     }
 }
 
-/// Whether it is to be asked after. What was handed over in the future is, once a run: a clock that
-/// was wrong must not keep it waiting.
-const fn is_due(parked: &Parked, began: i64) -> bool {
-    parked.check_at <= began || parked.deadline <= began || parked.since > began
-}
-
-/// Takes those that are asked after next, at most one a message: what one gives may be what the
-/// other waits for.
-fn next_due(due: &mut Vec<Due>) -> Vec<Due> {
-    let mut messages = HashSet::new();
-    let take = |it: &mut Due| messages.len() < TOGETHER && messages.insert(it.message_id.clone());
-    due.extract_if(.., take).collect()
-}
-
-async fn ask(context: &Arc<Context>, parked: &Parked) -> Answer {
+async fn ask(context: &Arc<Context>, parked: &Parked, noted: Option<Noted>) -> Answer {
     let later = |problem: Call| {
         let after = if let Call::Retry { after, .. } = &problem { *after } else { None };
-        Answer::Later { token: parked.token.clone(), after, problem: Some(problem) }
+        // Unless the request may have been carried out, it is as it was before it was noted.
+        let before = noted.as_ref().filter(|_| !matches!(problem, Call::Unknown { .. }));
+        let token = before.map_or(&parked.token, |noted| &noted.before).clone();
+        Answer::Later { token, after, problem: Some(problem), noted: None }
     };
     let Some(step) = step_of(context, &parked.step) else {
         let reason = format!(
@@ -319,7 +296,11 @@ async fn ask(context: &Arc<Context>, parked: &Parked) -> Answer {
         return later(Call::config(reason));
     };
     context.watch.at("engine.check.next");
-    let answer = step.step.action.check(&step.api, &parked.token).await;
+    let (action, api, token) = (&step.step.action, &step.api, &parked.token);
+    let answer = match &noted {
+        Some(_) => action.first_check(api, token).await,
+        None => action.check(api, token).await,
+    };
     context.watch.at("engine.check.answered");
     match answer {
         Ok(Outcome::Done { value, target_key }) => Answer::Done { value, target_key },
@@ -327,7 +308,10 @@ async fn ask(context: &Arc<Context>, parked: &Parked) -> Answer {
             Answer::Refused { code, reason }
         }
         Ok(Outcome::Parked { token, check_after, .. }) => {
-            Answer::Later { token, after: Some(check_after), problem: None }
+            let at_once = check_after.is_zero();
+            let before = parked.token.clone();
+            let noted = at_once.then(|| Noted::behind(before, noted.as_ref())).flatten();
+            Answer::Later { token, after: Some(check_after), problem: None, noted }
         }
         Ok(Outcome::Retry { after, reason }) => later(Call::Retry { after, reason }),
         Err(problem) => later(problem),
@@ -341,15 +325,6 @@ fn before(parked: &Parked) -> Before {
 
 fn step_of<'a>(context: &'a Context, id: &str) -> Option<&'a StepContext> {
     context.steps.iter().find(|step| step.step.id == id)
-}
-
-/// When it is asked again. Without a time of the system's own the waits grow with the time that it
-/// has been waiting already, which doubles them.
-fn again(parked: &Parked, now: Timestamp, after: Option<Duration>) -> i64 {
-    let [shortest, longest] = WAITS;
-    let own = now.since(Timestamp::from_millis(parked.since)).clamp(shortest, longest);
-    let wait = after.unwrap_or(own).max(Duration::from_secs(1));
-    now.plus(wait).millis()
 }
 
 fn too_late(parked: &Parked, problem: Option<&Call>) -> String {
@@ -369,27 +344,5 @@ mod tests {
     fn a_messages_seed_is_read_from_its_id() {
         assert_eq!(detect::seed("aabb0102030405060708ccddeeff0011"), 0x0807_0605_0403_0201);
         assert_eq!(detect::seed("short"), 0);
-    }
-
-    #[test]
-    fn waits_double_up_to_an_hour_and_follow_what_the_system_says() {
-        let parked = Parked {
-            id: String::new(),
-            message_id: String::new(),
-            step: String::new(),
-            record_key: String::new(),
-            partition_key: [0; 16],
-            since: 0,
-            check_at: 0,
-            deadline: 0,
-            token: String::new(),
-            payload: vec![],
-        };
-        let wait = |now: i64, after: Option<u64>| {
-            let now = Timestamp::from_secs(now);
-            again(&parked, now, after.map(Duration::from_secs)) / 1000 - now.millis() / 1000
-        };
-        assert_eq!([3, 10, 60, 9000].map(|now| wait(now, None)), [10, 10, 60, 3600]);
-        assert_eq!([0, 30].map(|after| wait(60, Some(after))), [1, 30]);
     }
 }
