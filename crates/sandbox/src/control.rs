@@ -15,6 +15,7 @@
 //! | `delivered` | GET `?offset&limit`, DELETE (forget) |
 //! | `profiles` | GET how many there are |
 //! | `profiles/{identity}` | GET |
+//! | `profiles/{identity}/devices/{id}` | PUT (take it for one of the person's) |
 //! | `ordered` | GET |
 //! | `faults` | GET, POST a fault, DELETE (all) |
 
@@ -100,6 +101,10 @@ pub(crate) fn answer(state: &State, call: &Call, body: &[u8]) -> Answer {
             Some(profile) => Answer::json(200, &profile),
             None => unknown(),
         },
+        ("PUT", ["profiles", identity, "devices", id]) => {
+            state.clevertap.add_device(identity, id);
+            Answer::nothing()
+        }
         ("GET", ["faults"]) => Answer::json(200, &state.faults.list()),
         ("POST", ["faults"]) => with(body, |fault: Fault| {
             state.faults.add(fault);

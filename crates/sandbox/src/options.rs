@@ -196,6 +196,9 @@ pub struct Switches {
     /// CleverTap answers lists that it took whole with a bare `success`; otherwise it counts them as
     /// it does uploads.
     pub bare_lists: bool,
+    /// CleverTap takes the name of a catalogue once, unless it replaces the one before, as it does with
+    /// those of lists; of catalogues it is not documented.
+    pub catalogs_once: bool,
     /// How CleverTap's attribution behaves.
     pub attribution: AttributionSwitches,
     /// How CleverTap's exports, counts and reports behave.
@@ -250,6 +253,7 @@ impl Default for Switches {
             recreate_deleted: false,
             recreated_keeps_devices: false,
             bare_lists: false,
+            catalogs_once: false,
             attribution: AttributionSwitches::default(),
             reading: ReadingSwitches::default(),
             upload_batch: 1_000,

@@ -296,7 +296,7 @@ impl Sandbox {
         self.state.clevertap.add_device(identity, object_id);
     }
 
-    /// Forgets everything that CleverTap received, profiles included.
+    /// Forgets everything that CleverTap received, profiles included, and what was begun there.
     pub fn clear_delivered(&self) {
         self.state.clevertap.clear();
     }

@@ -241,6 +241,7 @@ impl CleverTap {
 
     pub(crate) fn clear(&self) {
         lock(&self.archive).clear();
+        *lock(&self.begun) = Begun::default();
     }
 }
 

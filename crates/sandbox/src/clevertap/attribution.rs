@@ -17,6 +17,8 @@ use crate::options::Credentials;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct AttributionSwitches {
+    /// CleverTap knows no such account, whatever the credentials are.
+    pub account_unknown: bool,
     /// The partner names on CleverTap's list; empty takes every name.
     pub partners: Vec<String>,
     /// Organic installs are enabled in the settings of the dashboard, as inorganic ones always are.
@@ -39,6 +41,7 @@ pub struct AttributionSwitches {
 impl Default for AttributionSwitches {
     fn default() -> Self {
         Self {
+            account_unknown: false,
             partners: Vec::new(),
             organic: true,
             custom: true,
@@ -127,7 +130,8 @@ pub(super) fn answer(
         ("account_token", &credentials.token),
         ("account_passcode", &credentials.passcode),
     ];
-    if known.iter().any(|(name, value)| call.parameter(name) != Some(value.as_str())) {
+    let wrong = |(name, value): &(&str, &String)| call.parameter(name) != Some(value.as_str());
+    if switches.account_unknown || known.iter().any(wrong) {
         return (Answer::fail(switches.refused, "Invalid Account Info"), false);
     }
     let partner = given("partner_name").unwrap_or_default();

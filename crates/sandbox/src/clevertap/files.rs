@@ -11,6 +11,7 @@ use super::archive::Archive;
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lock::lock;
+use crate::options::Switches;
 
 /// How long an address holds.
 const HOLDS: i64 = 24 * 3600;
@@ -21,6 +22,7 @@ pub(super) struct Files {
     /// By the number of the address: until when it holds, and what was written.
     given: BTreeMap<u64, (i64, Option<Bytes>)>,
     names: BTreeSet<String>,
+    catalogs: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,9 +70,14 @@ pub(super) fn put(call: &Call, body: &Bytes, archive: &Mutex<Archive>, now: i64)
     }
 }
 
-/// Is told that a file is there. A list's name may be taken once; in which words a second one is refused
-/// is not documented.
-pub(super) fn complete(body: &[u8], archive: &Mutex<Archive>, of_people: bool) -> Answer {
+/// Is told that a file is there. A list's name may be taken once, a catalogue's where the switch says
+/// so; in which words a second one is refused is not documented.
+pub(super) fn complete(
+    body: &[u8],
+    archive: &Mutex<Archive>,
+    of_people: bool,
+    switches: &Switches,
+) -> Answer {
     let malformed = || Answer::fail(400, "Malformed request");
     let Ok(told) = serde_json::from_slice::<Completed>(body) else { return malformed() };
     let Completed { name, email, creator, url, replace } = told;
@@ -84,8 +91,12 @@ pub(super) fn complete(body: &[u8], archive: &Mutex<Archive>, of_people: bool) -
     if !fits || [&name, &email, &creator].iter().any(|it| it.is_empty()) {
         return malformed();
     }
-    if of_people && !archive.files.names.insert(name) && !replace {
+    if of_people && !archive.files.names.insert(name.clone()) && !replace {
         return Answer::fail(400, "Duplicate segment name");
+    }
+    let again = !of_people && !archive.files.catalogs.insert(name) && !replace;
+    if again && switches.catalogs_once {
+        return Answer::fail(400, "Catalog already exists");
     }
     Answer::json(200, &json!({ "status": "success" }))
 }

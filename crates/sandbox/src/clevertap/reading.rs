@@ -53,6 +53,8 @@ pub enum NoReport {
     Incomplete,
     /// The same with `status: fail`, as it was before.
     IncompleteFail,
+    /// 400: there is no such campaign. How that is told is not documented.
+    Missing,
 }
 
 /// What is read.
@@ -175,5 +177,6 @@ fn report(body: &Bytes, switches: &ReadingSwitches) -> Answer {
         (None, NoReport::IncompleteFail) => {
             Answer::fail_with(200, 200, "This target hasn't been completed")
         }
+        (None, NoReport::Missing) => Answer::fail(400, "Malformed request"),
     }
 }
