@@ -16,7 +16,7 @@
 //! | `profiles` | GET how many there are |
 //! | `profiles/{identity}` | GET |
 //! | `profiles/{identity}/devices/{id}` | PUT (take it for one of the person's) |
-//! | `ordered` | GET |
+//! | `ordered`, `uploaded` | GET |
 //! | `faults` | GET, POST a fault, DELETE (all) |
 
 use http::Method;
@@ -94,6 +94,7 @@ pub(crate) fn answer(state: &State, call: &Call, body: &[u8]) -> Answer {
             Answer::nothing()
         }
         ("GET", ["ordered"]) => Answer::json(200, &state.clevertap.ordered()),
+        ("GET", ["uploaded"]) => Answer::json(200, &state.clevertap.uploaded()),
         ("GET", ["profiles"]) => {
             Answer::json(200, &json!({ "total": state.clevertap.profile_count() }))
         }

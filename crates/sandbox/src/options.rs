@@ -174,6 +174,9 @@ pub struct Switches {
     pub doidata_needed: bool,
     /// What CleverTap answers to wrong credentials; sources name 400, 401 and 403.
     pub bad_credentials: BadCredentials,
+    /// The project is of another region of CleverTap: all that is asked here is answered as wrong
+    /// credentials are, which is the way in which the vendor says it.
+    pub wrong_region: bool,
     /// CleverTap knows who asks, and does not take uploads of this passcode.
     pub uploads_refused: bool,
     /// CleverTap answers the credential check 404, as if it were for registered partners alone.
@@ -244,6 +247,7 @@ impl Default for Switches {
             most_attributes: 40,
             doidata_needed: false,
             bad_credentials: BadCredentials::Unauthorized,
+            wrong_region: false,
             uploads_refused: false,
             connect_missing: false,
             missing_profile: MissingProfile::Fail,

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::cleverreach::{Blacklisted, CleverReach, Mail, Receiver, Touch};
-use crate::clevertap::{CleverTap, Delivered, Ordered, Refused};
+use crate::clevertap::{CleverTap, Delivered, Ordered, Refused, Uploaded};
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultState, Faults};
 use crate::lock::lock;
@@ -289,6 +289,11 @@ impl Sandbox {
     /// Gives what CleverTap was ordered to do beside uploads, in order of arrival.
     pub fn ordered(&self) -> Vec<Ordered> {
         self.state.clevertap.ordered()
+    }
+
+    /// Gives the catalogues and lists that CleverTap was told of.
+    pub fn uploaded(&self) -> Vec<Uploaded> {
+        self.state.clevertap.uploaded()
     }
 
     /// Takes a device for one of a person's at CleverTap; a person that is not known is created.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::archive::{Archive, Delivered, Refused};
 use super::attribution;
+use super::files::Uploaded;
 use super::reading::{Begun, Reading};
 use super::upload;
 use super::writing::{Ordered, Writing};
@@ -136,8 +137,9 @@ impl CleverTap {
         // It proves who asks in its query, and looks at no header.
         if endpoint == Endpoint::Attribution {
             let archive = self.keep.then_some(&self.archive);
-            let (answer, taken) =
-                attribution::answer(call, credentials, &switches.attribution, archive, now);
+            let mut behaviour = switches.attribution.clone();
+            behaviour.account_unknown |= switches.wrong_region;
+            let (answer, taken) = attribution::answer(call, credentials, &behaviour, archive, now);
             tally.attributions = u64::from(taken);
             return (answer, tally);
         }
@@ -152,7 +154,8 @@ impl CleverTap {
             return (Answer::fail(503, "account id should not be empty"), tally);
         }
         let passcode = call.header("X-CleverTap-Passcode").unwrap_or_default();
-        if account != credentials.project_id || passcode != credentials.passcode {
+        let known = account == credentials.project_id && passcode == credentials.passcode;
+        if !known || switches.wrong_region {
             return (refuse(switches), tally);
         }
         let answer = match endpoint {
@@ -233,6 +236,10 @@ impl CleverTap {
 
     pub(crate) fn ordered(&self) -> Vec<Ordered> {
         lock(&self.archive).ordered.clone()
+    }
+
+    pub(crate) fn uploaded(&self) -> Vec<Uploaded> {
+        lock(&self.archive).files.uploaded.clone()
     }
 
     pub(crate) fn add_device(&self, identity: &str, object_id: &str) {

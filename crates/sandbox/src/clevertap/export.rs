@@ -107,7 +107,7 @@ pub(super) fn open(
 }
 
 /// Gives a page.
-pub(super) fn page(begun: &mut Begun, call: &Call) -> Answer {
+pub(super) fn page(begun: &mut Begun, call: &Call, switches: &ReadingSwitches) -> Answer {
     let place = call.parameter("cursor").and_then(read);
     let found = place.and_then(|(number, at)| Some((begun.exports.get_mut(&number)?, number, at)));
     let Some((export, number, at)) = found else {
@@ -118,14 +118,21 @@ pub(super) fn page(begun: &mut Begun, call: &Call) -> Answer {
         let text = "Request still in progress, please retry later";
         return Answer::json(200, &json!({ "status": "fail", "error": text }));
     }
+    if at > 0 && begun.forgot < switches.forgotten {
+        begun.forgot += 1;
+        begun.exports.remove(&number);
+        return Answer::fail(400, "Invalid cursor");
+    }
     let end = (at + export.size).min(export.records.len());
+    let circle = switches.circle.saturating_mul(export.size);
+    let next = if circle > 0 && end >= circle { 0 } else { end };
     let mut answer = Map::from_iter([("status".to_owned(), json!("success"))]);
     if at > 0 {
         let before = at.saturating_sub(export.size);
         answer.insert("previous_cursor".to_owned(), written(number, before).into());
     }
     if end < export.records.len() {
-        answer.insert("next_cursor".to_owned(), written(number, end).into());
+        answer.insert("next_cursor".to_owned(), written(number, next).into());
     }
     let records = export.records.get(at..end).unwrap_or_default();
     answer.insert("records".to_owned(), json!(records));

@@ -1,10 +1,10 @@
 //! Files in three stages: an address, the file to that address, and that it is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::archive::Archive;
@@ -21,8 +21,19 @@ const HOLDS: i64 = 24 * 3600;
 pub(super) struct Files {
     /// By the number of the address: until when it holds, and what was written.
     given: BTreeMap<u64, (i64, Option<Bytes>)>,
-    names: BTreeSet<String>,
-    catalogs: BTreeSet<String>,
+    pub(super) uploaded: Vec<Uploaded>,
+}
+
+/// A catalogue or list that there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Uploaded {
+    /// Whether it is a catalogue; otherwise it is a list of people.
+    pub is_catalog: bool,
+    /// What it was named.
+    pub name: String,
+    /// The file, as it was at its address when it was told of.
+    pub csv: String,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +44,8 @@ struct Completed {
     url: String,
     #[serde(default)]
     replace: bool,
+    #[serde(rename = "override", default)]
+    overriding: bool,
 }
 
 /// Gives an address, below the stand-in's own.
@@ -75,28 +88,33 @@ pub(super) fn put(call: &Call, body: &Bytes, archive: &Mutex<Archive>, now: i64)
 pub(super) fn complete(
     body: &[u8],
     archive: &Mutex<Archive>,
-    of_people: bool,
+    is_catalog: bool,
     switches: &Switches,
 ) -> Answer {
     let malformed = || Answer::fail(400, "Malformed request");
     let Ok(told) = serde_json::from_slice::<Completed>(body) else { return malformed() };
-    let Completed { name, email, creator, url, replace } = told;
+    let Completed { name, email, creator, url, replace, overriding } = told;
     let number = url.split_once("/files/").and_then(|(_, rest)| rest.split('?').next());
     let mut archive = lock(archive);
     let file = number.and_then(|number| archive.files.given.get(&number.parse().ok()?));
     let there = file.and_then(|(_, written)| written.as_ref());
     let begins: &[u8] =
-        if of_people { b"Type,Identity\n" } else { b"Identity,Name,ImageURL,Category" };
-    let fits = there.is_some_and(|written| written.starts_with(begins));
-    if !fits || [&name, &email, &creator].iter().any(|it| it.is_empty()) {
+        if is_catalog { b"Identity,Name,ImageURL,Category" } else { b"Type,Identity\n" };
+    let csv = there.filter(|written| written.starts_with(begins));
+    let csv = csv.map(|written| String::from_utf8_lossy(written).into_owned());
+    let Some(csv) = csv else { return malformed() };
+    if [&name, &email, &creator].iter().any(|it| it.is_empty()) {
         return malformed();
     }
-    if of_people && !archive.files.names.insert(name.clone()) && !replace {
-        return Answer::fail(400, "Duplicate segment name");
-    }
-    let again = !of_people && !archive.files.catalogs.insert(name) && !replace;
-    if again && switches.catalogs_once {
-        return Answer::fail(400, "Catalog already exists");
+    let uploaded = &mut archive.files.uploaded;
+    let known = uploaded.iter_mut().find(|it| it.is_catalog == is_catalog && it.name == name);
+    match known {
+        Some(_) if is_catalog && switches.catalogs_once && !replace && !overriding => {
+            return Answer::fail(400, "Catalog already exists");
+        }
+        Some(_) if !is_catalog && !replace => return Answer::fail(400, "Duplicate segment name"),
+        Some(known) => known.csv = csv,
+        None => uploaded.push(Uploaded { is_catalog, name, csv }),
     }
     Answer::json(200, &json!({ "status": "success" }))
 }

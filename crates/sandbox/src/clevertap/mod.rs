@@ -21,5 +21,6 @@ mod writing;
 pub(crate) use api::{CleverTap, Endpoint};
 pub use archive::{Delivered, Refused};
 pub use attribution::{AttributionSwitches, Disabled, NoDevice, TakenAnswer, Utms};
+pub use files::Uploaded;
 pub use reading::{NoReport, ReadingSwitches};
 pub use writing::Ordered;

@@ -21,6 +21,12 @@ pub struct ReadingSwitches {
     /// How often the first page of an export is still in progress, and a count partial, before it is
     /// there.
     pub pending: u32,
+    /// So many exports are forgotten once their first page was given: their cursors are not known any
+    /// more. How that is said is not documented.
+    pub forgotten: u32,
+    /// After so many pages, the next cursor of an export is that of its first page again; 0 never.
+    /// Third parties guard against it.
+    pub circle: usize,
     /// The project's time zone, as minutes east of UTC: in it are the times of exported events, and
     /// the days of queries. No API tells it.
     pub offset_minutes: i32,
@@ -34,6 +40,8 @@ impl Default for ReadingSwitches {
     fn default() -> Self {
         Self {
             pending: 0,
+            forgotten: 0,
+            circle: 0,
             offset_minutes: 0,
             no_report: NoReport::Failure,
             reports: BTreeMap::new(),
@@ -96,6 +104,8 @@ const ENDPOINTS: &[(Reading, &str)] = &[
 #[derive(Debug, Default)]
 pub(super) struct Begun {
     pub(super) number: u64,
+    /// How many exports were forgotten.
+    pub(super) forgot: u32,
     pub(super) exports: BTreeMap<u64, export::Export>,
     pub(super) counts: BTreeMap<u64, (u32, Value)>,
 }
@@ -136,7 +146,9 @@ impl Reading {
                 };
                 export::open(&mut lock(begun), records, call, switches)
             }
-            Self::PageOfEvents | Self::PageOfProfiles => export::page(&mut lock(begun), call),
+            Self::PageOfEvents | Self::PageOfProfiles => {
+                export::page(&mut lock(begun), call, switches)
+            }
             Self::CountEvents | Self::CountProfiles | Self::Top | Self::Trends => {
                 let query = match Query::read(body) {
                     Ok(query) => query,

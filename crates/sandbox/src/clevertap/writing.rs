@@ -101,8 +101,8 @@ impl Writing {
         (switches, now): (&Switches, i64),
     ) -> Answer {
         let answer = match self.what {
-            What::CompleteCatalog => files::complete(body, archive, false, switches),
-            What::CompleteList => files::complete(body, archive, true, switches),
+            What::CompleteCatalog => files::complete(body, archive, true, switches),
+            What::CompleteList => files::complete(body, archive, false, switches),
             What::GiveAddress => files::give(call, archive, now),
             What::PutFile => files::put(call, body, archive, now),
             What::CreateCampaign => campaigns::create(body, archive),
