@@ -54,7 +54,11 @@ impl<'a> Play<'a> {
             None => Ok(self.action.run(&api, &self.items).await?.into_vec()),
             Some(token) => {
                 let token = self.stage.placed(token);
-                Ok(vec![Some(self.action.check(&api, &token).await?)])
+                let outcome = match self.stage.story.first {
+                    true => self.action.first_check(&api, &token).await?,
+                    false => self.action.check(&api, &token).await?,
+                };
+                Ok(vec![Some(outcome)])
             }
         }
     }
@@ -127,8 +131,9 @@ impl<'a> Play<'a> {
     async fn outage(&self, at: usize, outage: &Outage, before: &[Became], ledger: &mut Ledger) {
         let system = self.stage.system;
         let asked = self.stage.tape.exchange(at);
+        let is_order = asked.is_some_and(|it| system.is_order(&it.request));
         let question = asked.is_some_and(|it| outage::is_question(system, it))
-            || self.stage.story.check.is_some()
+            || (self.stage.story.check.is_some() && !is_order)
             || self.stage.tape.is_token(at);
         let fault = Some(outage.fault.clone());
         let played = self.stage.play(fault, ledger, self.run()).await;

@@ -112,6 +112,9 @@ pub(crate) struct Story {
     /// An action's, in place of a batch: the token that is asked after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) check: Option<String>,
+    /// The token was kept just now, and nothing was asked by it before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) first: bool,
     /// Requests and answers, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exchanges: Vec<Exchange>,
