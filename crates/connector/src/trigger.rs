@@ -164,6 +164,14 @@ pub trait PollingTrigger: DeserializeOwned + JsonSchema + Send + Sync + 'static 
         None
     }
 
+    /// The key that the record had before its system knew as much of it as now, where a system gives no
+    /// id and the key is made of what it tells. A record that was settled under that key, with the same
+    /// content, is no news. Asked only where [timestamps](Changes::Timestamps) tell changes: elsewhere the
+    /// earlier key would be missed.
+    fn earlier_key(&self, _record: &Record) -> Option<String> {
+        None
+    }
+
     /// Whether records are [completed](Self::complete) before they are emitted.
     fn completes(&self) -> bool {
         false
@@ -214,6 +222,10 @@ pub trait ErasedTrigger: Send + Sync {
     async fn poll(&self, api: &Api, scan: &Scan<Value>) -> Result<Page<Value>>;
     /// [`PollingTrigger::key_of`].
     fn key_of(&self, _written: &Value) -> Option<String> {
+        None
+    }
+    /// [`PollingTrigger::earlier_key`].
+    fn earlier_key(&self, _record: &Record) -> Option<String> {
         None
     }
     /// [`PollingTrigger::completes`].
@@ -342,6 +354,10 @@ impl<T: PollingTrigger> ErasedTrigger for Polled<T> {
 
     fn overlap(&self) -> Duration {
         self.trigger.overlap()
+    }
+
+    fn earlier_key(&self, record: &Record) -> Option<String> {
+        self.trigger.earlier_key(record)
     }
 
     fn completes(&self) -> bool {

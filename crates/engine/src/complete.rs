@@ -75,7 +75,10 @@ pub(crate) async fn wholes(
 impl Fetched {
     /// The keys of all that the page may settle.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        let listed = self.records.iter().flat_map(|(_, found)| [found.key, found.whole]);
+        let listed = self
+            .records
+            .iter()
+            .flat_map(|(_, found)| [found.key, found.whole].into_iter().chain(found.was));
         let wholes = self.wholes.iter().flatten().filter_map(|(_, whole)| whole.as_ref());
         let parts = wholes.flat_map(|whole| whole.parts.iter().map(|(_, found)| found.key));
         listed.chain(parts)

@@ -19,6 +19,8 @@ pub(crate) struct Fingerprint {
     pub(crate) content: [u8; 8],
     /// The key of the whole record, of which this may be a part; its own if it is whole.
     pub(crate) whole: [u8; 16],
+    /// The key that it may have been settled under before.
+    pub(crate) was: Option<[u8; 16]>,
 }
 
 impl Fingerprint {
@@ -44,7 +46,7 @@ impl Fingerprint {
             let parts = [partition, &record.key, part].map(str::as_bytes);
             first(&store.keyed_hash("seen.part", &parts))
         });
-        Self { key, content, whole }
+        Self { key, content, whole, was: None }
     }
 }
 
@@ -307,11 +309,15 @@ impl SeenTable {
         }
         let old = self.get(&found.key).filter(|_| compares);
         let old = old.filter(|old| !is_forgotten(page.forgotten, old));
+        let was = found.was.filter(|_| compares && old.is_none()).and_then(|key| self.get(&key));
+        let was = was.filter(|was| !is_forgotten(page.forgotten, was));
+        let old = old.or(was.filter(|was| was.content == entry.content));
         page.name(detected, found.key, &record.key, old);
         let changed = old.is_none_or(|old| old.content != entry.content);
         // What was missed is there after all, which is to be kept too.
         let differs = |old: Entry| old.version != entry.version || old.is_missed();
-        if compares && (changed || old.is_some_and(differs)) {
+        let is_renamed = was.is_some() && !changed;
+        if compares && (changed || is_renamed || old.is_some_and(differs)) {
             self.put(detected, found.key, entry);
         }
         if !changed {
@@ -405,6 +411,30 @@ mod tests {
         table.undo(first);
         let again = table.detect(&store, page(&store, &[("a", 10, 1), ("b", 10, 1)], 0, 1));
         assert_eq!(ids(&again), before);
+    }
+
+    #[test]
+    fn what_was_settled_under_an_earlier_key_is_no_news_and_known_by_both() {
+        let store = store::MemoryStore::new(store::MasterKey::generate());
+        let renamed = |shown: &[(&str, i64, i64)], sequence| {
+            let mut page = page(&store, shown, 0, sequence);
+            for (_, found) in &mut page.records {
+                found.was = Some(record_key(&store, "", "old"));
+            }
+            page
+        };
+        let mut table = SeenTable::default();
+        assert_eq!(emitted(&table.detect(&store, page(&store, &[("old", 10, 1)], 0, 1))), ["old"]);
+        // Of another content, it is another record.
+        assert_eq!(emitted(&table.detect(&store, renamed(&[("else", 10, 2)], 2))), ["else"]);
+        let found = table.detect(&store, renamed(&[("new", 10, 1)], 3));
+        assert_eq!((emitted(&found), found.unchanged, found.seen.len()), (vec![], 1, 1));
+        let again = table.detect(&store, page(&store, &[("new", 10, 1)], 0, 4));
+        assert_eq!((emitted(&again), again.unchanged, again.seen.len()), (vec![], 1, 0));
+        // Taken back, it is as before.
+        table.undo(found);
+        let alone = table.detect(&store, page(&store, &[("new", 10, 1)], 0, 3));
+        assert_eq!(emitted(&alone), ["new"]);
     }
 
     #[test]

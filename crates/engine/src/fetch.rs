@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::complete::Wholes;
 use crate::context::Context;
-use crate::detect::Fingerprint;
+use crate::detect::{Fingerprint, record_key};
 use crate::retry::Tries;
 use crate::{Error, Result};
 use crate::{echo, inbox};
@@ -101,6 +101,7 @@ pub(crate) async fn page(
     let hashed = context.workers.run(place, move || {
         let trigger = &hashing.flow.trigger.trigger;
         let (volatile, completes) = (trigger.volatile(), trigger.completes());
+        let may_rename = trigger.changes() == Changes::Timestamps;
         let mut scratch = vec![];
         records
             .into_iter()
@@ -115,7 +116,9 @@ pub(crate) async fn page(
                     true => found.placed(store, from.as_deref(), index),
                     false => found,
                 };
-                (record, found)
+                let was = may_rename.then(|| trigger.earlier_key(&record)).flatten();
+                let was = was.map(|key| record_key(store, &partition, &key));
+                (record, Fingerprint { was, ..found })
             })
             .collect()
     });

@@ -35,7 +35,8 @@ impl Run {
             });
             let known: Vec<_> = known.collect();
             let records = known.iter().map(|(record, whole)| {
-                let found = Fingerprint { key: *whole, whole: *whole, content: TOMBSTONE };
+                let found =
+                    Fingerprint { key: *whole, whole: *whole, content: TOMBSTONE, was: None };
                 (record.clone(), found)
             });
             let records: Vec<_> = records.collect();

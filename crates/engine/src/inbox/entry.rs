@@ -55,7 +55,7 @@ pub(super) fn read(
         let hash = store.keyed_hash("inbox.record", &[&position.to_be_bytes(), &index]);
         let content = std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default());
         let whole = record_key(store, partition, &key);
-        let found = Fingerprint { key: whole, content, whole };
+        let found = Fingerprint { key: whole, content, whole, was: None };
         read.push((Record { key, version: None, data }, found));
     }
     Ok(read)
