@@ -52,7 +52,7 @@ struct Known {
     session_props: Value,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Who {
     #[serde(rename = "objectId", default)]
     object_id: Value,
@@ -60,6 +60,26 @@ struct Who {
     identity: Value,
     #[serde(default)]
     email: Value,
+}
+
+impl Known {
+    /// What CleverTap knows the person by: a device first, which the person keeps when they log in and
+    /// get an `identity`; then what somebody without any has, the better known first.
+    fn whose(&self) -> impl Iterator<Item = &Value> {
+        let who = self.profile.iter();
+        let ids = who.flat_map(|Who { object_id, identity, email }| [object_id, identity, email]);
+        ids.filter(|it| !answer::plain(it).is_empty())
+    }
+
+    /// The key of the event where it is this one's.
+    fn key(&self, who: &Value) -> String {
+        let mut content = String::new();
+        for part in [who, &self.ts, &self.event_props, &self.session_props] {
+            write_sorted(part, &mut content);
+            content.push('\n');
+        }
+        blake3::hash(content.as_bytes()).to_hex().chars().take(32).collect()
+    }
 }
 
 /// What an event looks like, for those who write mappings; only its schema is used.
@@ -106,6 +126,13 @@ impl PollingTrigger for EventsPolling {
         LATE
     }
 
+    /// The key of the same event while CleverTap knew less of the person.
+    fn earlier_key(&self, record: &Record) -> Option<String> {
+        let known: Known = serde_json::from_str(record.data.get()).ok()?;
+        let before = known.whose().nth(1)?;
+        Some(known.key(before))
+    }
+
     async fn poll(&self, api: &Api, scan: &Scan<Cursor>) -> Result<Page<Cursor>> {
         let zone = Zone::of(api)?;
         let export = Export { api, path: "events.json", size: self.batch_size, with: &[] };
@@ -140,17 +167,9 @@ impl EventsPolling {
 
 /// An event with its key: what it is and whose, since it has no id.
 fn record(data: &RawValue, zone: Zone) -> Option<Record> {
-    let Known { profile, ts, event_props, session_props } =
-        serde_json::from_str(data.get()).ok()?;
-    let at = answer::plain(&ts).parse().ok().and_then(|time| zone.moment(time));
-    let Who { object_id, identity, email } = profile.unwrap_or_default();
-    let who = [object_id, identity, email].into_iter().find(|it| !answer::plain(it).is_empty());
-    let mut content = String::new();
-    for part in [who.unwrap_or_default(), ts, event_props, session_props] {
-        write_sorted(&part, &mut content);
-        content.push('\n');
-    }
-    let key = blake3::hash(content.as_bytes()).to_hex().chars().take(32).collect::<String>();
+    let known: Known = serde_json::from_str(data.get()).ok()?;
+    let at = answer::plain(&known.ts).parse().ok().and_then(|time| zone.moment(time));
+    let key = known.key(known.whose().next().unwrap_or(&Value::Null));
     let Some(at) = at else {
         tracing::warn!("an event has no time that can be read; it is taken without one");
         return Some(Record { key, version: None, data: data.to_owned() });
@@ -241,6 +260,32 @@ mod tests {
             of(&text).key
         });
         assert_eq!(empty, none);
+    }
+
+    #[test]
+    fn who_gets_a_first_device_or_identity_is_known_by_what_they_had() {
+        let trigger: EventsPolling = serde_json::from_value(json!({ "event": "A" })).unwrap();
+        let person =
+            |ids: Value| of(&json!({ "profile": ids, "ts": 20_151_023_140_416_u64 }).to_string());
+        let [device, identity, email] = [("objectId", "o"), ("identity", "7"), ("email", "a@b.c")]
+            .map(|(name, id)| (name.to_owned(), json!(id)));
+        let having = |ids: &[&(String, Value)]| {
+            person(Value::Object(ids.iter().map(|it| (*it).clone()).collect()))
+        };
+        for (before, now) in [
+            (having(&[&identity]), having(&[&device, &identity])),
+            (having(&[&identity, &email]), having(&[&device, &identity, &email])),
+            (having(&[&email]), having(&[&device, &email])),
+            (having(&[&email]), having(&[&identity, &email])),
+        ] {
+            assert_ne!(before.key, now.key);
+            assert_eq!(trigger.earlier_key(&now), Some(before.key));
+        }
+        // Somebody with a device keeps the key.
+        assert_eq!(having(&[&device]).key, having(&[&device, &identity, &email]).key);
+        for alone in [having(&[&device]), having(&[&email]), having(&[])] {
+            assert_eq!(trigger.earlier_key(&alone), None);
+        }
     }
 
     #[test]

@@ -91,6 +91,13 @@ async fn a_test_uploads_nothing_and_tells_what_the_passcode_may_do() {
             let wrong = [partner, &[("passcode", "AAA-BBB-CCCC")]].concat();
             let (wrong, _) = tested(switches, &wrong).await;
             assert_eq!(failures(&wrong), [("credentials", "The credentials are refused")]);
+            // The right ones look the same in another region: the paragraph names it, too.
+            let switches = Switches { bad_credentials, wrong_region: true, ..Switches::default() };
+            let (elsewhere, _) = tested(switches, partner).await;
+            assert_eq!(failures(&elsewhere), [("credentials", "The credentials are refused")]);
+            let about = clevertap::connector().documentation();
+            let paragraph = format!("{:?}", about.trouble("The credentials are refused"));
+            assert!(paragraph.contains("looks the same"), "{paragraph}");
         }
     }
     let switches = Switches { uploads_refused: true, ..Switches::default() };

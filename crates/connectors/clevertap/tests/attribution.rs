@@ -114,6 +114,10 @@ async fn who_is_not_on_the_list_or_not_known_is_the_accounts_trouble() {
         assert!(reason.contains("Invalid Account Info") && reason.contains("check the account"));
         assert!(!reason.contains("not-this-one") && !reason.contains("ABC-DEF-GHIJ"), "{reason}");
     }
+    let elsewhere = World::new(AttributionSwitches::default()).await;
+    let switches = Switches { wrong_region: true, ..Switches::default() };
+    elsewhere.sandbox.set_switches(switches);
+    assert_eq!(code(elsewhere.send(event("Checkout")).await), "unauthorized");
     for (missing, name) in [("token", "`token`"), ("partnerName", "`partnerName`")] {
         let bare = World::with(AttributionSwitches::default(), &[(missing, "")]).await;
         let error = bare.send(event("Checkout")).await.unwrap_err();

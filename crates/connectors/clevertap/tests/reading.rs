@@ -76,6 +76,18 @@ impl World {
 
     /// The pages of one scan; a page that is still being prepared is asked for again.
     async fn scan(&self, name: &str, fields: Value, want: Want) -> Vec<Vec<Record>> {
+        let (pages, failed) = self.try_scan(name, fields, want).await;
+        assert_eq!(failed, None);
+        pages
+    }
+
+    /// The same up to a page that fails, and its error.
+    async fn try_scan(
+        &self,
+        name: &str,
+        fields: Value,
+        want: Want,
+    ) -> (Vec<Vec<Record>>, Option<Error>) {
         let trigger = trigger(name, fields);
         let (mut pages, mut cursor) = (vec![], None);
         loop {
@@ -86,10 +98,10 @@ impl World {
                     cursor = page.next;
                 }
                 Err(Error::Retry { reason, after: Some(_) }) if reason.contains("prepared") => {}
-                Err(error) => panic!("{error:?}"),
+                Err(error) => return (pages, Some(error)),
             }
             if cursor.is_none() {
-                return pages;
+                return (pages, None);
             }
         }
     }
@@ -126,28 +138,66 @@ async fn events_come_page_by_page_with_keys_that_stay_and_times_that_are_instant
     // The person changes, and what was done does not.
     let profile = json!({ "identity": "7", "profileData": { "Name": "Ada King" } });
     world.run(&action("uploadProfiles", json!({})), &[profile]).await.unwrap();
-    let again: Vec<_> =
-        world.scan("eventsPolling", fields, Want::All).await.into_iter().flatten().collect();
+    let again: Vec<_> = world
+        .scan("eventsPolling", fields.clone(), Want::All)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
     assert_eq!(keys(&again), keys(&found));
     assert!(again.first().unwrap().data.get().contains("Ada King"));
+    // With a first device the events are shown by that; they say what they were known by.
+    world.sandbox.add_device("7", "__g7");
+    let shown: Vec<_> = world
+        .scan("eventsPolling", fields.clone(), Want::All)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    let polled = trigger("eventsPolling", fields);
+    let were: Vec<_> = shown.iter().map(|it| polled.earlier_key(it).unwrap()).collect();
+    assert_eq!(were, keys(&found));
+    assert_ne!(keys(&shown), keys(&found));
 }
 
 #[tokio::test]
 async fn an_export_that_is_lost_is_opened_anew_and_an_empty_one_has_no_list() {
-    let world = World::new(ReadingSwitches::default()).await;
+    let world = World::new(ReadingSwitches { forgotten: 2, ..Default::default() }).await;
     world.charged("7", NOW - DAY, 3).await;
     let fields = json!({ "event": "Charged", "batchSize": 2 });
-    let lost = r#"{"status":"fail","error":"Invalid cursor","code":400}"#;
-    let lost = Failure::Body { status: 400, body: lost.to_owned() };
     let page = |answer| Fault::new(Vendor::CleverTap, "/1/events.json", answer).method("GET");
-    world.sandbox.fault(page(lost).after(1));
     let found = world.scan("eventsPolling", fields.clone(), Want::All).await;
-    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
-    assert_eq!(world.sandbox.stats().clevertap.requests_to("POST /1/events.json"), 2);
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2, 1]);
+    assert_eq!(world.sandbox.stats().clevertap.requests_to("POST /1/events.json"), 3);
     let empty = Failure::body(r#"{"status":"success"}"#);
     world.sandbox.fault(page(empty));
     let none = world.scan("eventsPolling", fields, Want::All).await;
     assert_eq!(none.iter().map(Vec::len).collect::<Vec<_>>(), [0]);
+}
+
+#[tokio::test]
+async fn an_export_that_is_lost_again_and_again_or_goes_in_a_circle_ends_the_scan() {
+    for trigger in ["eventsPolling", "profilesByEvent"] {
+        let fields = json!({ "event": "Charged", "batchSize": 1 });
+        let lost = ReadingSwitches { forgotten: 99, ..Default::default() };
+        let circle = |pages| ReadingSwitches { circle: pages, ..Default::default() };
+        for (reading, expected, says) in [
+            (lost, 3, "Invalid cursor"),
+            // A circle is noticed however long it is, after a few rounds at most.
+            (circle(1), 0, "in a circle"),
+            (circle(2), 2, "in a circle"),
+            (circle(3), 5, "in a circle"),
+        ] {
+            let world = World::new(reading.clone()).await;
+            for identity in ["a", "b", "c", "d", "e"] {
+                world.charged(identity, NOW - DAY, 1).await;
+            }
+            let (pages, failed) = world.try_scan(trigger, fields.clone(), Want::All).await;
+            let failed = failed.unwrap().to_string();
+            assert!(failed.contains(says), "{trigger} {reading:?}: {failed}");
+            assert_eq!(pages.len(), expected, "{trigger} {reading:?}");
+        }
+    }
 }
 
 #[tokio::test]
