@@ -121,66 +121,101 @@ fn a_verified_deletion_survives_being_killed_while_it_waits() {
     }
 }
 
-/// Uploads a catalogue for every receiver, and notes which is there.
-const CATALOGUES: &str = r#"
-flow: catalogues
+/// Uploads a file for every receiver, and notes which is there.
+fn files(action: &str, row: &str) -> String {
+    format!(
+        r#"
+flow: files
 trigger:
   use: cleverreach.getReceiversByGroupIdPolling
   account: newsletter
-  fields: { groupName: Newsletter }
+  fields: {{ groupName: Newsletter }}
 steps:
-  - id: catalogue
-    use: clevertap.uploadCatalog
+  - id: file
+    use: clevertap.{action}
     account: engagement
     fields:
-      name: Products
+      name: Spring
       creator: Jane
       email: jane@example.com
       customMapping: |
-        { "rows": [
-          { "Identity": "1", "Name": "Jeans", "ImageURL": "https://example.com/1", "Category": "Wear" }
-        ] }
+        {{ "rows": [{row}] }}
   - id: noted
     use: file.append
     account: files
     fields:
       path: there.ndjson
-      customMapping: '{ "record": $steps.catalogue.name }'
-"#;
+      customMapping: '{{ "record": $steps.file.name }}'
+"#
+    )
+}
+
+const PRODUCT: &str =
+    r#"{ "Identity": "1", "Name": "Jeans", "ImageURL": "i", "Category": "Wear" }"#;
 
 /// Where an upload in stages is killed; how often its file was written and told of in the end. In the
-/// middle of a stage that stage is done once more, with the same address.
+/// middle of a stage that stage is done once more: the same file goes to the same address, and what
+/// CleverTap heard of it is told again.
 const STAGED: &[(&str, usize, usize)] = &[
     ("engine.batch.answered:1", 1, 1),
     ("engine.commit.done:1", 1, 1),
     ("engine.check.next:1", 1, 1),
     ("engine.check.answered:1", 2, 1),
     ("engine.check.kept:1", 1, 1),
+    ("engine.check.answered:2", 1, 1),
+    ("engine.check.kept:2", 1, 1),
+    ("engine.check.next:3", 1, 1),
+    ("engine.check.answered:3", 1, 2),
     ("engine.parked.delivered:1", 1, 2),
     ("engine.parked.settled:1", 1, 1),
 ];
 
 #[test]
 fn an_upload_in_stages_that_is_killed_goes_on_at_its_stage() {
-    for (point, written, told) in STAGED {
+    let uploads = [
+        ("uploadCatalog", PRODUCT, "POST /upload_catalog_completed"),
+        (
+            "uploadCustomList",
+            r#"{ "identity": metadata.recordUid }"#,
+            "POST /upload_custom_list_segment_completed",
+        ),
+    ];
+    for ((action, row, completed), (point, written, told)) in
+        uploads.iter().flat_map(|upload| STAGED.iter().map(move |killed| (upload, killed)))
+    {
         let vendors = Vendors::with(1);
-        let folder = project(&vendors, CATALOGUES, "catalogues");
+        let folder = project(&vendors, &files(action, row), "files");
         let config = folder.read("towpath.yaml");
         let files = format!("  files: {{ connector: file, folder: {:?} }}\n", folder.path(""));
         folder.write("towpath.yaml", &(config + &files));
-        let run = ["run", "catalogues", "--once"];
+        let run = ["run", "files", "--once"];
         // What waits is asked after when it is time: a run before that comes to no such point.
         while !folder.killed_at(&run, point) {}
         while folder.run(&run).exits(0).all().contains("not finished yet") {}
         let there = std::fs::read_to_string(folder.path("there.ndjson")).unwrap();
-        assert_eq!(there, "\"Products\"\n", "{point}");
+        assert_eq!(there, "\"Spring\"\n", "{action} {point}");
+        let letters = folder.run(&["dead-letters", "list", "--state", "any", "--json"]).exits(0);
+        assert!(letters.json().is_empty(), "{action} {point}: {}", letters.all());
+        let stats = vendors.sandbox.stats().clevertap;
+        let asked = |what: &str| {
+            let counts = stats.requests.iter().filter(|(to, _)| to.starts_with(what));
+            usize::try_from(counts.map(|(_, count)| count).sum::<u64>()).unwrap()
+        };
+        let counts = (asked("PUT /files/"), asked(completed));
+        assert_eq!(counts, (*written, *told), "{action} {point}");
         let ordered = vendors.sandbox.ordered();
-        let of = |what: &str| ordered.iter().filter(|it| it.to.starts_with(what)).count();
-        let counts = (of("PUT /files/"), of("POST /upload_catalog_completed"));
-        assert_eq!(counts, (*written, *told), "{point}: {ordered:?}");
-        let addresses = ordered.iter().filter_map(|it| it.body["url"].as_str());
-        let addresses: std::collections::BTreeSet<_> = addresses.collect();
-        assert_eq!(addresses.len(), 1, "{point}: the same file is told of");
+        let of = |what: &str| {
+            let of = ordered.iter().filter(|it| it.to.starts_with(what));
+            of.map(|it| it.body.clone()).collect::<Vec<_>>()
+        };
+        // One file, at one address, and one list of it.
+        let mut files = of("PUT /files/");
+        files.dedup();
+        assert_eq!(files.len(), 1, "{action} {point}: {files:?}");
+        let mut told = of(completed);
+        told.dedup();
+        assert_eq!(told.len(), 1, "{action} {point}: {told:?}");
+        assert_eq!(vendors.sandbox.uploaded().len(), 1, "{action} {point}");
     }
 }
 

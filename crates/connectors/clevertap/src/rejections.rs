@@ -202,8 +202,8 @@ pub(crate) const TOO_LARGE: Rejection = Rejection::new(
 
 pub(crate) const DUPLICATE: Rejection = Rejection::new(
     "duplicateName",
-    "there is one of this name already: from before, or by this very upload where its answer was lost",
-    "look in the dashboard; then drop the dead letter, or replay it with `replace: true`",
+    "there was one of this name before CleverTap was told of this one; nothing was changed",
+    "give it another name, or replay it with `replace: true`",
 );
 
 pub(crate) const ADDRESS_ENDED: Rejection = Rejection::new(

@@ -1,7 +1,8 @@
 //! Files that CleverTap takes in three stages: it gives an address, the file goes there, and CleverTap
 //! is told that it is there.
 //!
-//! Each stage is kept before the next one begins, so that what breaks off goes on where it was.
+//! Each stage is kept before its request leaves, so that what breaks off goes on where it was: the file
+//! goes to its one address, and CleverTap is told again only where nobody knows whether it was.
 
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use serde_json::Map;
 
 use crate::{answer, rejections};
 
-/// The next stage begins when the message is looked at again.
+/// The file goes to its address when the message is looked at again.
 const NEXT: Duration = Duration::from_secs(1);
 
-/// A flow that runs once a day takes a file to its end in three of them.
+/// The next request leaves as soon as its stage is kept.
+const AT_ONCE: Duration = Duration::ZERO;
+
+/// A flow that runs once a day takes a file to its end in two of them.
 const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long an address holds where its answer does not say it, in seconds.
@@ -38,7 +42,7 @@ pub(crate) struct Kind {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "stage", rename_all = "camelCase", deny_unknown_fields)]
 enum Stage {
-    /// There is an address, and nothing at it as far as we know.
+    /// There is an address, and the file may be there: writing it again changes nothing.
     Put {
         url: String,
         /// When the address ends, in epoch seconds.
@@ -47,10 +51,20 @@ enum Stage {
         #[serde(default, skip_serializing_if = "is_none")]
         anew: u32,
         name: String,
+        /// The file itself: while it waits the flow's mapping may change, and one address gets one file.
         csv: String,
     },
-    /// The file is there, and CleverTap does not know it.
+    /// The file is there, and CleverTap was not told.
+    Written { url: String, name: String },
+    /// CleverTap is told, or was: noted before the request leaves.
     Complete { url: String, name: String },
+}
+
+/// Whether a token was ever asked by before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    First,
+    Again,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -110,13 +124,13 @@ impl Kind {
     pub(crate) async fn go_on(
         &self,
         api: &Api,
-        token: &str,
+        (token, asked): (&str, Asked),
         body: impl Fn(&str, &str) -> Map<String, Value>,
     ) -> Result<Outcome> {
         match serde_json::from_str(token) {
             Ok(Stage::Put { url, until, anew, name, csv }) => {
                 match put(api, &url, until, &csv).await? {
-                    Written::There => parked(&Stage::Complete { url, name }, NEXT),
+                    Written::There => parked(&Stage::Written { url, name }, AT_ONCE),
                     Written::Refused(refusal) => Ok(refusal),
                     Written::Ended if anew >= MOST_ANEW => {
                         let why = format!("{} addresses ended before the file was there", anew + 1);
@@ -129,37 +143,40 @@ impl Kind {
                     }
                 }
             }
-            Ok(Stage::Complete { url, name }) => self.complete(api, url, name, body).await,
+            Ok(Stage::Written { url, name }) => parked(&Stage::Complete { url, name }, AT_ONCE),
+            Ok(Stage::Complete { url, name }) => {
+                self.complete(api, &name, &body(&name, &url), asked).await
+            }
             Err(_) => {
                 Ok(rejections::BAD_TOKEN.because("what waits was written by another version"))
             }
         }
     }
 
+    /// Tells CleverTap. There is no way to ask whether it heard: told again it takes the same file once
+    /// more, or finds the name taken, and that by this very file.
     async fn complete(
         &self,
         api: &Api,
-        url: String,
-        name: String,
-        body: impl Fn(&str, &str) -> Map<String, Value>,
+        name: &str,
+        body: &Map<String, Value>,
+        asked: Asked,
     ) -> Result<Outcome> {
         let (path, label) = self.completed;
-        // Without an answer it is told again of the same file: there is no way to ask whether it was
-        // heard. A second time it finds the name taken, or the same rows.
-        let request = api.post([path]).safe().json(&body(&name, &url));
-        let sent = match answer::send(api, request, label).await {
+        let sent = match answer::send(api, api.post([path]).json(body), label).await {
             Ok(answer) => answer::succeeded(&answer),
             Err(error) => Err(error),
         };
-        match sent {
-            Ok(()) => Ok(Outcome::Done {
-                value: json!({ "name": name, "uploaded": true }),
-                target_key: Some(name),
-            }),
-            Err(Error::Reject { reason, .. }) if is_duplicate(&reason) => {
+        let done = |value| Ok(Outcome::Done { value, target_key: Some(name.to_owned()) });
+        match (sent, asked) {
+            (Ok(()), _) => done(json!({ "name": name, "uploaded": true })),
+            (Err(Error::Reject { reason, .. }), Asked::First) if is_duplicate(&reason) => {
                 Ok(rejections::DUPLICATE.because(reason))
             }
-            Err(error) => Err(error),
+            (Err(Error::Reject { reason, .. }), Asked::Again) if is_duplicate(&reason) => {
+                done(json!({ "name": name, "uploaded": true, "wasThere": reason }))
+            }
+            (Err(error), _) => Err(error),
         }
     }
 }

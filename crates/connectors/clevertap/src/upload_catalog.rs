@@ -6,7 +6,7 @@ use connector::prelude::*;
 use serde_json::Map;
 
 use crate::rejections;
-use crate::staged::{self, Kind};
+use crate::staged::{self, Asked, Kind};
 
 const FILES: Kind = Kind {
     address: ("get_catalog_url", "POST /get_catalog_url"),
@@ -18,8 +18,8 @@ const MANDATORY: [&str; 4] = ["Identity", "Name", "ImageURL", "Category"];
 const MOST_COLUMNS: usize = 20;
 
 /// Uploads a catalogue of products, a message a catalogue. CleverTap gives an address, the file goes
-/// there, and CleverTap is told: the message waits between these stages, each run takes it one further,
-/// and what breaks off goes on at its stage. What CleverTap makes of the file it mails to `email`.
+/// there, and CleverTap is told: each stage is kept before its request leaves, and what breaks off goes
+/// on at its stage. What CleverTap makes of the file it mails to `email`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{
@@ -141,6 +141,16 @@ impl Action for UploadCatalog {
     }
 
     async fn check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        self.go_on(api, token, Asked::Again).await
+    }
+
+    async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        self.go_on(api, token, Asked::First).await
+    }
+}
+
+impl UploadCatalog {
+    async fn go_on(&self, api: &Api, token: &str, asked: Asked) -> Result<Outcome> {
         let body = |name: &str, url: &str| {
             Map::from_iter([
                 ("name".to_owned(), json!(name)),
@@ -152,7 +162,7 @@ impl Action for UploadCatalog {
                 ("isLocationCatalog".to_owned(), json!(self.is_location_catalog)),
             ])
         };
-        FILES.go_on(api, token, body).await
+        FILES.go_on(api, (token, asked), body).await
     }
 }
 

@@ -3,7 +3,7 @@
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::staged::{self, Kind};
+use crate::staged::{self, Asked, Kind};
 use crate::{record, rejections};
 
 const FILES: Kind = Kind {
@@ -15,9 +15,8 @@ const FILES: Kind = Kind {
 };
 
 /// Uploads a list of people, which is a segment of its own then; a message a list. CleverTap gives an
-/// address, the file goes there, and CleverTap is told: the message waits between these stages, each
-/// run takes it one further, and what breaks off goes on at its stage. What CleverTap makes of the file
-/// it mails to `email`.
+/// address, the file goes there, and CleverTap is told: each stage is kept before its request leaves,
+/// and what breaks off goes on at its stage. What CleverTap makes of the file it mails to `email`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{
@@ -124,6 +123,16 @@ impl Action for UploadCustomList {
     }
 
     async fn check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        self.go_on(api, token, Asked::Again).await
+    }
+
+    async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome> {
+        self.go_on(api, token, Asked::First).await
+    }
+}
+
+impl UploadCustomList {
+    async fn go_on(&self, api: &Api, token: &str, asked: Asked) -> Result<Outcome> {
         let body = |name: &str, url: &str| {
             Map::from_iter([
                 ("name".to_owned(), json!(name)),
@@ -134,6 +143,6 @@ impl Action for UploadCustomList {
                 ("replace".to_owned(), json!(self.replace)),
             ])
         };
-        FILES.go_on(api, token, body).await
+        FILES.go_on(api, (token, asked), body).await
     }
 }

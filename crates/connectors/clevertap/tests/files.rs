@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use connector::prelude::*;
 use connector::{ErasedAction, ErasedItem, Services};
-use sandbox::{Action as Failure, Fault, Options, Sandbox, Vendor};
+use sandbox::{Action as Failure, Fault, Options, Sandbox, Switches, Vendor};
 
 struct World {
     sandbox: Sandbox,
@@ -45,6 +45,17 @@ impl World {
         self.action.check(&self.api, token).await
     }
 
+    /// Asks by what was kept just now.
+    async fn first_check(&self, token: &str) -> Result<Outcome> {
+        self.action.first_check(&self.api, token).await
+    }
+
+    /// Takes a file to its address and notes that CleverTap is told of it.
+    async fn written(&self, put: &str) -> String {
+        let written = token(self.check(put).await.unwrap());
+        token(self.first_check(&written).await.unwrap())
+    }
+
     fn ordered(&self) -> Vec<(&'static str, Value)> {
         self.sandbox.ordered().into_iter().map(|it| (it.to, it.body)).collect()
     }
@@ -76,9 +87,15 @@ async fn a_file_goes_stage_by_stage_and_is_told_of_once() {
             world.sandbox.fault(Fault::new(Vendor::CleverTap, "/files/", spoilt));
             assert!(matches!(world.check(&put).await, Err(Error::Retry { .. })));
         }
-        let complete = token(world.check(&put).await.unwrap());
+        let complete = world.written(&put).await;
         assert!(!complete.contains("csv"), "{complete}");
-        let Outcome::Done { value, .. } = world.check(&complete).await.unwrap() else { panic!() };
+        // What is refused before anything was done says so; it is noted anew then.
+        world.sandbox.fault(Fault::new(Vendor::CleverTap, "/upload_", Failure::status(429)));
+        assert!(matches!(world.first_check(&complete).await, Err(Error::Retry { .. })));
+        assert_eq!(world.ordered().len(), 1);
+        let Outcome::Done { value, .. } = world.first_check(&complete).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(value, json!({ "name": "Spring", "uploaded": true }));
         let ordered = world.ordered();
         assert_eq!(ordered.first(), Some(&("PUT /files/{number}", json!(csv))));
@@ -95,8 +112,8 @@ async fn an_address_that_ended_is_asked_for_anew_and_a_name_is_taken_once() {
     world.sandbox.advance_clock(24 * 3600);
     let anew = token(world.check(&put).await.unwrap());
     assert!(anew.contains("/files/2") && anew.contains("csv"), "{anew}");
-    let complete = token(world.check(&anew).await.unwrap());
-    assert!(matches!(world.check(&complete).await, Ok(Outcome::Done { .. })));
+    let complete = world.written(&anew).await;
+    assert!(matches!(world.first_check(&complete).await, Ok(Outcome::Done { .. })));
     // An address that is refused though it holds is not tried again and again.
     let denied =
         "<Error><Code>SignatureDoesNotMatch</Code><Message>Not signed so</Message></Error>";
@@ -119,9 +136,6 @@ async fn an_address_that_ended_is_asked_for_anew_and_a_name_is_taken_once() {
         }
     };
     assert!(code == "addressEnded" && waits.contains("\"anew\":3"), "{code} {waits}");
-    // Told again, as after a lost answer, CleverTap has the name already.
-    let Outcome::Rejected { code, .. } = world.check(&complete).await.unwrap() else { panic!() };
-    assert_eq!(code, "duplicateName");
     let Outcome::Rejected { code, .. } = world.check("{}").await.unwrap() else { panic!() };
     assert_eq!(code, "badToken");
     for (rows, expected) in [(json!([]), "noRows"), (json!([{}]), "badRow")] {
@@ -129,6 +143,44 @@ async fn an_address_that_ended_is_asked_for_anew_and_a_name_is_taken_once() {
             panic!()
         };
         assert_eq!(code, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_refused_unless_this_very_file_may_have_taken_it() {
+    let product = json!({ "Identity": "1", "Name": "n", "ImageURL": "u", "Category": "c" });
+    for (action, row, words) in [
+        ("uploadCustomList", json!({ "identity": "7" }), Some("Duplicate segment name")),
+        ("uploadCatalog", product.clone(), Some("Catalog already exists")),
+        ("uploadCatalog", product, None),
+    ] {
+        let world = World::new(action).await;
+        let catalogs_once = words.is_some();
+        world.sandbox.set_switches(Switches { catalogs_once, ..Switches::default() });
+        let file = json!({ "rows": [row] });
+        let complete = world.written(&token(world.begin(file.clone()).await)).await;
+        // CleverTap heard it, and its answer is lost.
+        let lost = Failure::CloseConnection { process: true };
+        world.sandbox.fault(Fault::new(Vendor::CleverTap, "/upload_", lost));
+        let lost = world.first_check(&complete).await;
+        assert!(matches!(lost, Err(Error::Unknown { .. })), "{lost:?}");
+        let Outcome::Done { value, target_key } = world.check(&complete).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!(target_key.as_deref(), Some("Spring"));
+        let noted = value["wasThere"].as_str();
+        assert_eq!(noted.is_some(), words.is_some(), "{value}");
+        assert!(noted.unwrap_or_default().contains(words.unwrap_or_default()), "{value}");
+        // Another file of this name was not told of before.
+        let other = world.written(&token(world.begin(file).await)).await;
+        match (world.first_check(&other).await.unwrap(), words) {
+            (Outcome::Rejected { code, reason }, Some(words)) => {
+                assert!(code == "duplicateName" && reason.contains(words), "{code} {reason}");
+            }
+            (Outcome::Done { .. }, None) => {}
+            (other, _) => panic!("{other:?}"),
+        }
+        assert_eq!(world.sandbox.uploaded().len(), 1);
     }
 }
 
