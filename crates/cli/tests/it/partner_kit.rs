@@ -46,7 +46,8 @@ fn what_cannot_be_meant_or_handed_in_is_said() {
     let folder = TempDir::new().unwrap();
     let logo = folder.path().join("logo.svg");
     let rect = "<rect width=\"64\" height=\"64\" fill=\"white\"/>";
-    let svg = format!("<svg width=\"64\" height=\"64\" viewBox=\"0 0 64 64\">{rect}</svg>");
+    let size = "width=\"64\" height=\"64\" viewBox=\"0 0 64 64\"";
+    let svg = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" {size}>{rect}</svg>");
     std::fs::write(&logo, svg).unwrap();
     let kind = ["clevertap", "--kind", "technical"];
     for (args, code, words) in [
@@ -57,7 +58,7 @@ fn what_cannot_be_meant_or_handed_in_is_said() {
         ([&kind[..], &["--set", "compani=x"]].concat(), 4, "company"),
         ([&kind[..], &["--set", "company"]].concat(), 2, "NAME=TEXT"),
         ([&kind[..], &["--logo", "logo.svg"]].concat(), 3, "it is 64 x 64"),
-        ([&kind[..], &["--logo", "logo.svg"]].concat(), 3, "fills all of it"),
+        ([&kind[..], &["--logo", "logo.svg"]].concat(), 3, "covers its corners and 100 %"),
         ([&kind[..], &["--logo", "none.svg"]].concat(), 4, "none.svg"),
     ] {
         let output = kit(folder.path(), &args);

@@ -2,6 +2,5 @@
 
 mod command;
 mod logo;
-mod tags;
 
 pub(crate) use command::run;
