@@ -72,9 +72,16 @@ fn converse(mut stream: &TcpStream, heard: &Mutex<Vec<Asked>>, tokens: &Tokens) 
     let mut body = vec![0; length];
     lines.read_exact(&mut body).ok()?;
     said.push(String::from_utf8(body).ok()?);
+    // What proves who tells of an install stands in the query.
+    if let Some((_, query)) = path.split_once('?').filter(|_| path.starts_with("/attribution?")) {
+        said.push(query.to_owned());
+    }
     let asked = Asked { method, path, said: said.join(" ") };
     heard.lock().unwrap().push(asked.clone());
     let again = heard.lock().unwrap().iter().filter(|it| it.said == asked.said).count() > 1;
+    if asked.said.contains("event_type=none&") {
+        return None;
+    }
     let (status, head, body) = answer(&asked, tokens, again);
     let length = body.len();
     let answer = format!(
@@ -113,6 +120,7 @@ fn answer(asked: &Asked, tokens: &Tokens, again: bool) -> (u16, &'static str, St
                 "record": { "identity": "1" },
             }],
         })),
+        ("GET", "/attribution") => attribution(said, again),
         (_, path) => match path.rsplit('/').next() {
             Some("200") => good(json!({
                 "plain": said, "base64": STANDARD.encode(said), "hex": hex(said),
@@ -131,6 +139,20 @@ fn answer(asked: &Asked, tokens: &Tokens, again: bool) -> (u16, &'static str, St
                 (401, "", json!({ "error": said.chars().take(30).collect::<String>() }).to_string())
             }
         },
+    }
+}
+
+/// Answers as the name of the event says; a failure is none the second time.
+fn attribution(said: &str, again: bool) -> (u16, &'static str, String) {
+    let failure = |code: u16, error: &str| {
+        (code, "", json!({ "status": "fail", "error": error, "code": code }).to_string())
+    };
+    match said.split_once("event_type=").and_then(|(_, rest)| rest.get(..3)) {
+        Some("200") => (200, "", json!({ "status": "success", "echo": said }).to_string()),
+        Some("400") => failure(400, said),
+        Some("500") if again => (200, "", String::new()),
+        Some("500") => failure(500, &hex(said)),
+        _ => failure(401, said),
     }
 }
 

@@ -14,6 +14,11 @@ pub(crate) fn canary(name: &str) -> String {
     format!("{MARK}-{name}-a+b/c%d\"e=")
 }
 
+/// One of the characters alone that CleverTap has in its keys.
+pub(crate) fn plain(name: &str) -> String {
+    format!("{MARK}-{name}")
+}
+
 const HOOK: &str = "\
 flow: in-NAME
 trigger:
@@ -33,6 +38,23 @@ steps:
     fields:
       path: /then/400
       customMapping: '{ \"body\": data }'
+";
+
+/// Tells of installs and events, each of which is answered as it is named.
+const TOLD: &str = "\
+flow: in-told
+trigger:
+  use: http.received
+  account: hooks
+  fields: { authentication: header, recordsAt: /items, keyAt: /id }
+steps:
+  - id: told
+    use: clevertap.sendAttribution
+    account: partner
+    fields:
+      platform: Android
+      customMapping: |
+        { \"event_type\": $string(data.status), \"device_identifier\": \"__g1\", \"platform\": \"iOS\" }
 ";
 
 const POLL: &str = "\
@@ -56,6 +78,7 @@ account list
 account status person
 account test reach
 account test tap
+account test partner
 account test person
 account refresh person
 account resume bearer
@@ -84,6 +107,9 @@ state export in-basic
 state show in-hmac
 state history in-hmac
 state export in-hmac
+state show in-told
+state history in-told
+state export in-told
 state show poll-profiles
 state history poll-profiles
 state export poll-profiles
@@ -103,6 +129,7 @@ run poll-profiles --dry-run
 run poll-events --once
 map poll-profiles --poll
 state show in-basic
+state show in-told
 dead-letters list
 store verify
 doctor
@@ -132,6 +159,13 @@ pub(crate) fn project(echo: &Echo) -> Folder {
     clientId: person
     clientSecret: {{ file: person }}
   tap: {{ connector: clevertap, baseUrl: '{url}', projectId: TES-T00-000Z, passcode: {{ file: tap }} }}
+  partner:
+    connector: clevertap
+    baseUrl: '{url}'
+    projectId: TES-T00-000Z
+    passcode: {{ file: partner }}
+    token: {{ secret: token }}
+    partnerName: attribution partner
   bearer: {{ connector: http, baseUrl: '{url}', bearerToken: {{ secret: bearer }} }}
   basic: {{ connector: http, baseUrl: '{url}', user: ada, password: {{ env: BASIC }} }}
   key: {{ connector: http, baseUrl: '{url}', keyHeader: X-Key, apiKey: {{ file: key }} }}
@@ -143,7 +177,10 @@ pub(crate) fn project(echo: &Echo) -> Folder {
     for name in ["person", "key"] {
         folder.write(name, &canary(name));
     }
-    folder.write("tap", &format!("{MARK}-tap"));
+    for name in ["tap", "partner"] {
+        folder.write(name, &plain(name));
+    }
+    folder.write("flows/in-told.yaml", TOLD);
     folder.write("out/README", "");
     for (name, auth, to) in [
         ("header", "authentication: header", "bearer"),
