@@ -25,6 +25,8 @@ pub struct World {
     pub client_secret: String,
     /// The passcode that the flows use, to be made wrong.
     pub passcode: String,
+    /// The token that attribution uses, to be made wrong.
+    pub token: String,
     /// Accounts beside those of the sandbox, by their names.
     pub more: BTreeMap<String, engine::Account>,
 }
@@ -46,6 +48,7 @@ impl World {
             clock: Arc::new(ManualClock::new(Timestamp::from_secs(START))),
             client_secret: credentials.client_secret,
             passcode: credentials.passcode,
+            token: credentials.token,
             more: BTreeMap::new(),
         }
     }
@@ -85,7 +88,7 @@ impl World {
         let engagement = [
             ("projectId", credentials.project_id.clone()),
             ("passcode", self.passcode.clone()),
-            ("token", credentials.token.clone()),
+            ("token", self.token.clone()),
             ("partnerName", "attribution partner".to_owned()),
         ];
         let account = |name: &str, connector: Connector, url: String, values: &[(&str, String)]| {

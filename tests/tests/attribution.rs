@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::Clock;
+use engine::{Answer, Handle, Request};
 use flow::Flow;
 use sandbox::{Action, AttributionSwitches, Fault, ReadingSwitches, Switches, Vendor};
 use store::DeadLetterSummary;
@@ -39,6 +40,13 @@ fn asked(world: &World) -> u64 {
     world.sandbox.stats().clevertap.requests_to("GET /attribution")
 }
 
+/// Lets go of the account, as an operator does.
+async fn resume(world: &World) {
+    let request = Request::Resume { account: "engagement".to_owned() };
+    let resumed = Handle::new(world.store.clone()).ask(request).await.unwrap();
+    assert!(matches!(resumed, Answer::Resumed { was: true }));
+}
+
 async fn letters(world: &World) -> Vec<DeadLetterSummary> {
     world.store.dead_letters(None).await.unwrap()
 }
@@ -62,7 +70,7 @@ async fn a_partner_that_is_not_on_the_list_pauses_the_account_and_loses_nothing(
     }
     assert_eq!(asked(&world), 1, "a paused account is not asked");
     world.sandbox.set_switches(partners(&["attribution partner"]));
-    world.clock.advance(Duration::from_secs(60));
+    resume(&world).await;
     assert_eq!(world.run(&flow).await.outcome(), "completed");
     assert_eq!(world.run(&flow).await.outcome(), "completed");
     let stored = world.sandbox.delivered();
@@ -82,13 +90,100 @@ async fn failures_of_the_server_are_tried_again_with_growing_waits() {
     // 1 + 2 + 4 s, each at most doubled by chance.
     let waited = world.clock.elapsed().as_secs() - before;
     assert!((7..=14).contains(&waited), "{waited}");
-    for status in [400, 401, 403] {
-        let (world, flow) = self::world(1).await;
-        let refuse = Fault::new(Vendor::CleverTap, "/attribution", Action::status(status));
-        world.sandbox.fault(refuse.forever());
-        world.run(&flow).await;
-        assert_eq!(asked(&world), 1, "{status} is never tried again");
+}
+
+/// Runs the flow for a day, once an hour, and gives how often CleverTap was asked.
+async fn asked_in_a_day(world: &World, flow: &Arc<Flow>) -> u64 {
+    for _ in 0..24 {
+        world.run(flow).await;
+        world.clock.advance(Duration::from_secs(3_600));
     }
+    asked(world)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_is_never_sent_again_by_itself() {
+    let (world, flow) = self::world(1).await;
+    let bare = Fault::new(Vendor::CleverTap, "/attribution", Action::status(400));
+    world.sandbox.fault(bare.forever());
+    assert_eq!(asked_in_a_day(&world, &flow).await, 1);
+    let refused = letters(&world).await;
+    assert_eq!(refused.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), ["http400"]);
+    // Refused as a partner, or by the credentials: the account waits for somebody, and its probe is
+    // no event that was refused.
+    let known = |refused| AttributionSwitches { refused, ..AttributionSwitches::default() };
+    let of = |attribution| Switches { attribution, ..Switches::default() };
+    for (switches, token, passcode, says) in [
+        (partners(&["somebody else"]), None, None, "not whitelisted"),
+        (of(known(401)), Some("not-the-token"), None, "401: Invalid Account Info"),
+        (of(known(403)), Some("not-the-token"), None, "403: Invalid Account Info"),
+        (of(known(400)), None, Some("NOT-THE-PASS"), "400: Invalid Account Info"),
+    ] {
+        let (mut world, flow) = self::world(1).await;
+        let right = (world.token.clone(), world.passcode.clone());
+        world.token = token.unwrap_or(&right.0).to_owned();
+        world.passcode = passcode.unwrap_or(&right.1).to_owned();
+        world.sandbox.set_switches(switches);
+        let report = world.run(&flow).await;
+        let said = report.errors.first().unwrap().to_string();
+        assert!(said.contains(says), "{said}");
+        for secret in [&world.token, &world.passcode] {
+            assert!(!said.contains(secret.as_str()), "{said}");
+        }
+        assert_eq!(world.run(&flow).await.outcome(), "paused");
+        assert_eq!(asked_in_a_day(&world, &flow).await, 1, "{says}");
+        assert!(letters(&world).await.is_empty(), "{says}: nothing is lost");
+        // The same as before, once somebody says so.
+        resume(&world).await;
+        world.run(&flow).await;
+        assert_eq!(asked(&world), 2, "{says}");
+        // Other settings end the pause, too.
+        (world.token, world.passcode) = right;
+        world.sandbox.set_switches(Switches::default());
+        if token.is_none() && passcode.is_none() {
+            resume(&world).await;
+        }
+        assert_eq!(world.run(&flow).await.outcome(), "completed", "{says}");
+        assert_eq!((asked(&world), world.sandbox.delivered_count()), (3, 1), "{says}");
+    }
+}
+
+/// A request of another kind does no harm if it is refused once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_probes_the_account_that_attribution_paused() {
+    let (world, installs) = self::world(1).await;
+    let uploads = world.flow(include_str!("../../flows/newsletter-to-clevertap.yaml"));
+    world.sandbox.set_switches(partners(&["somebody else"]));
+    world.run(&installs).await;
+    assert_eq!(world.run(&uploads).await.outcome(), "paused");
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(world.run(&installs).await.outcome(), "failed");
+    assert_eq!((asked(&world), world.uploaded()), (1, 0));
+    assert_eq!(world.run(&uploads).await.outcome(), "completed");
+    world.sandbox.set_switches(Switches::default());
+    assert_eq!(world.run(&installs).await.outcome(), "completed");
+    assert_eq!(asked(&world), 2);
+}
+
+/// Time goes on by itself where nothing else happens.
+#[tokio::test]
+async fn one_that_is_not_answered_within_60_seconds_is_in_doubt() {
+    let (world, flow) = world(1).await;
+    let two = std::num::NonZeroU64::new(2).unwrap();
+    let never = Action::Gather { requests: two };
+    world.sandbox.fault(Fault::new(Vendor::CleverTap, "/attribution", never).forever());
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    world.run(&flow).await;
+    let waited = begun.elapsed().as_secs();
+    assert!((60..65).contains(&waited), "{waited}");
+    tokio::time::resume();
+    for _ in 0..2 {
+        assert_eq!(world.run(&flow).await.counts.delivered, 0);
+    }
+    assert_eq!(asked(&world), 1, "it is never sent again unasked");
+    let letters = letters(&world).await;
+    assert_eq!(letters.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), ["inDoubt"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

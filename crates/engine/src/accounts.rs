@@ -325,11 +325,22 @@ impl Accounts {
 
     /// Whether a request may start, as the probe of a paused account or not; and as what the
     /// breaker counts it.
-    fn pass(&self, account: &str, identity: &str, class: &str) -> Result<(bool, Pass), Call> {
-        let now = self.clock.elapsed();
+    fn pass(&self, account: &str, identity: &str, limit: Limit) -> Result<(bool, Pass), Call> {
+        let (now, class) = (self.clock.elapsed(), limit.class);
         let mut state = self.state();
         let State { pauses, breakers, .. } = &mut *state;
         let mut paused = pauses.get_mut(account);
+        if let Some(pause) = paused.as_ref().filter(|_| !limit.probes) {
+            return Err(Call::Unauthorized {
+                reason: format!(
+                    "account \"{account}\" is paused since {}, because its credentials were \
+                     refused ({}); this is not sent before the pause is over: `towpath account \
+                     resume {account}`, other settings of the account and a request of another \
+                     kind that passes end it",
+                    pause.since, pause.reason
+                ),
+            });
+        }
         if let Some(pause) = &mut paused
             && let Err(closed) = pause.probe(now)
         {
@@ -369,7 +380,7 @@ impl Limiter for Desk {
     async fn acquire(&self, identity: &str, limit: Limit) -> Result<Permit, Call> {
         let place = self.accounts.limits.place(identity, limit, self.turn).await;
         // Asked once its turn has come: what it waited for may have told something.
-        let (probes, pass) = self.accounts.pass(&self.account, identity, limit.class)?;
+        let (probes, pass) = self.accounts.pass(&self.account, identity, limit)?;
         let admitted = Admitted {
             accounts: self.accounts.clone(),
             account: self.account.clone(),

@@ -230,7 +230,7 @@ async fn send(api: &Api, input: &Attribution, checked: Checked<'_>) -> Result<Ou
         })
     };
     let (partner, token) = (needed(settings::PARTNER_NAME)?, needed(settings::TOKEN)?);
-    let request = api.get(["attribution"]).unsigned().order().undone_by_5xx();
+    let request = api.get(["attribution"]).unsigned().order().undone_by_5xx().never_probes();
     let mut request = request
         .query("partner_name", partner)
         .query("event_type", checked.event_type)
