@@ -1,5 +1,5 @@
-//! What reads CleverTap, and attribution, as their clients see them: the vendor's own samples come
-//! back byte for byte.
+//! What reads CleverTap, and attribution, as their clients see them: the envelopes of the vendor's
+//! samples and its words, around what was uploaded here.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
