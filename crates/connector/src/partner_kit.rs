@@ -44,17 +44,21 @@ impl PartnerKit {
     pub fn filled(&self, values: &BTreeMap<String, String>) -> Filled {
         let places = self.places();
         let given = |name: &str| values.get(name).map(|it| it.trim()).filter(|it| !it.is_empty());
-        let text = self.parts().map(|part| match part {
-            Part::Text(text) => text.to_owned(),
-            Part::Place(name, _) => match given(name) {
-                Some(value) => value.to_owned(),
-                None => {
-                    let meant = places.iter().find(|(known, _)| *known == name);
-                    format!("_to be filled in: {}_", meant.map_or(name, |(_, meant)| meant))
-                }
-            },
-        });
-        let text = text.collect();
+        let mut text = String::new();
+        for part in self.parts() {
+            match part {
+                Part::Text(part) => text.push_str(part),
+                Part::Place(name, _) => match given(name) {
+                    Some(value) if in_table(&text) => text.push_str(&cell(value)),
+                    Some(value) => text.push_str(value),
+                    None => {
+                        let meant = places.iter().find(|(known, _)| *known == name);
+                        let meant = meant.map_or(name, |(_, meant)| meant);
+                        text.push_str(&format!("_to be filled in: {meant}_"));
+                    }
+                },
+            }
+        }
         let open = places.into_iter().filter(|(name, _)| given(name).is_none()).collect();
         Filled { text, open }
     }
@@ -81,6 +85,16 @@ impl PartnerKit {
     }
 }
 
+/// Whether what comes next stands in a row of a table.
+fn in_table(before: &str) -> bool {
+    before.rsplit('\n').next().is_some_and(|line| line.starts_with('|'))
+}
+
+/// A text as a table's cell can hold it: `|` would end the cell, a line's end the row.
+fn cell(value: &str) -> String {
+    value.lines().map(str::trim).collect::<Vec<_>>().join("<br>").replace('|', "\\|")
+}
+
 enum Part {
     Text(&'static str),
     Place(&'static str, &'static str),
@@ -89,6 +103,17 @@ enum Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_a_table_breaks_none() {
+        let document = "{{a: a}}\n| x | {{a}} | {{b: b}} |\n";
+        let kit = PartnerKit { kind: "", about: "", document, logo: None };
+        let value = |text: &str| text.to_owned();
+        let values =
+            BTreeMap::from([(value("a"), value("one | two\r\n  three")), (value("b"), value("c"))]);
+        let text = kit.filled(&values).text;
+        assert_eq!(text, "one | two\r\n  three\n| x | one \\| two<br>three | c |\n");
+    }
 
     #[test]
     fn places_are_filled_in_and_open_ones_say_what_is_meant() {
