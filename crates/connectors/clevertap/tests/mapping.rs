@@ -5,8 +5,12 @@ use connector::prelude::*;
 use mapping::{Limits, Mapping, Moment, Variables};
 
 fn input(message: &Value, fields: Value) -> Value {
+    input_of("uploadProfiles", message, fields)
+}
+
+fn input_of(action: &str, message: &Value, fields: Value) -> Value {
     let connector = towpath_clevertap::connector();
-    let action = connector.find_action("uploadProfiles").unwrap();
+    let action = connector.find_action(action).unwrap();
     let mapping = Mapping::compile(action.mapping).unwrap();
     let variables = Variables::new().with("fields", fields.clone());
     let at = Moment { now_ms: 1_763_700_000_000, seed: 1 };
@@ -88,6 +92,44 @@ fn a_phone_number_is_international_or_left_out() {
         assert_eq!(phone(json!(bad)), None, "{bad}");
     }
     assert_eq!(phone(json!(4_915_112_345_678_u64)), None);
+}
+
+/// The number that is taken for a profile is the one that is subscribed, and taken apart from it.
+#[test]
+fn the_first_number_that_clevertap_takes_is_everywhere_the_same() {
+    let contact = |values: &[&str]| {
+        let kinds = ["phone", "mobile"].into_iter().cycle();
+        let numbers = kinds.zip(values).map(|(kind, it)| json!({ "type": kind, "value": it }));
+        json!({ "metadata": { "recordUid": "279" }, "data": {
+            "consent": "withdrawn",
+            "contactData": numbers.chain([json!({ "type": "email", "value": "ada@example.com" })])
+                .collect::<Vec<_>>(),
+        } })
+    };
+    let good = "+4915112345678";
+    for (values, profile, others) in [
+        (&[good][..], Some(good), Some(good)),
+        (&["0151 12345678", good, "+1234567"], Some(good), Some(good)),
+        (&["+0151123456", "+1234567"], Some("+1234567"), Some("+1234567")),
+        // CleverTap takes none: the profile goes without, a subscription is refused by its number.
+        (&["0151 12345678", "+123456"], None, Some("0151 12345678")),
+        (&[""], None, None),
+    ] {
+        let contact = contact(values);
+        let found = input(&contact, json!({}))["profileData"].get("Phone").cloned();
+        assert_eq!(found, profile.map(Value::from), "{values:?}");
+        for (action, fields) in [
+            ("subscribe", json!({ "channel": "phone" })),
+            ("subscribe", json!({ "channel": "whatsapp" })),
+            ("disassociatePhone", json!({})),
+        ] {
+            let found = input_of(action, &contact, fields).get("value").cloned();
+            let found = found.filter(|it| !it.is_null() && it != "");
+            assert_eq!(found, others.map(Value::from), "{action} {values:?}");
+        }
+        let email = input_of("subscribe", &contact, json!({ "channel": "email" }));
+        assert_eq!(email["value"], "ada@example.com");
+    }
 }
 
 #[test]
