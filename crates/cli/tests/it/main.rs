@@ -13,6 +13,7 @@ mod folder;
 mod hooks;
 mod import;
 mod killed;
+mod killed_attribution;
 mod map;
 mod new;
 mod partner_kit;
