@@ -97,7 +97,8 @@ impl Whose {
 #[async_trait]
 impl Action for GetProfile {
     type Input = Whose;
-    const REJECTIONS: &'static [Rejection] = &[NO_KEY, SEVERAL_KEYS, NOT_FOUND];
+    const REJECTIONS: &'static [Rejection] =
+        &[NO_KEY, SEVERAL_KEYS, NOT_FOUND, rejections::BAD_REQUEST];
 
     fn idempotent(&self) -> bool {
         true

@@ -1,4 +1,5 @@
-//! The codes by which uploads refuse messages: CleverTap's own numbers, and three of ours.
+//! The codes by which actions refuse messages: CleverTap's own numbers, and those of ours for what it
+//! has no number for.
 
 use connector::Rejection;
 
@@ -30,6 +31,7 @@ pub(crate) const PROFILES: &[Rejection] = &[
     NO_INCREMENTS,
     OTHER,
     REFUSED,
+    BAD_REQUEST,
 ];
 
 /// Those of `uploadEvents`: the numbers that concern events.
@@ -55,6 +57,7 @@ pub(crate) const EVENTS: &[Rejection] = &[
     BAD_DATE,
     OTHER,
     REFUSED,
+    BAD_REQUEST,
 ];
 
 /// Those of `deleteProfiles`.
@@ -66,8 +69,16 @@ pub(crate) const TOKENS: &[Rejection] = &[
     Rejection::new("531", "the data of the token are not valid", "see what the reason names"),
     NO_TOKEN,
     NO_TYPE,
-    BAD_TYPE,
-    BAD_KEYS,
+    Rejection::new(
+        "534",
+        "the type is none, or not that of the device",
+        "give what CleverTap takes: `chrome`, `fcm`, `gcm`, `apns`, `wns` or `mpns`",
+    ),
+    Rejection::new(
+        "535",
+        "the data of the token are not valid: `keys` belong to `chrome` alone",
+        "leave them out",
+    ),
     OTHER,
     REFUSED,
     BAD_REQUEST,
@@ -98,7 +109,7 @@ pub(crate) const TRIGGER: &[Rejection] =
 
 /// Those of `uploadCatalog`.
 pub(crate) const CATALOG: &[Rejection] =
-    &[NO_ROWS, BAD_ROW, TOO_LARGE, DUPLICATE, BAD_TOKEN, BAD_REQUEST, ADDRESS_ENDED, FILE_REFUSED];
+    &[NO_ROWS, BAD_ROW, TOO_LARGE, DUPLICATE, BAD_TOKEN, ADDRESS_ENDED, FILE_REFUSED];
 
 /// Those of `uploadCustomList`.
 pub(crate) const CUSTOM_LIST: &[Rejection] = CATALOG;
@@ -214,8 +225,8 @@ pub(crate) const ADDRESS_ENDED: Rejection = Rejection::new(
 
 pub(crate) const FILE_REFUSED: Rejection = Rejection::new(
     "http<status>",
-    "the address that CleverTap gave refuses the file",
-    "the reason has its words; replay it later",
+    "CleverTap refuses the request by this HTTP status, or the address that it gave the file",
+    "the reason has the words: correct what they name, or replay it later",
 );
 
 pub(crate) const NO_CONTENT: Rejection = Rejection::new(
@@ -257,18 +268,6 @@ pub(crate) const NO_TOKEN: Rejection =
 pub(crate) const NO_TYPE: Rejection =
     Rejection::new("533", "the token's `type` is missing", "give it in `tokenData`");
 
-pub(crate) const BAD_TYPE: Rejection = Rejection::new(
-    "534",
-    "the type is none, or not that of the device",
-    "give `chrome`, `fcm`, `gcm`, `apns`, `wns` or `mpns`",
-);
-
-pub(crate) const BAD_KEYS: Rejection = Rejection::new(
-    "535",
-    "the data of the token are not valid: `keys` belong to `chrome` alone",
-    "leave them out",
-);
-
 pub(crate) const NO_VALUE: Rejection = Rejection::new(
     "noValue",
     "the mapping gave no address and no number; nothing was sent",
@@ -306,8 +305,8 @@ pub(crate) const BAD_TOKEN: Rejection = Rejection::new(
 );
 
 pub(crate) const BAD_REQUEST: Rejection = Rejection::new(
-    "http400",
-    "CleverTap refuses the request",
+    "http<status>",
+    "CleverTap refuses the request by this HTTP status, mostly 400",
     "its words are in the reason; correct what they name",
 );
 
