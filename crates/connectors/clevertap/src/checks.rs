@@ -20,6 +20,9 @@ const FORBIDDEN: &[char] = &['%', '>', '<', '!', '|', '&', '.', ':', ';', '$', '
 /// The last second that has ten digits: what is larger was meant in milliseconds.
 const LAST_SECOND: u64 = 9_999_999_999;
 
+/// The event that is a purchase, in small letters.
+const PURCHASE: &str = "charged";
+
 /// What begins a date among properties.
 const DATE: &str = "$D_";
 
@@ -76,9 +79,15 @@ pub(crate) fn time(ts: Option<u64>) -> Checked {
 
 /// Looks at the properties of a profile.
 pub(crate) fn profile(data: &Map<String, Value>, increments: bool) -> Checked {
-    let own = data.iter().filter(|(key, _)| !PREDEFINED.contains(&key.as_str()));
     let mut count = 0;
-    for (key, value) in own {
+    for (key, value) in data {
+        if PREDEFINED.contains(&key.as_str()) {
+            // What else may be wrong with them CleverTap says, or is looked at below.
+            if let ("Name" | "Email", Value::String(text)) = (key.as_str(), value) {
+                short(key, text)?;
+            }
+            continue;
+        }
         count += 1;
         self::key("the property", key, true)?;
         self::value(key, value, increments)?;
@@ -120,7 +129,7 @@ pub(crate) fn event(name: &str, data: &Map<String, Value>) -> Checked {
     }
     properties("the event", data)?;
     let Some(Value::Array(items)) = data.get("Items") else { return Ok(()) };
-    if items.len() > MOST_ITEMS {
+    if plain.eq_ignore_ascii_case(PURCHASE) && items.len() > MOST_ITEMS {
         return Err(rejections::TOO_MANY_OF_EVENT.because(format!(
             "the event has {} `Items`; CleverTap takes {MOST_ITEMS}",
             items.len()
@@ -138,8 +147,10 @@ fn properties(of: &str, data: &Map<String, Value>) -> Checked {
     }
     for (key, value) in data {
         self::key("the property", key, false)?;
-        if let Value::String(text) = value {
-            self::text(key, text)?;
+        match value {
+            Value::String(text) => self::text(key, text)?,
+            Value::Array(items) => texts(key, items)?,
+            _ => {}
         }
     }
     Ok(())
@@ -195,6 +206,10 @@ fn list(key: &str, items: &[Value]) -> Checked {
             items.len()
         )));
     }
+    texts(key, items)
+}
+
+fn texts(key: &str, items: &[Value]) -> Checked {
     items.iter().filter_map(Value::as_str).try_for_each(|item| text(key, item))
 }
 
@@ -203,6 +218,10 @@ fn text(key: &str, text: &str) -> Checked {
         let why = || format!("\"{key}\" is `{DATE}` without a time in epoch seconds");
         return is_date(text).then_some(()).ok_or_else(|| rejections::BAD_DATE.because(why()));
     }
+    short(key, text)
+}
+
+fn short(key: &str, text: &str) -> Checked {
     let length = characters(text, LONGEST_VALUE);
     if length > LONGEST_VALUE {
         return Err(rejections::BAD_VALUE.because(format!(
@@ -274,6 +293,9 @@ mod tests {
             (json!({ "k".repeat(121): 1 }), "badKey"),
             (json!({ "City": "ä".repeat(512) }), ""),
             (json!({ "City": "a".repeat(513) }), "badValue"),
+            (json!({ "Name": "n".repeat(512), "Email": "$D_" }), ""),
+            (json!({ "Name": "n".repeat(513) }), "badValue"),
+            (json!({ "Email": "e".repeat(513) }), "badValue"),
             (json!({ "Tags": vec!["a"; 100] }), ""),
             (json!({ "Tags": vec!["a"; 101] }), "badValue"),
             (json!({ "Tags": { "$add": vec!["a"; 101] } }), "badValue"),
@@ -306,6 +328,13 @@ mod tests {
             ("Charged", json!({ "Delivery": "$D_" }), "badDate"),
             ("Charged", items(256), ""),
             ("Charged", items(257), "522"),
+            ("charged ", items(257), "522"),
+            // Of another event they are a list like others.
+            ("Ordered", items(257), ""),
+            ("Ordered", json!({ "Items": [{ "a:b": 1 }] }), "badKey"),
+            ("Ordered", json!({ "Sizes": ["s".repeat(512), 1] }), ""),
+            ("Ordered", json!({ "Sizes": ["s", "s".repeat(513)] }), "badValue"),
+            ("Ordered", json!({ "Days": ["$D_soon"] }), "badDate"),
             ("Charged", json!({ "Items": [{ "a:b": 1 }] }), "badKey"),
             ("Charged", Value::Object(many), "522"),
         ] {

@@ -65,14 +65,15 @@ impl Catalog {
         }
         let mut columns = MANDATORY.to_vec();
         for key in self.rows.iter().flat_map(Map::keys) {
-            if !columns.contains(&key.as_str()) {
-                columns.push(key);
+            if columns.contains(&key.as_str()) {
+                continue;
             }
-        }
-        if columns.len() > MOST_COLUMNS {
-            let count = columns.len();
-            let why = format!("the catalogue has {count} columns; CleverTap takes {MOST_COLUMNS}");
-            return Err(rejections::BAD_ROW.because(why));
+            if columns.len() == MOST_COLUMNS {
+                let why =
+                    format!("the catalogue has more columns than {MOST_COLUMNS}, as \"{key}\"");
+                return Err(rejections::BAD_ROW.because(why));
+            }
+            columns.push(key);
         }
         let mut csv = String::new();
         staged::line(&mut csv, columns.iter().copied());
