@@ -9,7 +9,9 @@ use std::time::Duration;
 use connector::Clock;
 use engine::{Answer, Handle, Request};
 use flow::Flow;
-use sandbox::{Action, AttributionSwitches, Fault, ReadingSwitches, Switches, Vendor};
+use sandbox::{
+    Action, AttributionSwitches, BadCredentials, Fault, ReadingSwitches, Switches, Vendor,
+};
 use store::DeadLetterSummary;
 use towpath_tests::World;
 
@@ -113,17 +115,27 @@ async fn what_is_refused_is_never_sent_again_by_itself() {
     // no event that was refused.
     let known = |refused| AttributionSwitches { refused, ..AttributionSwitches::default() };
     let of = |attribution| Switches { attribution, ..Switches::default() };
+    let unprocessed =
+        Switches { bad_credentials: BadCredentials::BadRequest, ..Switches::default() };
     for (switches, token, passcode, says) in [
         (partners(&["somebody else"]), None, None, "not whitelisted"),
         (of(known(401)), Some("not-the-token"), None, "401: Invalid Account Info"),
         (of(known(403)), Some("not-the-token"), None, "403: Invalid Account Info"),
+        (of(known(400)), Some("not-the-token"), None, "400: Invalid Account Info"),
         (of(known(400)), None, Some("NOT-THE-PASS"), "400: Invalid Account Info"),
+        (unprocessed, None, Some("NOT-THE-PASS"), "400: Failed to process request"),
     ] {
         let (mut world, flow) = self::world(1).await;
         let right = (world.token.clone(), world.passcode.clone());
         world.token = token.unwrap_or(&right.0).to_owned();
         world.passcode = passcode.unwrap_or(&right.1).to_owned();
         world.sandbox.set_switches(switches);
+        // Recorded of another question; the stand-in has other words for attribution.
+        if says.contains("process") {
+            let body = r#"{"status":"fail","error":"Failed to process request","code":400}"#;
+            let answer = Action::Body { status: 400, body: body.to_owned() };
+            world.sandbox.fault(Fault::new(Vendor::CleverTap, "/attribution", answer).times(2));
+        }
         let report = world.run(&flow).await;
         let said = report.errors.first().unwrap().to_string();
         assert!(said.contains(says), "{said}");

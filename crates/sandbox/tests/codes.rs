@@ -1,8 +1,6 @@
 //! Every code that CleverTap's documentation has for a record of an upload is given to a client, each
 //! with the record's number, and its dry run says the same.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
-
 use std::collections::BTreeSet;
 
 use reqwest::Client;

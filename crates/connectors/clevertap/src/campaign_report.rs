@@ -5,7 +5,7 @@ use std::time::Duration;
 use connector::prelude::*;
 
 use crate::answer::{self, Uncoded};
-use crate::record;
+use crate::{record, rejections};
 
 /// How long a campaign without a result is left before it is asked after again.
 const RUNNING: Duration = Duration::from_secs(5 * 60);
@@ -57,7 +57,7 @@ struct Said {
 #[async_trait]
 impl Action for CampaignReport {
     type Input = Campaign;
-    const REJECTIONS: &'static [Rejection] = &[NO_CAMPAIGN, HTTP_400];
+    const REJECTIONS: &'static [Rejection] = &[NO_CAMPAIGN, HTTP_400, rejections::BAD_REQUEST];
 
     fn idempotent(&self) -> bool {
         true

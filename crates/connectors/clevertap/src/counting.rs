@@ -7,6 +7,7 @@ use connector::prelude::*;
 use crate::answer::{self, Uncoded};
 use crate::day::Zone;
 use crate::query::Query;
+use crate::rejections;
 
 /// How long CleverTap is left to count before it is asked again.
 const COUNTING: Duration = Duration::from_secs(3);
@@ -14,7 +15,7 @@ const COUNTING: Duration = Duration::from_secs(3);
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// The refusals of what counts.
-pub(crate) const REJECTIONS: &[Rejection] = &[NO_QUESTION, HTTP_400];
+pub(crate) const REJECTIONS: &[Rejection] = &[NO_QUESTION, HTTP_400, rejections::BAD_REQUEST];
 
 const NO_QUESTION: Rejection = Rejection::new(
     "noQuestion",

@@ -306,7 +306,7 @@ pub(crate) const BAD_TOKEN: Rejection = Rejection::new(
 
 pub(crate) const BAD_REQUEST: Rejection = Rejection::new(
     "http<status>",
-    "CleverTap refuses the request by this HTTP status, mostly 400",
+    "CleverTap refuses the request by this HTTP status: 400, 405 or 409",
     "its words are in the reason; correct what they name",
 );
 

@@ -3,7 +3,7 @@
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, record, settings};
+use crate::{answer, record, rejections, settings};
 
 /// What the vendor's page asks for where failures of the server go on.
 pub(crate) const SUPPORT: &str = "where this goes on for more than 10 minutes, CleverTap asks to be told: write \
@@ -202,8 +202,16 @@ fn given(text: Option<&str>, lacks: Rejection) -> Result<&str, Outcome> {
 #[async_trait]
 impl Action for SendAttribution {
     type Input = Attribution;
-    const REJECTIONS: &'static [Rejection] =
-        &[NO_DEVICE, NO_EVENT, NO_PLATFORM, NO_UTM, BAD_TIMESTAMP, BAD_PARAMETER, HTTP_400];
+    const REJECTIONS: &'static [Rejection] = &[
+        NO_DEVICE,
+        NO_EVENT,
+        NO_PLATFORM,
+        NO_UTM,
+        BAD_TIMESTAMP,
+        BAD_PARAMETER,
+        HTTP_400,
+        rejections::BAD_REQUEST,
+    ];
 
     fn idempotent(&self) -> bool {
         false // Nothing tells a repeated event from another one.
