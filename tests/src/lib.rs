@@ -10,6 +10,7 @@ mod board;
 mod calls;
 mod dying;
 mod runs;
+mod waiting;
 pub mod world;
 
 pub use between::Between;
@@ -19,4 +20,5 @@ pub use board::{
 pub use calls::Calls;
 pub use dying::{Dying, Moment};
 pub use runs::{Runs, answering};
+pub use waiting::Waiting;
 pub use world::{START, World};

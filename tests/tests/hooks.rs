@@ -17,7 +17,7 @@ use flow::{Flow, Schedule};
 use store::{MasterKey, MemoryStore, Store};
 use tokio::sync::Notify;
 use towpath_tests::world::START;
-use towpath_tests::{Dying, Moment};
+use towpath_tests::{Dying, Moment, Waiting};
 
 const SECRET: &str = "not-a-real-webhook-secret";
 
@@ -29,27 +29,6 @@ struct Shop {
     /// What the engine goes by: the same, unless it is to wait.
     engines: Arc<dyn Clock>,
     api: String,
-}
-
-/// The same time, and waits end when it has come to their end.
-struct Waiting(Arc<ManualClock>);
-
-#[async_trait]
-impl Clock for Waiting {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        let until = self.elapsed() + duration;
-        while self.elapsed() < until {
-            tokio::task::yield_now().await;
-        }
-    }
 }
 
 /// The flows of a process.

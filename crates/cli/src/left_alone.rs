@@ -48,6 +48,21 @@ pub(crate) fn event(account: &str, change: &AccountChange<'_>) -> (&'static str,
             of(json!({ "class": class })),
             format!("account {account}: the circuit breaker of class {class} closed"),
         ),
+        AccountChange::Outage { class, since, advice } => (
+            "outage",
+            of(json!({ "class": class, "since": since, "advice": advice })),
+            format!(
+                "account {account}: class {class} was answered with nothing but 5xx since {since}; \
+                 {advice}"
+            ),
+        ),
+        AccountChange::OutageOver { class } => (
+            "outageOver",
+            of(json!({ "class": class })),
+            format!(
+                "account {account}: class {class} is not answered with nothing but 5xx any more"
+            ),
+        ),
     }
 }
 
@@ -59,4 +74,23 @@ pub(crate) fn look_again(project: &Project, workshop: &Workshop, flow: &Flow) ->
         workshop.engine.renew_account(&name, account);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use connector::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_with_what_the_connector_says() {
+        let since = Timestamp::from_secs(1_772_366_400);
+        let change =
+            AccountChange::Outage { class: "default", since, advice: "write to its support" };
+        let (name, of, words) = event("engagement", &change);
+        assert_eq!((name, &of["advice"]), ("outage", &json!("write to its support")));
+        let says = "account engagement: class default was answered with nothing but 5xx since \
+                    2026-03-01T12:00:00Z; write to its support";
+        assert_eq!(words, says);
+    }
 }

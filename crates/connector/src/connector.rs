@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 use schemars::{JsonSchema, schema_for};
 
@@ -30,6 +31,15 @@ pub struct Failure {
     pub message: String,
 }
 
+/// What a connector says of its system answering nothing but 5xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutageAdvice {
+    /// How long that has to last.
+    pub after: Duration,
+    /// Whom to tell, or what to do.
+    pub advice: &'static str,
+}
+
 /// A system's triggers and actions, and how to reach it. Built once, shared by all flows.
 #[derive(Clone)]
 pub struct Connector {
@@ -47,7 +57,7 @@ pub struct Connector {
     paces: Vec<(&'static str, &'static str)>,
     failure: Option<FindFailure>,
     test: Option<Test>,
-    outage_advice: &'static str,
+    outage: Option<OutageAdvice>,
     partner_kits: &'static [PartnerKit],
     largest_answer: usize,
     given_at: &'static [&'static str],
@@ -81,7 +91,7 @@ impl Connector {
             paces: vec![],
             failure: None,
             test: None,
-            outage_advice: "",
+            outage: None,
             partner_kits: &[],
             largest_answer: LARGEST_ANSWER,
             given_at: &[],
@@ -175,11 +185,11 @@ impl Connector {
         self
     }
 
-    /// Says whom to tell, or what to do, where the system is away for long: who is told that a flow
-    /// fails for that reason reads it, too.
+    /// Says whom to tell, or what to do, where the system answers nothing but 5xx for so long: the
+    /// log, the list of accounts and who is told that a flow fails have it from then on.
     #[must_use]
-    pub const fn in_an_outage(mut self, advice: &'static str) -> Self {
-        self.outage_advice = advice;
+    pub const fn in_an_outage(mut self, after: Duration, advice: &'static str) -> Self {
+        self.outage = Some(OutageAdvice { after, advice });
         self
     }
 
@@ -410,9 +420,9 @@ impl Connector {
         self.partner_kits
     }
 
-    /// What it says of an outage that lasts; empty if it says nothing.
-    pub const fn outage_advice(&self) -> &'static str {
-        self.outage_advice
+    /// What it says of an outage that lasts, if it says anything.
+    pub const fn outage_advice(&self) -> Option<OutageAdvice> {
+        self.outage
     }
 
     /// Whether it recognises failures that its system reports inside a 200.

@@ -40,7 +40,7 @@ pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
 pub use api::{Api, Observed, Request, Services};
 pub use auth::{Auth, OAuth2};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use connector::{Connector, Failure};
+pub use connector::{Connector, Failure, OutageAdvice};
 pub use descriptor::{ActionDescriptor, TriggerDescriptor, TriggerKind};
 pub use error::{Error, Result};
 pub use heard::{ErasedHeard, HeardTrigger, Hook, Registered};

@@ -47,6 +47,8 @@ pub enum Answer {
     },
     /// It is not there, broke off, or failed by itself (5xx).
     Failed {
+        /// The status of its answer; `None` if it gave none.
+        status: Option<u16>,
         /// How long it asks to wait.
         after: Option<Duration>,
         /// What happened.
@@ -60,17 +62,19 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// What a request that ended so shows; `throttled` is whether its status was 429.
-    pub(crate) fn of<T>(ended: &Result<T>, throttled: bool) -> Self {
+    /// What a request that ended so shows; `status` is its answer's, if there was one.
+    pub(crate) fn of<T>(ended: &Result<T>, status: Option<u16>) -> Self {
         match ended {
             Ok(_) => Self::Taken,
-            Err(Error::Retry { reason, after }) if throttled => {
+            Err(Error::Retry { reason, after }) if status == Some(429) => {
                 Self::Throttled { after: *after, reason: reason.clone() }
             }
             Err(Error::Retry { reason, after } | Error::HeldBack { reason, after }) => {
-                Self::Failed { after: *after, reason: reason.clone() }
+                Self::Failed { status, after: *after, reason: reason.clone() }
             }
-            Err(Error::Unknown { reason }) => Self::Failed { after: None, reason: reason.clone() },
+            Err(Error::Unknown { reason }) => {
+                Self::Failed { status, after: None, reason: reason.clone() }
+            }
             Err(Error::Unauthorized { reason }) => Self::Unauthorized { reason: reason.clone() },
             Err(Error::TooLarge { .. } | Error::Reject { .. } | Error::Config { .. }) => {
                 Self::Refused

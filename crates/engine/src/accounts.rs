@@ -1,12 +1,13 @@
-//! What all flows share of the accounts: limits, circuit breakers and pauses.
+//! What all flows share of the accounts: limits, circuit breakers, pauses and outages.
 //!
 //! Breakers belong to the credentials' identity and a limit class, as limits do; a pause belongs to
-//! an account. Both are asked before every request and learn from every answer, and both are kept
-//! in the store at the end of a run. Waits are reckoned by what has elapsed: a clock that is set
+//! an account. Both are asked before every request. They and outages learn from every answer, and
+//! are kept in the store at the end of a run. Waits are reckoned by what has elapsed: a clock that is set
 //! makes none of them longer or shorter.
 
 mod breaker;
 mod kept;
+mod outage;
 mod pause;
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector::{Admission, Answer, Clock, Error as Call, Limit, Limiter, Permit, Timestamp};
+use connector::{
+    Admission, Answer, Clock, Error as Call, Limit, Limiter, OutageAdvice, Permit, Timestamp,
+};
 use store::Store;
 use tokio::sync::OnceCell;
 
@@ -22,8 +25,9 @@ use crate::limits::{self, Limits, Turn};
 use crate::watch::AccountChange;
 use crate::{Error, Event, Place, Result, Watch};
 use breaker::{Breaker, Change, Pass};
-pub use kept::{AccountState, Open, Rest};
+pub use kept::{AccountState, Open, Outage, Rest};
 pub(crate) use kept::{resume, states};
+use outage::Ongoing;
 use pause::{Closed, Pause};
 
 /// The accounts as all flows see them.
@@ -44,6 +48,8 @@ struct State {
     pauses: HashMap<String, Pause>,
     /// By identity and class.
     breakers: HashMap<String, HashMap<String, Guarded>>,
+    /// By identity and class.
+    outages: HashMap<String, HashMap<String, Ongoing>>,
     /// What the store does not know yet.
     unkept: BTreeSet<Entry>,
 }
@@ -51,6 +57,8 @@ struct State {
 struct Known {
     identity: String,
     fingerprint: String,
+    /// What its connector says of outages.
+    advice: Option<OutageAdvice>,
 }
 
 /// A breaker, and whom it was opened by.
@@ -67,6 +75,7 @@ struct Guarded {
 enum Entry {
     Pause(String),
     Breaker(String, String),
+    Outage(String, String),
 }
 
 impl Entry {
@@ -74,6 +83,7 @@ impl Entry {
         match self {
             Self::Pause(account) => kept::pause_name(account),
             Self::Breaker(identity, class) => kept::breaker_name(identity, class),
+            Self::Outage(identity, class) => kept::outage_name(identity, class),
         }
     }
 }
@@ -91,6 +101,7 @@ struct Admitted {
     account: Arc<str>,
     identity: String,
     class: &'static str,
+    began: Timestamp,
     place: limits::Place,
     pass: Pass,
     /// Whether it probes a paused account.
@@ -117,9 +128,15 @@ impl Accounts {
     }
 
     /// The limiter of an account with these credentials, which may be others than before.
-    pub(crate) fn limiter(self: &Arc<Self>, account: &connector::Account) -> Arc<dyn Limiter> {
+    /// `advice` is what its connector says of outages.
+    pub(crate) fn limiter(
+        self: &Arc<Self>,
+        account: &connector::Account,
+        advice: Option<OutageAdvice>,
+    ) -> Arc<dyn Limiter> {
         let name = account.name();
-        let known = Known { identity: account.identity(), fingerprint: self.fingerprint(account) };
+        let (identity, fingerprint) = (account.identity(), self.fingerprint(account));
+        let known = Known { identity, fingerprint, advice };
         self.state().fingerprints.insert(name.to_owned(), known);
         self.desk(name, Turn::First)
     }
@@ -209,6 +226,7 @@ impl Accounts {
     async fn load(&self) -> store::Result<()> {
         let pauses = kept::all::<kept::KeptPause>(&*self.store, kept::PAUSE).await?;
         let breakers = kept::all::<kept::KeptBreaker>(&*self.store, kept::BREAKER).await?;
+        let outages = kept::all::<kept::KeptOutage>(&*self.store, kept::OUTAGE).await?;
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut state = self.state();
         for it in pauses {
@@ -224,6 +242,11 @@ impl Accounts {
             let (account, since, reason) = (it.account, it.since, it.reason);
             let guarded = Guarded { breaker, account, since, reason };
             state.breakers.entry(it.identity).or_default().entry(it.class).or_insert(guarded);
+        }
+        for it in outages {
+            let (account, since, last, advice) = (it.account, it.since, it.last, it.advice);
+            let outage = Ongoing { account, since, last, noticed: elapsed, advice };
+            state.outages.entry(it.identity).or_default().entry(it.class).or_insert(outage);
         }
         Ok(())
     }
@@ -265,6 +288,8 @@ impl Accounts {
                     self.say(&guarded.account, &AccountChange::BreakerClosed { class });
                 }
             }
+            // It is over with the next answer, and with nothing that anybody does here.
+            Entry::Outage(..) => {}
         }
     }
 
@@ -297,6 +322,10 @@ impl Accounts {
                     wait_seconds: kept::seconds(guarded.breaker.wait()),
                     reason: guarded.reason.clone(),
                 })
+            }
+            Entry::Outage(identity, class) => {
+                let outage = state.outages.get(identity)?.get(class)?;
+                serde_json::to_vec(&Self::kept_outage(outage, identity, class))
             }
         };
         written.ok()
@@ -386,6 +415,7 @@ impl Limiter for Desk {
             account: self.account.clone(),
             identity: identity.to_owned(),
             class: limit.class,
+            began: self.accounts.clock.now(),
             place,
             pass,
             probes,
@@ -406,13 +436,14 @@ impl Admission for Admitted {
         }
         self.breaker(answer);
         self.pause(answer);
+        self.outage(answer);
     }
 }
 
 impl Admitted {
     fn breaker(&self, answer: &Answer) {
         let failed = match answer {
-            Answer::Throttled { after, reason } | Answer::Failed { after, reason } => {
+            Answer::Throttled { after, reason } | Answer::Failed { after, reason, .. } => {
                 Some((after.unwrap_or_default(), reason))
             }
             Answer::Taken | Answer::Refused | Answer::Unauthorized { .. } => None,

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use connector::{Api, Clock, Connector, Services, Timestamp, Tokens, Unlimited};
+use connector::{Api, Clock, Connector, OutageAdvice, Services, Timestamp, Tokens, Unlimited};
 use flow::Flow;
 use store::{RunLine, Store};
 
@@ -217,11 +218,27 @@ impl Engine {
     }
 
     /// What the connector of an account says of outages that last, if it says anything.
-    pub(crate) fn outage_advice(&self, account: &str) -> Option<&'static str> {
+    pub(crate) fn outage_advice(&self, account: &str) -> Option<OutageAdvice> {
         let known = lock(&self.more_accounts).get(account).map(|it| it.account.connector());
         let named = known.or_else(|| Some(self.options.accounts.get(account)?.account.connector()));
         let connector = self.options.connectors.iter().find(|it| Some(it.name()) == named)?;
-        Some(connector.outage_advice()).filter(|advice| !advice.is_empty())
+        connector.outage_advice()
+    }
+
+    /// How long an account's system has answered nothing but 5xx, if it did that since a moment.
+    pub(crate) async fn outage(
+        &self,
+        account: &str,
+        since: Timestamp,
+    ) -> store::Result<Option<Duration>> {
+        self.accounts.outage(account, since).await
+    }
+
+    /// The limiter of an account, as its requests meet it.
+    #[cfg(test)]
+    pub(crate) fn limiter(&self, account: &str) -> Arc<dyn connector::Limiter> {
+        let account = &self.options.accounts[account].account;
+        self.accounts.limiter(account, self.outage_advice(account.name()))
     }
 
     /// Keeps what became of accounts, where anything did.
@@ -399,7 +416,7 @@ impl Engine {
         let connector = connector.ok_or_else(|| config("no such connector".to_owned()))?;
         let services = Services {
             clock: self.options.clock.clone(),
-            limiter: self.accounts.limiter(&known.account),
+            limiter: self.accounts.limiter(&known.account, connector.outage_advice()),
             tokens: self.tokens.clone(),
         };
         let api = Api::new(connector, known.account, &known.limits, services);

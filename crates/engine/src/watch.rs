@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connector::Want;
+use connector::{Timestamp, Want};
 use store::Counts;
 
 use crate::{Error, Place};
@@ -121,6 +121,21 @@ pub enum AccountChange<'a> {
     },
     /// A probe passed, or an operator said so.
     BreakerClosed {
+        /// The limit class.
+        class: &'a str,
+    },
+    /// Requests of a class have been answered with nothing but 5xx for as long as the connector
+    /// has something to say of.
+    Outage {
+        /// The limit class.
+        class: &'a str,
+        /// When the first of these requests began.
+        since: Timestamp,
+        /// Whom to tell, or what to do.
+        advice: &'a str,
+    },
+    /// One of them was answered otherwise, or not at all.
+    OutageOver {
         /// The limit class.
         class: &'a str,
     },

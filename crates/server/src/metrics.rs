@@ -268,6 +268,8 @@ impl Metrics {
             AccountChange::Resumed => paused(false),
             AccountChange::BreakerOpened { class, .. } => open(class, true),
             AccountChange::BreakerClosed { class } => open(class, false),
+            // The breaker of the class and the failed requests are figures already.
+            AccountChange::Outage { .. } | AccountChange::OutageOver { .. } => {}
         }
     }
 }

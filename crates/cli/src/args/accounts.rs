@@ -15,7 +15,10 @@ resume`.
 
 A circuit breaker opens when, of at least 20 requests of one class in a minute, three quarters
 failed: no answer, 429 or 5xx. A request probes after 10 s, then after twice as long, up to 5
-minutes or as long as the system asks.";
+minutes or as long as the system asks.
+
+Where a connector says whom to tell of failures that go on, the list shows that once requests of one
+class were answered with nothing but 5xx for so long.";
 
 pub(crate) const ADD_HELP: &str = "\
 On a terminal it asks for what is missing, for secrets without showing them. Otherwise the rest is

@@ -60,6 +60,7 @@ async fn list(project: &Project, json: bool) -> Result {
                 "account": name, "connector": connectors.get(name),
                 "paused": state.and_then(|state| state.paused.as_ref()),
                 "open": state.map(|state| &state.open[..]).unwrap_or_default(),
+                "outages": state.map(|state| &state.outages[..]).unwrap_or_default(),
                 "login": logins.get(name).copied().unwrap_or(Login::NotNeeded),
             }));
         }
@@ -88,9 +89,8 @@ async fn list(project: &Project, json: bool) -> Result {
         } else if rows.is_empty() {
             table.add_row([name, connector, "in use", "", login.map_or("", Login::words)]);
         }
-        for (state, rest) in rows {
-            let next = second(rest.next);
-            table.add_row([name, connector, &state, &next, &rest.reason]);
+        for (state, next, why) in rows {
+            table.add_row([name, connector, &state, &next, why]);
         }
     }
     print(&table.trim_fmt());
@@ -129,13 +129,24 @@ fn failed(error: impl Into<anyhow::Error>) -> Failed {
     Failed { exit: Exit::Store, error: error.into() }
 }
 
-/// What holds an account back, and why.
-fn rows(state: &AccountState) -> Vec<(String, &Rest)> {
-    let paused = state.paused.iter().map(|rest| ("paused".to_owned(), rest));
-    let open =
-        state.open.iter().map(|it| (format!("breaker of class {} open", it.class), &it.rest));
-    let rows = paused.chain(open);
-    rows.map(|(what, rest)| (format!("{what} since {}", second(rest.since)), rest)).collect()
+/// What holds an account back or makes it fail, until when, and why.
+fn rows(state: &AccountState) -> Vec<(String, String, &str)> {
+    let row = |what: String, rest: &'_ Rest| {
+        (format!("{what} since {}", second(rest.since)), second(rest.next))
+    };
+    let paused = state.paused.iter().map(|rest| {
+        let (what, next) = row("paused".to_owned(), rest);
+        (what, next, rest.reason.as_str())
+    });
+    let open = state.open.iter().map(|it| {
+        let (what, next) = row(format!("breaker of class {} open", it.class), &it.rest);
+        (what, next, it.rest.reason.as_str())
+    });
+    let failing = state.outages.iter().map(|it| {
+        let what = format!("class {} answers only 5xx since {}", it.class, second(it.since));
+        (what, String::new(), it.advice.as_str())
+    });
+    paused.chain(open).chain(failing).collect()
 }
 
 /// A moment to the second.
@@ -162,4 +173,23 @@ async fn resume(project: &Project, name: &str, json: bool) -> Result {
         print(&format!("{name}: it was in use already"));
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Outage;
+
+    use super::*;
+
+    #[test]
+    fn what_answers_only_5xx_is_shown_with_whom_to_tell() {
+        let (since, last) =
+            (Timestamp::from_secs(1_772_366_400), Timestamp::from_secs(1_772_367_000));
+        let (class, advice) = ("default".to_owned(), "write to its support".to_owned());
+        let outages = vec![Outage { class, since, last, advice }];
+        let state =
+            AccountState { account: "engagement".to_owned(), outages, ..AccountState::default() };
+        let says = "class default answers only 5xx since 2026-03-01T12:00:00Z".to_owned();
+        assert_eq!(rows(&state), [(says, String::new(), "write to its support")]);
+    }
 }

@@ -69,6 +69,7 @@ pub(super) async fn look(
         }
         if let Some(state) = states.get(name) {
             at_rest(sheet, project, state, now);
+            outages(sheet, state, now);
         }
         let is_well = sheet.lines().len() == before;
         if online && is_well {
@@ -164,6 +165,19 @@ fn at_rest(sheet: &mut Sheet, project: &Project, state: &AccountState, now: Time
     }
 }
 
+/// What its system answers with nothing but 5xx, and what the connector says of that.
+fn outages(sheet: &mut Sheet, state: &AccountState, now: Timestamp) {
+    for outage in &state.outages {
+        let (class, since) = (&outage.class, outage.since);
+        let (began, last) = (ago(since, now), ago(outage.last, now));
+        let says = format!(
+            "class {class} was answered with nothing but 5xx since {since} ({began}), the last time \
+             {last}"
+        );
+        sheet.error("outage", &state.account, says, outage.advice.as_str());
+    }
+}
+
 /// Tests an account at its system.
 async fn test(sheet: &mut Sheet, project: &Project, holder: &Holder, name: &str) {
     let command = project.command(&format!("account test {name}"));
@@ -209,5 +223,32 @@ async fn lacking(sheet: &mut Sheet, project: &Project, holder: &Holder, name: &s
                 sheet.warning("lacking", name, says, way_out);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Outage;
+
+    use super::super::sheet::Verdict;
+    use super::*;
+
+    #[test]
+    fn what_answers_only_5xx_is_an_error_whose_way_out_is_the_connectors() {
+        let (since, last) =
+            (Timestamp::from_secs(1_772_366_400), Timestamp::from_secs(1_772_367_000));
+        let (class, advice) = ("default".to_owned(), "write to its support".to_owned());
+        let outages = vec![Outage { class, since, last, advice }];
+        let state =
+            AccountState { account: "engagement".to_owned(), outages, ..AccountState::default() };
+        let mut sheet = Sheet::default();
+        super::outages(&mut sheet, &state, last);
+        let [line] = sheet.lines() else { panic!("{:?}", sheet.lines()) };
+        assert_eq!(
+            (line.check, &*line.about, line.verdict),
+            ("outage", "engagement", Verdict::Error)
+        );
+        assert!(line.says.contains("nothing but 5xx since 2026-03-01T12:00:00Z"), "{}", line.says);
+        assert_eq!(line.way_out.as_deref(), Some("write to its support"));
     }
 }

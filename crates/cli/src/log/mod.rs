@@ -76,15 +76,26 @@ pub(crate) fn said(words: &str) {
     hidden::line(&line(level, "towpath", "said", fields));
 }
 
+/// How weighty an event of the service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// Normal work.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// Somebody has to do something.
+    Error,
+}
+
 /// Writes an event of the service, if somebody wants its level.
-pub(crate) fn event(is_warning: bool, event: &str, fields: &Value) {
+pub(crate) fn event(weight: Weight, event: &str, fields: &Value) {
     use tracing::{Level, enabled};
-    let wanted = match is_warning {
-        true => enabled!(target: TARGET, Level::WARN),
-        false => enabled!(target: TARGET, Level::INFO),
+    let (wanted, level) = match weight {
+        Weight::Info => (enabled!(target: TARGET, Level::INFO), "info"),
+        Weight::Warning => (enabled!(target: TARGET, Level::WARN), "warn"),
+        Weight::Error => (enabled!(target: TARGET, Level::ERROR), "error"),
     };
     if wanted {
-        let level = if is_warning { "warn" } else { "info" };
         let fields = fields.as_object().cloned().unwrap_or_default();
         hidden::line(&line(level, TARGET, event, fields));
     }

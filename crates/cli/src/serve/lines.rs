@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::commands::backfill;
 use crate::commands::check::counted;
 use crate::left_alone;
-use crate::log;
+use crate::log::{self, Weight};
 use crate::progress::{print, print_json, say, summary};
 use crate::project::Checked;
 
@@ -46,12 +46,16 @@ impl Lines {
 
     /// Prints or logs an event for machines; says whether a person is to read it instead.
     fn machines(&self, is_warning: bool, value: &Value) -> bool {
+        self.weighed(if is_warning { Weight::Warning } else { Weight::Info }, value)
+    }
+
+    fn weighed(&self, weight: Weight, value: &Value) -> bool {
         if self.json {
             print_json(value);
         }
         if self.logs {
             let event = value.get("event").and_then(Value::as_str).unwrap_or_default();
-            log::event(is_warning, event, value);
+            log::event(weight, event, value);
         }
         !self.json && !self.logs
     }
@@ -161,7 +165,12 @@ impl Lines {
         if let (Some(value), Some(of)) = (value.as_object_mut(), of.as_object()) {
             value.extend(of.clone());
         }
-        if self.machines(GRAVE.contains(&event), &value) {
+        let weight = match event {
+            "outage" => Weight::Error,
+            _ if GRAVE.contains(&event) => Weight::Warning,
+            _ => Weight::Info,
+        };
+        if self.weighed(weight, &value) {
             self.line(now, words);
         }
     }

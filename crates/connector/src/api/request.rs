@@ -162,16 +162,15 @@ impl<'a> Request<'a> {
         let mut refused = None;
         loop {
             let permit = self.api.limiter.acquire(&api.identity, self.limit).await?;
-            let (ended, throttled) = match self.exchange(&label, body.as_ref(), &mut refused).await
-            {
-                Ok(Some((answer, throttled))) => (answer, throttled),
+            let (ended, status) = match self.exchange(&label, body.as_ref(), &mut refused).await {
+                Ok(Some((answer, status))) => (answer, Some(status.as_u16())),
                 // The token is renewed, and the request sent once more.
                 Ok(None) => continue,
-                Err(error) => (Err(error), false),
+                Err(error) => (Err(error), None),
             };
             // What a connector wants to see of these may still be a refusal of the credentials.
             let doubtful = ended.as_ref().is_ok_and(|it| matches!(it.status.as_u16(), 400..=403));
-            let answer = if doubtful { Answer::Refused } else { Answer::of(&ended, throttled) };
+            let answer = if doubtful { Answer::Refused } else { Answer::of(&ended, status) };
             // A failure of the system that means something to the connector tells neither that it
             // is well nor that it is away.
             if ended.as_ref().is_ok_and(|it| it.status.is_server_error()) {
@@ -184,13 +183,13 @@ impl<'a> Request<'a> {
     }
 
     /// Sends the request once. `None` if its token was refused and may be renewed; beside the
-    /// answer, whether the system has too many requests. An error is one of getting no answer.
+    /// answer, the status that counts. An error is one of getting no answer.
     async fn exchange(
         &self,
         label: &str,
         body: Option<&bytes::Bytes>,
         refused: &mut Option<Secret>,
-    ) -> Result<Option<(Result<Response>, bool)>> {
+    ) -> Result<Option<(Result<Response>, StatusCode)>> {
         let api = &*self.api.inner;
         let authorised = match self.unsigned {
             true => Authorised { headers: vec![], token: None },
@@ -229,15 +228,14 @@ impl<'a> Request<'a> {
         }
         if status.is_success() || self.accepted.contains(&status) {
             let (label, safe) = (label.to_owned(), self.safe);
-            return Ok(Some((Ok(Response { status, body, label, safe, redactor }), false)));
+            return Ok(Some((Ok(Response { status, body, label, safe, redactor }), status)));
         }
         let message = match message {
             Some(message) => redactor.redact(&message),
             None => response::message(&body, &redactor),
         };
-        let throttled = status == StatusCode::TOO_MANY_REQUESTS;
         let safe = self.safe || self.undone;
-        Ok(Some((Err(response::failure(status, &message, after, label, safe)), throttled)))
+        Ok(Some((Err(response::failure(status, &message, after, label, safe)), status)))
     }
 
     /// The status that counts: the answer's own, or that of a failure inside a 200.

@@ -155,7 +155,7 @@ pub fn connector() -> Connector {
         .gives_addresses_at(&["amazonaws.com"])
         .failure_inside_200(failure)
         .test(|api| Box::pin(account::test(api)))
-        .in_an_outage(send_attribution::SUPPORT)
+        .in_an_outage(send_attribution::LASTING, send_attribution::SUPPORT)
         .partner_kits(partner::KITS)
         .action::<UploadProfiles>("uploadProfiles", CONTACT_TO_PROFILE)
         .action::<UploadEvents>("uploadEvents", CONTACT_TO_EVENT)

@@ -1,10 +1,14 @@
 //! `sendAttribution`: tells where the users of an app came from, and what they did at a partner.
 
+use std::time::Duration;
+
 use connector::prelude::*;
 use serde_json::Map;
 
 use crate::{answer, record, rejections, settings};
 
+/// How long failures of the server go on before the vendor's page asks to be told.
+pub(crate) const LASTING: Duration = Duration::from_secs(10 * 60);
 /// What the vendor's page asks for where failures of the server go on.
 pub(crate) const SUPPORT: &str = "where this goes on for more than 10 minutes, CleverTap asks to be told: write \
                        to its support, with the project id and since when";

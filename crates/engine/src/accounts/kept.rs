@@ -13,6 +13,9 @@ pub(super) const PAUSE: &str = "pause/";
 /// What the names of open breakers begin with in the vault; identity and class follow.
 pub(super) const BREAKER: &str = "breaker/";
 
+/// What the names of outages begin with in the vault; identity and class follow.
+pub(super) const OUTAGE: &str = "outage/";
+
 /// A paused account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +42,19 @@ pub(super) struct KeptBreaker {
     pub(super) reason: String,
 }
 
+/// A limit class whose requests were answered with nothing but 5xx.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeptOutage {
+    pub(super) account: String,
+    pub(super) identity: String,
+    pub(super) class: String,
+    pub(super) since: Timestamp,
+    pub(super) last: Timestamp,
+    /// What the connector says, once it has lasted for that.
+    pub(super) advice: Option<String>,
+}
+
 /// An account that is not used as usual.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -49,6 +65,10 @@ pub struct AccountState {
     pub paused: Option<Rest>,
     /// The limit classes whose circuit breakers are open, and why.
     pub open: Vec<Open>,
+    /// The limit classes whose requests have been answered with nothing but 5xx for so long that
+    /// the connector says what to do.
+    #[serde(default)]
+    pub outages: Vec<Outage>,
 }
 
 /// Since when something rests, and until when.
@@ -73,12 +93,30 @@ pub struct Open {
     pub rest: Rest,
 }
 
+/// A limit class whose requests have been answered with nothing but 5xx for long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Outage {
+    /// The limit class.
+    pub class: String,
+    /// When the first of these requests began.
+    pub since: Timestamp,
+    /// When the last one began.
+    pub last: Timestamp,
+    /// What the connector says: whom to tell, what to do.
+    pub advice: String,
+}
+
 pub(super) fn pause_name(account: &str) -> String {
     format!("{PAUSE}{account}")
 }
 
 pub(super) fn breaker_name(identity: &str, class: &str) -> String {
     format!("{BREAKER}{identity}/{class}")
+}
+
+pub(super) fn outage_name(identity: &str, class: &str) -> String {
+    format!("{OUTAGE}{identity}/{class}")
 }
 
 pub(super) fn seconds(wait: Duration) -> u64 {
@@ -112,6 +150,12 @@ pub(crate) async fn states(store: &dyn Store) -> store::Result<Vec<AccountState>
         let KeptBreaker { account, class, since, next, reason, .. } = breaker;
         let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
         entry.open.push(Open { class, rest: Rest { since, next, reason } });
+    }
+    for outage in all::<KeptOutage>(store, OUTAGE).await? {
+        let KeptOutage { account, class, since, last, advice, .. } = outage;
+        let Some(advice) = advice else { continue };
+        let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
+        entry.outages.push(Outage { class, since, last, advice });
     }
     Ok(states.into_values().collect())
 }

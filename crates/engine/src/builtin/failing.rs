@@ -13,9 +13,19 @@ use super::failure::Failure;
 use super::heard::Streak;
 use super::kept::{self, KeptStreak, Mark, Told};
 use super::record::{Fails, FlowFailing};
-use super::teller::Teller;
+use super::teller::{LOOK, Teller};
 use crate::Report;
 use crate::service::paused;
+
+/// What a connector says of an outage.
+enum Advice {
+    /// Nothing, or not of this one.
+    None,
+    /// It will, where the outage goes on for so long.
+    In(Duration),
+    /// This.
+    Due(&'static str),
+}
 
 impl Teller {
     /// Lets wait what there is to tell of flows that fail, and of those that are well again.
@@ -45,7 +55,14 @@ impl Teller {
                 told.tell(("recovered", &flow), mark.at.millis(), &record);
             }
         }
-        for flow in begun {
+        let mut next = next;
+        let mut later = |wait: Duration| next = Some(next.map_or(wait, |next| next.min(wait)));
+        let told_before = told.marks.iter().filter(|(flow, mark)| {
+            !mark.advised && streaks.get(*flow).is_some_and(|it| it.kept.since == mark.at)
+        });
+        let told_before: Vec<String> = told_before.map(|(flow, _)| flow.clone()).collect();
+        let begun = begun.into_iter().map(|flow| (flow, false));
+        for (flow, again) in begun.chain(told_before.into_iter().map(|flow| (flow, true))) {
             let Some(KeptStreak { since, failure }) = streaks.get(&flow).map(|it| it.kept.clone())
             else {
                 continue;
@@ -54,11 +71,38 @@ impl Teller {
             if paused(self.store(), &flow).await.is_ok_and(|paused| paused.is_some()) {
                 continue;
             }
+            let advice = match self.advice(&failure, since).await? {
+                Advice::Due(advice) => Some(advice),
+                // It is told once where that is all but over.
+                Advice::In(wait) if again || wait <= LOOK => {
+                    later(wait);
+                    continue;
+                }
+                Advice::None if again => continue,
+                Advice::In(_) | Advice::None => None,
+            };
+            let what = if again { "advised" } else { "failing" };
             let record = self.of_failing(&flow, since, failure.clone(), Fails::Failing).await?;
-            told.tell(("failing", &flow), since.millis(), &record);
-            told.mark(flow, Mark { at: since, total: 0, failure: Some(failure) });
+            let record = FlowFailing { advice: advice.map(str::to_owned), ..record };
+            told.tell((what, &flow), since.millis(), &record);
+            let advised = advice.is_some();
+            told.mark(flow, Mark { at: since, total: 0, failure: Some(failure), advised });
         }
         Ok(next)
+    }
+
+    /// What the connector says of an outage, if a flow that fails since then fails for one in which
+    /// its system answers nothing but 5xx, and that lasts long enough.
+    async fn advice(&self, failure: &Failure, since: Timestamp) -> Result<Advice> {
+        let account = failure.account.as_deref().filter(|_| failure.is_outage());
+        let Some(account) = account else { return Ok(Advice::None) };
+        let Some(known) = self.engine.outage_advice(account) else { return Ok(Advice::None) };
+        let lasted = self.engine.outage(account, since).await?;
+        Ok(match lasted.map(|lasted| known.after.saturating_sub(lasted)) {
+            None => Advice::None,
+            Some(Duration::ZERO) => Advice::Due(known.advice),
+            Some(left) => Advice::In(left),
+        })
     }
 
     async fn of_failing(
@@ -76,11 +120,8 @@ impl Teller {
             Fails::Failing => failure.words(),
             Fails::Recovered => "its last run went well",
         };
-        let account = failure.account.as_deref().filter(|_| failure.is_outage());
-        let advice = account.filter(|_| state == Fails::Failing);
-        let advice = advice.and_then(|account| self.engine.outage_advice(account));
         Ok(FlowFailing {
-            advice: advice.map(str::to_owned),
+            advice: None,
             flow: flow.to_owned(),
             state,
             since,

@@ -35,7 +35,7 @@ impl Failure {
         Self { code: "failed".to_owned(), step: None, account: None, needs_change: false }
     }
 
-    /// Whether a system is away, so that advice for outages fits.
+    /// Whether a system is away.
     pub(super) fn is_outage(&self) -> bool {
         matches!(self.code.as_str(), "unavailable" | "heldBack")
     }

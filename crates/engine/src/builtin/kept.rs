@@ -43,7 +43,7 @@ pub(super) struct Told {
 }
 
 /// What was told of one flow or account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Mark {
     /// Of a condition, when it began; of dead letters, when they were told.
@@ -54,6 +54,9 @@ pub(super) struct Mark {
     /// How the flow failed, as it was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<Failure>,
+    /// Whether it was told with what the connector says of an outage.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) advised: bool,
 }
 
 /// A record on its way into an inbox.

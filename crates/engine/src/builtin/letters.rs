@@ -53,7 +53,7 @@ impl Teller {
                     command: format!("towpath dead-letters list {flow}"),
                 };
                 told.tell(("letters", &flow), known, &record);
-                told.mark(flow.to_string(), Mark { at: now, total, failure: None });
+                told.mark(flow.to_string(), Mark { at: now, total, ..Mark::default() });
             }
             if let Some(open) = self.open.get_mut(of) {
                 open.remove(&flow);

@@ -67,7 +67,7 @@ impl Teller {
                 since.millis(),
                 &record(&account, Rests::Paused, since),
             );
-            told.mark(account, Mark { at: since, total: 0, failure: None });
+            told.mark(account, Mark { at: since, ..Mark::default() });
         }
         Ok(next)
     }

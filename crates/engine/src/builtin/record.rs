@@ -31,7 +31,8 @@ pub(super) struct FlowFailing {
     /// The same in words. What a system said is not among them, since that may quote a record:
     /// `command` shows it.
     pub(super) message: String,
-    /// What the connector says of a system that is away for long: whom to tell, what to do.
+    /// What the connector says of a system that answers nothing but 5xx for long: whom to tell, what
+    /// to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
     /// The step that failed, if it was one.

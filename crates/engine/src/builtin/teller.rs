@@ -16,7 +16,7 @@ use crate::{Engine, Stop, inbox};
 
 /// So often it looks at what nobody tells it: pauses that were ended by hand, inboxes that were
 /// full, a store that failed.
-const LOOK: Duration = Duration::from_secs(60);
+pub(super) const LOOK: Duration = Duration::from_secs(60);
 
 /// Tells flows of others, as long as the service runs.
 ///
@@ -145,7 +145,7 @@ impl Teller {
             for known in self.store().flows().await? {
                 let total = self.dead_letters(&known).await?;
                 if total > 0 {
-                    let mark = Mark { at: Timestamp::default(), total, failure: None };
+                    let mark = Mark { at: Timestamp::default(), total, ..Mark::default() };
                     told.marks.insert(known, mark);
                 }
             }

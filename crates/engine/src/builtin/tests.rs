@@ -1,5 +1,7 @@
 //! What is told, when and how often: over a store, by a clock that is turned by hand.
 
+mod outages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ struct Process {
     store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
     alerts: Alerts,
+    engine: Arc<Engine>,
     teller: Teller,
 }
 
@@ -40,16 +43,6 @@ fn refused() -> Report {
         account: "crm".to_owned(),
     };
     Report::failed(Error::Unauthorized { place, reason: "of ada@example.com".to_owned() })
-}
-
-fn away() -> Report {
-    let place = Place {
-        flow: "shop".to_owned(),
-        step: Some("order".to_owned()),
-        account: "crm".to_owned(),
-    };
-    let reason = "answered 503 of ada@example.com".to_owned();
-    Report::failed(Error::Unavailable { place, reason, after: None })
 }
 
 fn line(started: Timestamp, outcome: &str) -> RunLine {
@@ -82,7 +75,7 @@ impl Desk {
         alerts.put(&"ops".into(), true, Some(alert));
         let auth = connector::Auth::None;
         let crm = connector::Connector::new("crm", "https://crm.test", auth)
-            .in_an_outage("ring up its makers");
+            .in_an_outage(Duration::from_secs(10 * MINUTE), "ring up its makers");
         let account = crm.account("crm", None, BTreeMap::new()).unwrap();
         let account = crate::Account { account, limits: BTreeMap::new() };
         let options = Options {
@@ -92,8 +85,8 @@ impl Desk {
             clock: self.clock.clone(),
         };
         let engine = Arc::new(Engine::new(options));
-        let teller = Teller::new(alerts.clone(), engine, Handle::ended());
-        Process { store: self.store.clone(), clock: self.clock.clone(), alerts, teller }
+        let teller = Teller::new(alerts.clone(), engine.clone(), Handle::ended());
+        Process { store: self.store.clone(), clock: self.clock.clone(), alerts, engine, teller }
     }
 
     /// Makes so many dead letters of a flow.
@@ -196,29 +189,6 @@ async fn a_flow_that_fails_is_told_once_after_a_while_also_across_restarts() {
     desk.pass(15);
     let told = process.told().await;
     assert_eq!((told.len(), &told[0]["failures"]), (1, &json!(1)), "{told:?}");
-}
-
-#[tokio::test]
-async fn what_a_connector_says_of_outages_is_told_with_one_that_lasts() {
-    let desk = Desk::new();
-    let mut process = desk.process(alert(Of::Failing, 10));
-    for _ in 0..10 {
-        process.ran("shop", &away()).await;
-        desk.pass(1);
-    }
-    let told = process.told().await;
-    let [told] = &told[..] else { panic!("{told:?}") };
-    assert_eq!(
-        (&told["code"], &told["advice"]),
-        (&json!("unavailable"), &json!("ring up its makers"))
-    );
-    // It is about outages: neither what is well again nor another failure has it.
-    process.ran("shop", &Report::default()).await;
-    process.ran("shop", &refused()).await;
-    desk.pass(10);
-    let told = process.told().await;
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.iter().all(|it| it.get("advice").is_none()), "{told:?}");
 }
 
 #[tokio::test]
@@ -398,7 +368,7 @@ async fn what_was_on_its_way_at_the_end_of_a_process_comes_once() {
     let record = serde_json::value::to_raw_value(&json!({ "account": "crm" })).unwrap();
     let key = format!("paused/crm/{}", since.millis());
     told.waiting.push(kept::Waiting { key, about: "crm".to_owned(), record });
-    let mark = kept::Mark { at: since, total: 0, failure: None };
+    let mark = kept::Mark { at: since, ..kept::Mark::default() };
     told.marks.insert("crm".to_owned(), mark);
     desk.pause("crm").await;
     for expected in [1, 0] {

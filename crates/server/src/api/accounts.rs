@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use engine::{AccountState, Answer, Open, Request, Rest};
+use engine::{AccountState, Answer, Open, Outage, Request, Rest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,9 @@ struct AccountView {
     paused: Option<Rest>,
     /// The limit classes whose circuit breakers are open, and why.
     open: Vec<Open>,
+    /// The limit classes whose requests have been answered with nothing but 5xx for so long that
+    /// the connector says what to do.
+    outages: Vec<Outage>,
 }
 
 async fn all(server: &Server) -> Result<BTreeMap<String, AccountView>, Problem> {
@@ -90,12 +93,18 @@ async fn all(server: &Server) -> Result<BTreeMap<String, AccountView>, Problem> 
     let mut views = BTreeMap::new();
     for (account, connector) in server.office().project.accounts() {
         let connector = Some(connector);
-        let view = AccountView { account: account.clone(), connector, paused: None, open: vec![] };
+        let view = AccountView {
+            account: account.clone(),
+            connector,
+            paused: None,
+            open: vec![],
+            outages: vec![],
+        };
         views.insert(account, view);
     }
-    for AccountState { account, paused, open } in accounts {
+    for AccountState { account, paused, open, outages } in accounts {
         let connector = views.get(&account).and_then(|view| view.connector.clone());
-        let view = AccountView { account: account.clone(), connector, paused, open };
+        let view = AccountView { account: account.clone(), connector, paused, open, outages };
         views.insert(account, view);
     }
     Ok(views)

@@ -203,6 +203,13 @@ fn account_event(account: &str, change: &AccountChange<'_>) -> Value {
         AccountChange::BreakerClosed { class } => {
             json!({ "account": account, "change": "breakerClosed", "class": class })
         }
+        AccountChange::Outage { class, since, advice } => json!({
+            "account": account, "change": "outage", "class": class, "since": since,
+            "advice": advice,
+        }),
+        AccountChange::OutageOver { class } => {
+            json!({ "account": account, "change": "outageOver", "class": class })
+        }
     }
 }
 
