@@ -48,6 +48,16 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// stays unset is unknown.
     async fn run(&self, api: &Api, batch: &Batch<Self::Input>) -> Result<Outcomes>;
 
+    /// What a message has in common with those that may share its call, where not any of its batch
+    /// may, such as what it says to many people.
+    ///
+    /// The messages of a batch that [`run`](Self::run) is given are alike in this. Without it, an action
+    /// that makes several calls of a batch leaves all of it in doubt where the process is killed
+    /// between two of them.
+    fn shares(&self, _message: &Item<Self::Input>) -> Option<String> {
+        None
+    }
+
     /// The record as a polling trigger of this connector would find it once the input is done and
     /// gave this value: with it the runtime knows what it wrote again when it reads it.
     ///
@@ -142,6 +152,8 @@ pub trait ErasedAction: Send + Sync {
     fn prepare(&self, input: Value) -> Result<Prepared, String>;
     /// The input as it is sent, defaults filled in.
     fn show(&self, input: &Prepared) -> Result<Value, String>;
+    /// [`Action::shares`].
+    fn shares(&self, message: &ErasedItem) -> Option<String>;
     /// [`Action::written`].
     fn written(&self, input: &Prepared, value: &Value) -> Option<Value>;
     /// [`Action::lacks`].
@@ -158,6 +170,11 @@ pub(crate) struct Erased<A>(pub(crate) A);
 
 fn typed<I: Send + Sync + 'static>(input: &Prepared) -> Result<Arc<I>, Error> {
     input.0.clone().downcast::<I>().map_err(|_| Error::config("an input of another action"))
+}
+
+fn of_type<I: Send + Sync + 'static>(item: &ErasedItem) -> Result<Item<I>> {
+    let input = typed::<I>(&item.input)?;
+    Ok(Item { id: item.id.clone(), key: item.key.clone(), input })
 }
 
 #[async_trait]
@@ -184,6 +201,10 @@ impl<A: Action> ErasedAction for Erased<A> {
         serde_json::to_value(&*input).map_err(|error| error.to_string())
     }
 
+    fn shares(&self, message: &ErasedItem) -> Option<String> {
+        self.0.shares(&of_type(message).ok()?)
+    }
+
     fn written(&self, input: &Prepared, value: &Value) -> Option<Value> {
         self.0.written(&*typed::<A::Input>(input).ok()?, value)
     }
@@ -193,11 +214,8 @@ impl<A: Action> ErasedAction for Erased<A> {
     }
 
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes> {
-        let items = items.iter().map(|item| {
-            let input = typed::<A::Input>(&item.input)?;
-            Ok(Item { id: item.id.clone(), key: item.key.clone(), input })
-        });
-        self.0.run(api, &Batch { items: items.collect::<Result<_>>()? }).await
+        let items = items.iter().map(of_type).collect::<Result<_>>()?;
+        self.0.run(api, &Batch { items }).await
     }
 
     async fn check(&self, api: &Api, token: &str) -> Result<Outcome> {

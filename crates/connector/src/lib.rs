@@ -62,7 +62,7 @@ pub use webhook::{Answers, ErasedWebhook, Received, Refusal, Reply, WebhookTrigg
 pub mod prelude {
     pub use crate::{
         Action, Api, Auth, Batch, Changes, Completed, Connector, Error, Handling, HeardTrigger,
-        Hook, Limit, Login, Outcome, Outcomes, Page, PollingTrigger, Proof, Received, Record,
+        Hook, Item, Limit, Login, Outcome, Outcomes, Page, PollingTrigger, Proof, Received, Record,
         Refusal, Registered, Rejection, Reply, Response, Result, Revocation, Scan, Secret, Setting,
         Tested, Timestamp, Want, WebhookTrigger,
     };

@@ -95,7 +95,8 @@ struct CallAnswer {
     answered: Timestamp,
 }
 
-/// Sends the messages of one batch.
+/// Sends the messages of one batch: a call for those that may share one, one after another, so that
+/// a kill leaves in doubt what was under way and nothing behind it.
 ///
 /// What the system did not take is sent again on its own; so is what nobody knows about, where
 /// that does no harm or the step asks for it. A batch that is too large, or refused as a whole, is
@@ -112,7 +113,7 @@ pub(crate) async fn send(
     let holds = taken.is_journaled() && taken.step.in_doubt == InDoubt::Hold;
     let mut sent: Vec<Option<Sent>> = vec![None; going.len()];
     let mut outage = None;
-    let mut parts = Narrowing::new(going.len());
+    let mut parts = Narrowing::new(going.iter().map(|it| taken.step.action.shares(&it.item)));
     let mut first_failure: Option<(Error, u64)> = None;
     let mut alone = 0;
     while let Some(Part { places: mut open, once }) = parts.next() {
@@ -143,7 +144,13 @@ pub(crate) async fn send(
                 }
                 Err(Call::Unknown { reason }) if holds => {
                     let error = Call::Unknown { reason: reason.clone() };
-                    outage.get_or_insert(Error::of_call(taken.place.clone(), error, 1));
+                    let error = Error::of_call(taken.place.clone(), error, 1);
+                    if !parts.is_empty() {
+                        // It is in the journal. What is left of the batch waits for another run,
+                        // lest one call after another has no answer.
+                        return Err(error);
+                    }
+                    outage.get_or_insert(error);
                     set(&mut sent, &mut open, &Sent::InDoubt { sent: begun, reason });
                     None
                 }

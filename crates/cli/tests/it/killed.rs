@@ -29,7 +29,7 @@ steps:
     )
 }
 
-fn project(vendors: &Vendors, flow: &str, name: &str) -> Folder {
+pub(crate) fn project(vendors: &Vendors, flow: &str, name: &str) -> Folder {
     let folder = Folder::empty();
     let credentials = vendors.sandbox.credentials();
     folder.write("towpath.yaml", &vendors.config("{ file: reach }", "{ file: tap }"));
@@ -40,7 +40,7 @@ fn project(vendors: &Vendors, flow: &str, name: &str) -> Folder {
 }
 
 /// Deletes everybody for good, and notes who is gone.
-const LEAVERS: &str = r#"
+pub(crate) const LEAVERS: &str = r#"
 flow: leavers
 trigger:
   use: cleverreach.getReceiversByGroupIdPolling
@@ -57,6 +57,26 @@ steps:
       path: gone.ndjson
       customMapping: '{ "record": $steps.gone.identity & " " & $steps.gone.delete }'
 "#;
+
+/// The flow of deletions, and CleverTap with a device of everybody.
+pub(crate) fn leaving(vendors: &Vendors, flow: &str) -> Folder {
+    let folder = project(vendors, flow, "leavers");
+    let config = folder.read("towpath.yaml");
+    let files = format!("  files: {{ connector: file, folder: {:?} }}\n", folder.path(""));
+    folder.write("towpath.yaml", &(config + &files));
+    for receiver in vendors.sandbox.receivers() {
+        vendors.sandbox.add_device(&receiver.id, &format!("__g{}", receiver.id));
+    }
+    folder
+}
+
+/// Who is noted as gone, sorted.
+pub(crate) fn gone(folder: &Folder) -> Vec<String> {
+    let noted = std::fs::read_to_string(folder.path("gone.ndjson")).unwrap_or_default();
+    let mut noted: Vec<_> = noted.lines().map(str::to_owned).collect();
+    noted.sort();
+    noted
+}
 
 /// Where a flow of deletions is killed, and whether anything was kept by then.
 const DELETED: &[(&str, bool)] = &[
@@ -76,22 +96,10 @@ fn a_verified_deletion_survives_being_killed_while_it_waits() {
         let mut switches = vendors.sandbox.switches();
         switches.deletion_seconds = 3_600;
         vendors.sandbox.set_switches(switches);
-        let folder = project(&vendors, LEAVERS, "leavers");
-        let config = folder.read("towpath.yaml");
-        let files = format!("  files: {{ connector: file, folder: {:?} }}\n", folder.path(""));
-        folder.write("towpath.yaml", &(config + &files));
+        let folder = leaving(&vendors, LEAVERS);
         let people: Vec<_> = vendors.sandbox.receivers().into_iter().map(|it| it.id).collect();
-        for id in &people {
-            vendors.sandbox.add_device(id, &format!("__g{id}"));
-        }
         let run = ["run", "leavers", "--once"];
-        let gone = || {
-            let path = folder.path("gone.ndjson");
-            let noted = std::fs::read_to_string(path).unwrap_or_default();
-            let mut noted: Vec<_> = noted.lines().map(str::to_owned).collect();
-            noted.sort();
-            noted
-        };
+        let gone = || gone(&folder);
         let waits = !point.starts_with("engine.batch") && !point.starts_with("engine.commit");
         if waits {
             folder.run(&run).exits(0).says("5 not finished yet");

@@ -14,6 +14,7 @@ mod hooks;
 mod import;
 mod killed;
 mod killed_attribution;
+mod killed_orders;
 mod map;
 mod new;
 mod partner_kit;

@@ -9,7 +9,7 @@ use crate::rejections;
 
 /// Sends each person a message by one channel. People who get the same share a call of up to 1,000.
 /// CleverTap puts it into its queue, and sends once more what is handed over again: each call is
-/// written down before it is sent, and what got no answer is held as a dead letter `inDoubt`
+/// written down before it is sent, one after another, and what got no answer is held as a dead letter `inDoubt`
 /// (`inDoubt: resend` changes that).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -129,6 +129,11 @@ impl Action for SendToUsers {
 
     fn idempotent(&self) -> bool {
         false
+    }
+
+    fn shares(&self, message: &Item<Message>) -> Option<String> {
+        let content = message.input.content.as_ref().unwrap_or(&self.content);
+        serde_json::to_string(content).ok()
     }
 
     async fn run(&self, api: &Api, batch: &Batch<Message>) -> Result<Outcomes> {

@@ -102,6 +102,14 @@ impl Action for TriggerCampaign {
         false
     }
 
+    fn shares(&self, message: &Item<Cause>) -> Option<String> {
+        if self.business_event.is_some() {
+            // One is raised by each message.
+            return Some(message.id.to_string());
+        }
+        serde_json::to_string(&message.input.properties).ok()
+    }
+
     async fn run(&self, api: &Api, batch: &Batch<Cause>) -> Result<Outcomes> {
         match (&self.business_event, &self.campaign_id) {
             (Some(event), _) => self.raise(api, event, batch).await,
