@@ -29,7 +29,7 @@ mod stats;
 pub use cleverreach::{Blacklisted, Mail, MailKind, Receiver, Stamp, Touch, What};
 pub use clevertap::{
     AttributionSwitches, Delivered, Disabled, NoDevice, NoReport, Ordered, ReadingSwitches,
-    Refused, TakenAnswer, Uploaded, Utms,
+    Refused, TakenAnswer, Uploaded, Utms, Zone,
 };
 pub use fault::{Action, Fault, FaultState, Times};
 pub use options::{

@@ -138,7 +138,11 @@ async fn attribution_answers_in_the_vendors_words() {
 
 #[tokio::test]
 async fn an_export_goes_from_page_to_page_until_there_is_no_next_cursor() {
-    let reading = ReadingSwitches { pending: 1, offset_minutes: 330, ..Default::default() };
+    let reading = ReadingSwitches {
+        pending: 1,
+        timezone: "Asia/Kolkata".parse().unwrap(),
+        ..Default::default()
+    };
     let world = World::new(Switches { reading, ..Switches::default() }).await;
     world.charged("5555555555", 3).await;
     let (_, opened) = world.post("/1/events.json?batch_size=2", query()).await;

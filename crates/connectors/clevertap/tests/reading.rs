@@ -24,7 +24,7 @@ struct World {
 
 impl World {
     async fn new(reading: ReadingSwitches) -> Self {
-        let timezone = if reading.offset_minutes == 0 { "UTC" } else { "Asia/Kolkata" };
+        let timezone = reading.timezone.to_string();
         let switches = Switches { reading, ..Switches::default() };
         let options = Options { receivers: 0, switches, now: Some(NOW), ..Options::default() };
         let sandbox = Sandbox::start(options).await.unwrap();
@@ -32,7 +32,7 @@ impl World {
         let values = [
             ("projectId", known.project_id.as_str()),
             ("passcode", &known.passcode),
-            ("timezone", timezone),
+            ("timezone", &timezone),
         ];
         let values: BTreeMap<_, _> =
             values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -121,7 +121,11 @@ const DAY: i64 = 86_400;
 
 #[tokio::test]
 async fn events_come_page_by_page_with_keys_that_stay_and_times_that_are_instants() {
-    let reading = ReadingSwitches { pending: 3, offset_minutes: 330, ..Default::default() };
+    let reading = ReadingSwitches {
+        pending: 3,
+        timezone: "Asia/Kolkata".parse().unwrap(),
+        ..Default::default()
+    };
     let world = World::new(reading).await;
     world.charged("7", NOW - DAY, 5).await;
     let fields = json!({ "event": "Charged", "batchSize": 2 });
@@ -202,7 +206,8 @@ async fn an_export_that_is_lost_again_and_again_or_goes_in_a_circle_ends_the_sca
 
 #[tokio::test]
 async fn a_poll_asks_for_whole_days_of_the_project() {
-    let reading = ReadingSwitches { offset_minutes: 330, ..Default::default() };
+    let reading =
+        ReadingSwitches { timezone: "Asia/Kolkata".parse().unwrap(), ..Default::default() };
     let world = World::new(reading).await;
     // 17:30 and 19:30 UTC: the same day in London, two days in India.
     let evening = NOW - DAY + 5 * 3600;

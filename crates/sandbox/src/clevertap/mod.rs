@@ -17,6 +17,7 @@ mod reading;
 mod scalar;
 mod upload;
 mod writing;
+mod zone;
 
 pub(crate) use api::{CleverTap, Endpoint};
 pub use archive::{Delivered, Refused};
@@ -24,3 +25,4 @@ pub use attribution::{AttributionSwitches, Disabled, NoDevice, TakenAnswer, Utms
 pub use files::Uploaded;
 pub use reading::{NoReport, ReadingSwitches};
 pub use writing::Ordered;
+pub use zone::Zone;

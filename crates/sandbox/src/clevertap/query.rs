@@ -259,9 +259,7 @@ fn raised(archive: &Archive, switches: &ReadingSwitches) -> Vec<Raised> {
             },
         };
         let second = record.get("ts").and_then(Value::as_i64).unwrap_or(at);
-        let local = second + i64::from(switches.offset_minutes) * 60;
-        let time = chrono::DateTime::from_timestamp(local, 0)?;
-        let time = time.format("%Y%m%d%H%M%S").to_string().parse().ok()?;
+        let time = switches.timezone.written(second)?;
         let properties = record.get("evtData").cloned().unwrap_or_else(|| serde_json::json!({}));
         Some(Raised { key, object_id, name, time, properties })
     });

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::archive::Archive;
-use super::{counting, export, query::Query};
+use super::{counting, export, query::Query, zone::Zone};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lock::lock;
@@ -27,9 +27,9 @@ pub struct ReadingSwitches {
     /// After so many pages, the next cursor of an export is that of its first page again; 0 never.
     /// Third parties guard against it.
     pub circle: usize,
-    /// The project's time zone, as minutes east of UTC: in it are the times of exported events, and
-    /// the days of queries. No API tells it.
-    pub offset_minutes: i32,
+    /// The project's time zone, by its IANA name: in it are the times of exported events, and the
+    /// days of queries. No API tells it.
+    pub timezone: Zone,
     /// How a campaign without a result is told; sources name all of them.
     pub no_report: NoReport,
     /// The figures of campaigns that have some, by their ids.
@@ -42,7 +42,7 @@ impl Default for ReadingSwitches {
             pending: 0,
             forgotten: 0,
             circle: 0,
-            offset_minutes: 0,
+            timezone: Zone::default(),
             no_report: NoReport::Failure,
             reports: BTreeMap::new(),
         }
