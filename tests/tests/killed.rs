@@ -1,17 +1,18 @@
 //! What must not be sent twice, killed at any single write while it goes again: replays, what goes on
-//! behind a park, backfills, and steps that stop.
+//! behind a park, backfills, deletions whose time is over, and steps that stop.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use connector::prelude::*;
 use engine::{Answer, Fate, Handle, LetterFilter, Request, RewindTo, StateChange};
 use flow::{Flow, OnReject};
 use store::{LetterState, MasterKey, MemoryStore};
-use towpath_tests::{Board, Runs, answering, flow_of, parked, record, step_once, step_to};
+use towpath_tests::{Board, Runs, World, answering, flow_of, parked, record, step_once, step_to};
 
 const KEYS: [&str; 3] = ["0", "1", "2"];
 
@@ -316,4 +317,59 @@ async fn a_step_that_stops_refuses_in_a_replay_what_it_refuses_and_sends_the_oth
     assert_eq!(runs.replay(&flow, &open(), false).await.unwrap().len(), 1);
     assert_eq!(board.take_keys(), ["1"]);
     assert!(runs.run(&flow).await.errors.is_empty(), "a letter stops no run");
+}
+
+const LEAVERS: &str = "
+flow: leavers
+trigger:
+  use: cleverreach.getReceiversByGroupIdPolling
+  account: newsletter
+  fields: { groupName: Newsletter }
+steps:
+  - id: gone
+    use: clevertap.deleteProfiles
+    account: engagement
+    fields: { deadlineHours: 1 }
+";
+
+/// A deletion that CleverTap never carries out, killed at any write while it waits and while its time
+/// is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_comes_to_its_deadline_is_told_once_wherever_it_is_killed() {
+    for hours in [0, 1] {
+        let mut deaths = 0;
+        for at in 0..ENOUGH {
+            let mut world = World::with(3).await;
+            let mut switches = world.sandbox.switches();
+            switches.deletion_seconds = 1_000_000;
+            world.sandbox.set_switches(switches);
+            for receiver in world.sandbox.receivers() {
+                world.sandbox.add_device(&receiver.id, &format!("__g{}", receiver.id));
+            }
+            let memory = memory();
+            world.store = Arc::new(memory.clone());
+            let flow = world.flow(LEAVERS);
+            assert!(world.run(&flow).await.errors.is_empty());
+            assert_eq!(world.store.parked("leavers").await.unwrap().len(), 3);
+            world.clock.advance(Duration::from_secs(hours * 3_600 + 60));
+            memory.crash_after(at);
+            let died = !world.run(&flow).await.errors.is_empty();
+            world.store = Arc::new(memory.reopen().await.unwrap());
+            for _ in 0..2 {
+                assert!(world.run(&flow).await.errors.is_empty(), "{hours}, {at}");
+                world.clock.advance(Duration::from_secs(3_600));
+            }
+            assert!(world.run(&flow).await.errors.is_empty(), "{hours}, {at}");
+            let letters = world.store.dead_letters(None).await.unwrap();
+            let codes: Vec<_> = letters.iter().map(|it| it.code.as_str()).collect();
+            assert_eq!(codes, ["deadline"; 3], "{hours}, after {at} writes");
+            assert_eq!(world.store.parked("leavers").await.unwrap().len(), 0, "{hours}, {at}");
+            assert_eq!(world.sandbox.ordered().len(), 1, "{hours}, after {at} writes");
+            if !died {
+                break;
+            }
+            deaths += 1;
+        }
+        assert!((3..ENOUGH).contains(&deaths), "{hours}: {deaths}");
+    }
 }
