@@ -192,13 +192,13 @@ impl CleverTap {
 
     fn profile_json(&self, call: &Call, switches: &Switches) -> Answer {
         let archive = lock(&self.archive);
-        let object = call.parameter("objectId").map(|id| archive.key_of_object(id));
+        let object = call.parameter("objectId").map(|id| archive.people.key_of_object(id));
         let key = call.parameter("identity").or(object.as_deref());
         let email = call.parameter("email");
         if key.is_none() && email.is_none() {
             return Answer::fail(400, "Malformed request");
         }
-        match (archive.show(key, email), switches.missing_profile) {
+        match (archive.people.show(key, email), switches.missing_profile) {
             (Some(record), _) => {
                 Answer::json(200, &json!({ "status": "success", "record": record }))
             }
@@ -231,7 +231,7 @@ impl CleverTap {
     }
 
     pub(crate) fn profile_count(&self) -> usize {
-        lock(&self.archive).profile_count()
+        lock(&self.archive).people.len()
     }
 
     pub(crate) fn ordered(&self) -> Vec<Ordered> {

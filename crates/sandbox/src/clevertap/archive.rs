@@ -1,18 +1,16 @@
 //! What CleverTap received: records in order of arrival, and the profiles that they make.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::campaigns::Campaigns;
-use super::check::{Accepted, Owner};
+use super::check::Accepted;
 use super::files::Files;
+use super::people::{People, Profile};
 use super::writing::Ordered;
 use crate::options::Switches;
-
-/// How many uploads of one profile are kept before they are merged into one.
-const MERGE_AFTER: usize = 16;
 
 /// A record that an upload delivered and the API accepted.
 #[derive(Debug, Clone)]
@@ -70,7 +68,7 @@ pub(super) struct Archive {
     uploads: u64,
     delivered: Vec<Delivered>,
     refused: Vec<Refused>,
-    profiles: HashMap<String, Profile>,
+    pub(super) people: People,
     /// The keys of profiles that were asked to go, and the second at which they do.
     leaving: BTreeMap<String, i64>,
     /// How many profiles were created anew after they went.
@@ -79,33 +77,6 @@ pub(super) struct Archive {
     pub(super) ordered: Vec<Ordered>,
     pub(super) campaigns: Campaigns,
     pub(super) files: Files,
-}
-
-#[derive(Debug, Default)]
-struct Profile {
-    /// The kind of identifier that its key is.
-    kind: &'static str,
-    /// Merged earlier uploads, then those that still wait as they were sent.
-    base: Map<String, Value>,
-    waiting: Vec<Bytes>,
-    /// Count, first and last second of each event.
-    events: BTreeMap<String, (u64, i64, i64)>,
-    /// The ids of the person's devices.
-    devices: Vec<String>,
-}
-
-impl Profile {
-    fn merged(&self) -> Map<String, Value> {
-        let mut merged = self.base.clone();
-        for record in &self.waiting {
-            if let Value::Object(mut record) = parse(record)
-                && let Some(Value::Object(data)) = record.remove("profileData")
-            {
-                merged.extend(data.into_iter().filter(|(_, value)| !value.is_null()));
-            }
-        }
-        merged
-    }
 }
 
 impl Archive {
@@ -117,18 +88,9 @@ impl Archive {
 
     pub(super) fn accept(&mut self, record: Bytes, upload: u64, at: i64, what: Accepted<'_>) {
         match what {
-            Accepted::Profile { owner } => {
-                let profile = self.profile_of(owner);
-                profile.waiting.push(record.clone());
-                if profile.waiting.len() > MERGE_AFTER {
-                    profile.base = profile.merged();
-                    profile.waiting.clear();
-                }
-            }
-            Accepted::Event { owner, name } => {
-                let events = &mut self.profile_of(owner).events;
-                let seen = events.entry(name).or_insert((0, at, at));
-                *seen = (seen.0 + 1, seen.1, at);
+            Accepted::Profile { owner } => self.people.of(owner).say(record.clone()),
+            Accepted::Event { owner, name, ts } => {
+                self.people.of(owner).raise(name, ts.unwrap_or(at), self.delivered.len());
             }
             Accepted::Token => {}
         }
@@ -146,27 +108,13 @@ impl Archive {
         Delivered { number: self.arrived, upload, at, record }
     }
 
-    fn profile_of(&mut self, owner: Owner<'_>) -> &mut Profile {
-        let key = match owner.kind {
-            "identity" => owner.value.into_owned(),
-            kind => format!("{kind}:{}", owner.value),
-        };
-        let profile = self.profiles.entry(key).or_default();
-        profile.kind = owner.kind;
-        profile
-    }
-
     /// Takes a device for one of a person's.
     pub(super) fn add_device(&mut self, identity: &str, object_id: &str) {
-        let owner = Owner { kind: "identity", value: identity.into() };
-        self.profile_of(owner).devices.push(object_id.to_owned());
-    }
-
-    /// The key of the profile that a device belongs to; one that none has belongs to itself.
-    pub(super) fn key_of_object(&self, id: &str) -> String {
-        let of = |(_, profile): &(&String, &Profile)| profile.devices.iter().any(|it| it == id);
-        let found = self.profiles.iter().find(of).map(|(key, _)| key.clone());
-        found.unwrap_or_else(|| format!("objectId:{id}"))
+        let before = self.people.add_device(identity, object_id);
+        // Who was to go as a device goes as that person.
+        if let Some(at) = before.and_then(|key| self.leaving.remove(&key)) {
+            self.leave(identity.to_owned(), at);
+        }
     }
 
     /// Notes that a profile is to go at a second.
@@ -180,16 +128,14 @@ impl Archive {
         let due: Vec<_> = due.map(|(key, at)| (key.clone(), *at)).collect();
         for (key, at) in due {
             self.leaving.remove(&key);
-            let Some(gone) = self.profiles.remove(&key) else { continue };
+            let Some((gone, devices)) = self.people.remove(&key) else { continue };
             if switches.recreate_deleted {
                 self.created_anew += 1;
                 let devices = match switches.recreated_keeps_devices {
-                    true => gone.devices,
+                    true => devices,
                     false => vec![format!("__new{}", self.created_anew)],
                 };
-                let events = BTreeMap::from([("App Launched".to_owned(), (1, at, at))]);
-                let anew = Profile { kind: gone.kind, devices, events, ..Profile::default() };
-                self.profiles.insert(key, anew);
+                self.people.insert(&key, Profile::anew(gone.kind(), at), devices);
             }
         }
     }
@@ -202,9 +148,14 @@ impl Archive {
         self.delivered.iter().skip(offset).take(limit).cloned().collect()
     }
 
-    /// The records that were accepted, each with the second of its arrival.
-    pub(super) fn records(&self) -> impl Iterator<Item = (i64, Value)> {
-        self.delivered.iter().map(|it| (it.at, it.record()))
+    /// The events of somebody: of each its place among what was delivered, the second of its arrival,
+    /// and the record.
+    pub(super) fn raised_by(&self, profile: &Profile) -> impl Iterator<Item = (usize, i64, Value)> {
+        let found = |place: &usize| {
+            let delivered = self.delivered.get(*place)?;
+            Some((*place, delivered.at, delivered.record()))
+        };
+        profile.raised().iter().filter_map(found)
     }
 
     pub(super) fn delivered_count(&self) -> usize {
@@ -216,48 +167,11 @@ impl Archive {
     }
 
     pub(super) fn profile(&self, key: &str) -> Option<Map<String, Value>> {
-        self.profiles.get(key).map(Profile::merged)
+        self.people.get(key).map(Profile::merged)
     }
 
     pub(super) fn profiles(&self) -> BTreeMap<String, Map<String, Value>> {
-        self.profiles.iter().map(|(key, profile)| (key.clone(), profile.merged())).collect()
-    }
-
-    pub(super) fn profile_count(&self) -> usize {
-        self.profiles.len()
-    }
-
-    /// Gives a profile as `profile.json` shows it, found by its key or its e-mail address.
-    pub(super) fn show(&self, key: Option<&str>, email: Option<&str>) -> Option<Value> {
-        let (key, profile) = match (key, email) {
-            (Some(key), _) => self.profiles.get_key_value(key)?,
-            (None, Some(email)) => self.profiles.iter().find(|(_, profile)| {
-                let merged = profile.merged();
-                merged.get("Email").and_then(Value::as_str) == Some(email)
-            })?,
-            (None, None) => return None,
-        };
-        let mut data = profile.merged();
-        let mut record = Map::new();
-        if profile.kind == "identity" {
-            record.insert("identity".to_owned(), Value::String(key.clone()));
-        }
-        for (shown, property) in [("name", "Name"), ("email", "Email"), ("phone", "Phone")] {
-            if let Some(value) = data.remove(property) {
-                record.insert(shown.to_owned(), value);
-            }
-        }
-        let events = profile.events.iter().map(|(name, (count, first, last))| {
-            let seen = json!({ "count": count, "first_seen": first, "last_seen": last });
-            (name.clone(), seen)
-        });
-        record.insert("profileData".to_owned(), Value::Object(data));
-        record.insert("events".to_owned(), Value::Object(events.collect()));
-        let own = key.strip_prefix("objectId:").map(str::to_owned);
-        let devices = own.iter().chain(&profile.devices);
-        let devices = devices.map(|id| json!({ "platform": "Web", "objectId": id }));
-        record.insert("platformInfo".to_owned(), Value::Array(devices.collect()));
-        Some(Value::Object(record))
+        self.people.all().map(|(key, profile)| (key.clone(), profile.merged())).collect()
     }
 }
 

@@ -186,7 +186,7 @@ fn store(archive: &Mutex<Archive>, call: &Call, (name, at): (&str, i64), now: i6
         "objectId": device, "type": "event", "ts": at, "evtName": name, "evtData": properties,
     });
     let owner = Owner { kind: "objectId", value: device.into() };
-    let accepted = Accepted::Event { owner, name: name.to_owned() };
+    let accepted = Accepted::Event { owner, name: name.to_owned(), ts: Some(at) };
     lock(archive).accept(Bytes::from(record.to_string()), 0, now, accepted);
 }
 

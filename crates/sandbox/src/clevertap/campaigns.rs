@@ -48,7 +48,7 @@ pub(super) fn create(body: &[u8], archive: &Mutex<Archive>) -> Answer {
         return malformed();
     }
     let mut archive = lock(archive);
-    let people = archive.profile_count();
+    let people = archive.people.len();
     let estimates = match text("target_mode") {
         "push" => json!({ "android": people, "ios": 0 }),
         "webpush" => json!({ "web": people }),

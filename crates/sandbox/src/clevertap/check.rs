@@ -49,7 +49,7 @@ pub(super) const fn refusal(code: u16, text: &'static str) -> Refusal {
 #[derive(Debug, PartialEq)]
 pub(super) enum Accepted<'a> {
     Profile { owner: Owner<'a> },
-    Event { owner: Owner<'a>, name: String },
+    Event { owner: Owner<'a>, name: String, ts: Option<i64> },
     Token,
 }
 
@@ -94,7 +94,7 @@ pub(super) fn check<'a>(raw: &'a str, switches: &Switches) -> Result<Accepted<'a
                 Shape::Object if strict && record.event_data.count > MOST_PROPERTIES => {
                     Err(refusal(522, "Event has too many properties. "))
                 }
-                _ => Ok(Accepted::Event { owner, name }),
+                _ => Ok(Accepted::Event { owner, name, ts: record.ts.integer() }),
             }
         }
         Some("token") => {

@@ -41,7 +41,7 @@ pub(super) fn answer(
     };
     let mut archive = lock(archive);
     for id in ids {
-        let key = if by_identity { id } else { archive.key_of_object(&id) };
+        let key = if by_identity { id } else { archive.people.key_of_object(&id) };
         archive.leave(key, now.saturating_add(switches.deletion_seconds));
     }
     archive.pass(now, switches);

@@ -36,7 +36,7 @@ pub(super) fn events(
 }
 
 fn event(archive: &Archive, raised: Raised) -> Value {
-    let shown = archive.show(Some(&raised.key), None).unwrap_or_default();
+    let shown = archive.people.show(Some(&raised.key), None).unwrap_or_default();
     let device = shown.pointer("/platformInfo/0");
     let mut profile = Map::new();
     let first = device.and_then(|it| it.get("objectId")).cloned();
@@ -75,7 +75,7 @@ pub(super) fn profiles(
             .map(|(_, member)| member)
             .collect();
     let shown = query.keys(archive, switches).into_iter().filter_map(|key| {
-        let mut shown = archive.show(Some(&key), None)?;
+        let mut shown = archive.people.show(Some(&key), None)?;
         for member in &unwanted {
             shown.as_object_mut()?.shift_remove(*member);
         }

@@ -11,6 +11,8 @@ mod deletion;
 mod export;
 mod files;
 mod lists;
+mod merge;
+mod people;
 mod properties;
 mod query;
 mod reading;

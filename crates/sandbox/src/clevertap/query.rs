@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::archive::Archive;
 use super::condition::Condition;
+use super::people::Profile;
 use super::reading::ReadingSwitches;
 use crate::answer::Answer;
 
@@ -57,9 +58,11 @@ struct Any {
 
 /// An event that was raised.
 pub(super) struct Raised {
+    /// Where it stands among all that was delivered.
+    place: usize,
     /// The key of whose it is.
     pub(super) key: String,
-    /// What was named: the kind of identifier and its value.
+    /// The device, where it is known.
     pub(super) object_id: Option<String>,
     pub(super) name: String,
     /// Its time in the project, as 14 digits.
@@ -130,22 +133,21 @@ impl Query {
         self.deed.as_ref().is_some_and(|deed| folded(&deed.name).starts_with("notification"))
     }
 
-    /// The events that it is about, in the order in which they were raised.
+    /// The events that it is about, in the order in which they arrived.
     pub(super) fn events(&self, archive: &Archive, switches: &ReadingSwitches) -> Vec<Raised> {
-        let all = raised(archive, switches);
-        let people = self.people(&all, archive);
         let is_meant = |it: &Raised| match &self.deed {
             Some(deed) => deed.is(it) && self.is_in_session(it),
             None => (self.from..=self.to).contains(&(it.time / 1_000_000)),
         };
-        let meant: Vec<bool> =
-            all.iter().map(|it| is_meant(it) && people.contains(&it.key)).collect();
-        all.into_iter().zip(meant).filter(|(_, meant)| *meant).map(|(it, _)| it).collect()
+        let people = self.people(archive, switches).flat_map(|(_, raised)| raised);
+        let mut meant: Vec<_> = people.filter(is_meant).collect();
+        meant.sort_unstable_by_key(|it| it.place);
+        meant
     }
 
     /// The keys of the people that it is about.
     pub(super) fn keys(&self, archive: &Archive, switches: &ReadingSwitches) -> Vec<String> {
-        self.people(&raised(archive, switches), archive)
+        self.people(archive, switches).map(|(key, _)| key.clone()).collect()
     }
 
     fn is_in_session(&self, raised: &Raised) -> bool {
@@ -153,35 +155,58 @@ impl Query {
         self.session.iter().all(|condition| condition.holds(&session))
     }
 
-    fn people(&self, all: &[Raised], archive: &Archive) -> Vec<String> {
-        let times =
-            |key: &str, deed: &Deed| all.iter().filter(|it| it.key == key && deed.is(it)).count();
+    /// The people that it is about, with all that they did.
+    fn people<'a>(
+        &'a self,
+        archive: &'a Archive,
+        switches: &'a ReadingSwitches,
+    ) -> impl Iterator<Item = (&'a String, Vec<Raised>)> {
+        archive.people.all().filter_map(move |(key, profile)| {
+            let raised = archive.raised_by(profile);
+            let raised =
+                raised.filter_map(|it| Raised::read(key, it, switches)).collect::<Vec<_>>();
+            self.is_about(profile, &raised).then_some((key, raised))
+        })
+    }
+
+    fn is_about(&self, profile: &Profile, raised: &[Raised]) -> bool {
+        let times = |deed: &Deed| raised.iter().filter(|it| deed.is(it)).count();
         let enough = |times: usize, wanted: &Option<Condition>| {
             wanted.as_ref().map_or(times > 0, |wanted| wanted.counts(times))
         };
-        let did = |key: &str, deed: &Deed| enough(times(key, deed), &deed.times);
-        let asked = |key: &str, deed: &Deed| {
-            all.iter().any(|it| it.key == key && deed.is(it) && self.is_in_session(it))
-        };
+        let did = |deed: &Deed| enough(times(deed), &deed.times);
+        let asked = |deed: &Deed| raised.iter().any(|it| deed.is(it) && self.is_in_session(it));
         let nothing = Value::Object(Map::new());
-        let meant = |key: &String| {
-            let any: usize = self.did_any.deeds.iter().map(|deed| times(key, deed)).sum();
-            self.deed.as_ref().is_none_or(|deed| asked(key, deed))
-                && self.did_all.iter().all(|deed| did(key, deed))
-                && !self.did_none.iter().any(|deed| did(key, deed))
-                && (self.did_any.deeds.is_empty() || enough(any, &self.did_any.times))
-                && !self.places
-                && self.unknown.iter().all(|condition| condition.holds(&nothing))
-                && archive.profile(key).is_some_and(|data| {
-                    let data = Value::Object(data);
-                    self.profile.iter().all(|condition| condition.holds(&data))
-                })
-        };
-        archive.profiles().into_keys().filter(meant).collect()
+        let any: usize = self.did_any.deeds.iter().map(times).sum();
+        self.deed.as_ref().is_none_or(asked)
+            && self.did_all.iter().all(did)
+            && !self.did_none.iter().any(did)
+            && (self.did_any.deeds.is_empty() || enough(any, &self.did_any.times))
+            && !self.places
+            && self.unknown.iter().all(|condition| condition.holds(&nothing))
+            && (self.profile.is_empty() || {
+                let data = Value::Object(profile.merged());
+                self.profile.iter().all(|condition| condition.holds(&data))
+            })
     }
 }
 
 impl Raised {
+    /// Reads the record of an event of somebody, with its place and the second of its arrival.
+    fn read(
+        key: &str,
+        (place, at, record): (usize, i64, Value),
+        switches: &ReadingSwitches,
+    ) -> Option<Self> {
+        let name = record.get("evtName")?.as_str()?.trim().to_owned();
+        let object_id = record.get("objectId").filter(|it| !it.is_null()).map(text);
+        let second = record.get("ts").and_then(Value::as_i64).unwrap_or(at);
+        let time = switches.timezone.written(second)?;
+        let properties = record.get("evtData").cloned();
+        let properties = properties.unwrap_or_else(|| Value::Object(Map::new()));
+        Some(Self { place, key: key.to_owned(), object_id, name, time, properties })
+    }
+
     /// What is known of the session that it was raised in.
     pub(super) fn session(&self) -> Map<String, Value> {
         let mut session = Map::new();
@@ -242,26 +267,4 @@ pub(super) fn text(value: &Value) -> String {
 
 pub(super) fn folded(name: &str) -> String {
     name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
-}
-
-/// Every event that was raised, in order of arrival.
-fn raised(archive: &Archive, switches: &ReadingSwitches) -> Vec<Raised> {
-    let events = archive.records().filter_map(|(at, record)| {
-        let name = record.get("evtName")?.as_str()?.trim().to_owned();
-        let of = |kind: &str| record.get(kind).filter(|it| !it.is_null()).map(text);
-        let object_id = of("objectId");
-        let key = match (of("identity"), &object_id) {
-            (Some(identity), _) => identity,
-            (None, Some(id)) => archive.key_of_object(id),
-            (None, None) => match of("FBID") {
-                Some(id) => format!("FBID:{id}"),
-                None => format!("GPID:{}", of("GPID")?),
-            },
-        };
-        let second = record.get("ts").and_then(Value::as_i64).unwrap_or(at);
-        let time = switches.timezone.written(second)?;
-        let properties = record.get("evtData").cloned().unwrap_or_else(|| serde_json::json!({}));
-        Some(Raised { key, object_id, name, time, properties })
-    });
-    events.collect()
 }

@@ -27,6 +27,13 @@ impl Scalar<'_> {
         }
     }
 
+    pub(super) fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_absent(&self) -> bool {
         *self == Self::Absent
     }
