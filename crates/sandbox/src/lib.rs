@@ -28,8 +28,9 @@ mod stats;
 
 pub use cleverreach::{Blacklisted, Mail, MailKind, Receiver, Stamp, Touch, What};
 pub use clevertap::{
-    AttributionSwitches, Delivered, Disabled, NoDevice, NoReport, Ordered, ReadingSwitches,
-    Refused, TakenAnswer, Uploaded, Utms, Zone,
+    AttributionSwitches, Delivered, Disabled, NoDevice, NoReport, OrderAnswer, OrderSwitches,
+    Ordered, Prefix, ReadingSwitches, Refused, TakenAnswer, UnknownCampaign, UploadSwitches,
+    Uploaded, Utms, UtmsIn, Zone,
 };
 pub use fault::{Action, Fault, FaultState, Times};
 pub use options::{

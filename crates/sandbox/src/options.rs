@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clevertap::{AttributionSwitches, ReadingSwitches};
+use crate::clevertap::{AttributionSwitches, OrderSwitches, ReadingSwitches, UploadSwitches};
 
 /// What a [`Sandbox`](crate::Sandbox) starts with.
 #[derive(Debug, Clone)]
@@ -181,11 +181,14 @@ pub struct Switches {
     pub uploads_refused: bool,
     /// CleverTap answers the credential check 404, as if it were for registered partners alone.
     pub connect_missing: bool,
+    /// The partners that CleverTap's credential check takes; empty takes every name. It has a failure
+    /// for others, of which only the form is known.
+    pub connect_partners: Vec<String>,
     /// What CleverTap answers for a profile that it does not know.
     pub missing_profile: MissingProfile,
-    /// CleverTap refuses records that break its documented limits of property count, name length,
-    /// forbidden characters and value length; the code it uses is not documented, here it is 555
-    /// for profiles and 522 for too many event properties.
+    /// CleverTap refuses profiles and events that break its documented limits: of the count of
+    /// properties and of an event's items, of the length of names and values, of forbidden characters.
+    /// Its code for too many of an event is 522; for the others it is not documented.
     pub strict_properties: bool,
     /// The events that the dashboard of CleverTap discards: uploads are refused by 528.
     pub discarded_events: Vec<String>,
@@ -202,6 +205,10 @@ pub struct Switches {
     /// CleverTap takes the name of a catalogue once, unless it replaces the one before, as it does with
     /// those of lists; of catalogues it is not documented.
     pub catalogs_once: bool,
+    /// How CleverTap's uploads behave.
+    pub uploads: UploadSwitches,
+    /// What CleverTap answers to orders.
+    pub orders: OrderSwitches,
     /// How CleverTap's attribution behaves.
     pub attribution: AttributionSwitches,
     /// How CleverTap's exports, counts and reports behave.
@@ -212,6 +219,9 @@ pub struct Switches {
     pub upload_concurrency: usize,
     /// How many requests to any other API of CleverTap may be under way at once.
     pub other_concurrency: usize,
+    /// CleverTap counts what is under way at a path by its methods: opening an export and its pages are
+    /// two APIs. The documentation counts by API, of which exporting events is one.
+    pub limits_by_method: bool,
 }
 
 impl Default for Switches {
@@ -250,6 +260,7 @@ impl Default for Switches {
             wrong_region: false,
             uploads_refused: false,
             connect_missing: false,
+            connect_partners: Vec::new(),
             missing_profile: MissingProfile::Fail,
             strict_properties: true,
             discarded_events: Vec::new(),
@@ -258,11 +269,14 @@ impl Default for Switches {
             recreated_keeps_devices: false,
             bare_lists: false,
             catalogs_once: false,
+            uploads: UploadSwitches::default(),
+            orders: OrderSwitches::default(),
             attribution: AttributionSwitches::default(),
             reading: ReadingSwitches::default(),
             upload_batch: 1_000,
             upload_concurrency: 15,
             other_concurrency: 3,
+            limits_by_method: false,
         }
     }
 }
@@ -355,6 +369,8 @@ pub enum BadCredentials {
 pub enum MissingProfile {
     /// 200 with `status: fail`.
     Fail,
+    /// The same without a code.
+    FailWithoutCode,
     /// 404 with `status: fail`.
     NotFound,
     /// 200 with `status: success` and no record.

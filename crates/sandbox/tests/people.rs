@@ -170,7 +170,7 @@ async fn the_events_of_the_erased_do_not_come_back_with_the_new() {
 }
 
 #[tokio::test]
-async fn operators_are_carried_out() {
+async fn operators_are_carried_out_and_long_lists_lose_what_came_first() {
     let world = World::new(Switches::default()).await;
     let add = json!({ "Score": { "$incr": 1 }, "Tags": { "$add": ["a", "b"] } });
     for data in [add.clone(), add, json!({ "Tags": { "$remove": ["a"] } })] {
@@ -182,4 +182,8 @@ async fn operators_are_carried_out() {
         "common_profile_properties": { "profile_fields": [{ "name": "Score", "value": 2 }] } });
     world.raise(("identity", "21"), "Charged", None).await;
     assert_eq!(world.count(&found).await, 1);
+    let long: Vec<_> = (0..101).collect();
+    world.say(("identity", "21"), json!({ "Tags": long })).await;
+    let kept = &world.show("identity=21").await["profileData"]["Tags"];
+    assert_eq!(*kept, json!(long[1..]));
 }

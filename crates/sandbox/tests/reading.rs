@@ -239,6 +239,8 @@ async fn people_are_found_by_what_they_did_and_did_not_do() {
         all(json!({ "event": "Charged" })),
         json!({ "common_profile_properties": { "fields": [] } }),
         json!({ "common_profile_properties": { "geo_fields": "India" } }),
+        json!({ "event_propertys": [] }),
+        json!({ "groups": {} }),
     ] {
         let mut asked = query();
         asked.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
@@ -270,12 +272,41 @@ async fn counts_trends_and_top_properties_are_the_vendors_samples() {
         sent(200, r#"{"status":"success","foo":{"20161224":10},"foobar":{"201612":10}}"#)
     );
     let mut top = query();
-    top["groups"] =
-        json!({ "bar": { "property_type": "profile_fields", "name": "Customer Type" } });
+    top["groups"] = json!({
+        "foo": { "property_type": "event_properties", "name": "Amount" },
+        "bar": { "property_type": "profile_fields", "name": "Customer Type" },
+    });
+    let told = r#"{"status":"success","foo":{"NUMBER":{"0-100":9,"100-200":1}},"bar":{"STR":{"Gold":10}}}"#;
+    assert_eq!(world.post("/1/counts/top.json", top.clone()).await, sent(200, told));
+    // How ranges are made is not known.
+    let reading = ReadingSwitches { ranges: 0, ..Default::default() };
+    world.sandbox.set_switches(Switches { reading, ..Switches::default() });
+    let (_, body) = world.post("/1/counts/top.json", top).await;
+    let told: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
-        world.post("/1/counts/top.json", top).await,
-        sent(200, r#"{"status":"success","bar":{"STR":{"Gold":10}}}"#)
+        (&told["foo"]["NUMBER"]["10"], &told["foo"]["NUMBER"]["100"]),
+        (&json!(1), &json!(1))
     );
+}
+
+#[tokio::test]
+async fn people_are_asked_for_by_a_word_that_the_profile_has_not() {
+    let world = World::new(Switches::default()).await;
+    for (identity, gender) in [("a", "F"), ("b", "M")] {
+        world.charged(identity, 1).await;
+        let data =
+            json!({ "identity": identity, "type": "profile", "profileData": { "Gender": gender } });
+        world.post("/1/upload", json!({ "d": [data] })).await;
+    }
+    for (asked, count) in
+        [(json!("Female"), 1), (json!("M"), 1), (json!(["Female", "Male"]), 2), (json!("Other"), 0)]
+    {
+        let mut query = query();
+        query["common_profile_properties"] =
+            json!({ "demographics": [{ "name": "Gender", "value": asked }] });
+        let counted = format!(r#"{{"status":"success","count":{count}}}"#);
+        assert_eq!(world.post("/1/counts/profiles.json", query).await, sent(200, &counted));
+    }
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ impl Endpoint {
             (&Method::POST, ["1", "upload"]) => Self::Upload,
             (&Method::GET, ["1", "profile.json"]) => Self::Profile,
             (&Method::GET, ["v1", "connect"]) => Self::Connect,
-            (&Method::GET, ["attribution"]) => Self::Attribution,
+            (&Method::GET | &Method::POST, ["attribution"]) => Self::Attribution,
             _ => {
                 let reading = Reading::of(call).map(Self::Reading);
                 reading.or(Writing::of(call).map(Self::Writing)).unwrap_or(Self::Unknown)
@@ -79,7 +79,8 @@ pub(crate) struct CleverTap {
     archive: Mutex<Archive>,
     begun: Mutex<Begun>,
     keep: bool,
-    /// Requests under way by API, the template of its path; the sandbox has one account.
+    /// Requests under way by API: the template of its path, with the method where a switch says so. The
+    /// sandbox has one account.
     under_way: Mutex<BTreeMap<&'static str, usize>>,
 }
 
@@ -105,16 +106,22 @@ impl CleverTap {
         let limit = match endpoint {
             Endpoint::Upload => switches.upload_concurrency,
             Endpoint::Unknown => usize::MAX,
+            // The storage where files are put is not CleverTap's.
+            Endpoint::Writing(writing) if writing.is_given() => usize::MAX,
             _ => switches.other_concurrency,
         };
         let template = endpoint.template();
+        let api = match template.split_once(' ') {
+            Some((_, path)) if !switches.limits_by_method => path,
+            _ => template,
+        };
         let mut under_way = lock(&self.under_way);
-        let count = under_way.entry(template).or_default();
+        let count = under_way.entry(api).or_default();
         if *count >= limit {
             return None;
         }
         *count += 1;
-        Some(Permit(&self.under_way, template))
+        Some(Permit(&self.under_way, api))
     }
 
     pub(crate) fn too_many() -> Answer {
@@ -161,6 +168,9 @@ impl CleverTap {
         let answer = match endpoint {
             Endpoint::Upload if switches.uploads_refused => Answer::fail(403, "Forbidden"),
             Endpoint::Connect if switches.connect_missing => Answer::fail(404, "Not Found"),
+            Endpoint::Connect if !is_partner(call, switches) => {
+                Answer::json(200, &json!({ "status": "fail", "message": "Unknown partner" }))
+            }
             Endpoint::Upload => {
                 let dry = call.parameter("dryRun") == Some("1");
                 let archive = (self.keep && !dry).then_some(&self.archive);
@@ -203,6 +213,9 @@ impl CleverTap {
                 Answer::json(200, &json!({ "status": "success", "record": record }))
             }
             (None, MissingProfile::Fail) => Answer::fail_with(200, 404, "Profile not found"),
+            (None, MissingProfile::FailWithoutCode) => {
+                Answer::json(200, &json!({ "status": "fail", "error": "Profile not found" }))
+            }
             (None, MissingProfile::NotFound) => Answer::fail(404, "Profile not found"),
             (None, MissingProfile::EmptySuccess) => {
                 Answer::json(200, &json!({ "status": "success" }))
@@ -250,6 +263,12 @@ impl CleverTap {
         lock(&self.archive).clear();
         *lock(&self.begun) = Begun::default();
     }
+}
+
+fn is_partner(call: &Call, switches: &Switches) -> bool {
+    let named = call.parameter("partner").unwrap_or_default();
+    let known = &switches.connect_partners;
+    known.is_empty() || known.iter().any(|partner| partner == named)
 }
 
 fn refuse(switches: &Switches) -> Answer {

@@ -3,11 +3,12 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::archive::Archive;
-use super::check::{Accepted, Owner};
+use super::check::{Accepted, Owner, is_time};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lock::lock;
@@ -34,6 +35,18 @@ pub struct AttributionSwitches {
     pub no_device: NoDevice,
     /// The status of wrong credentials: the table says 401, the questions below it 403.
     pub refused: u16,
+    /// How custom events are named; that it is by the partner's initials is concluded from one example.
+    pub prefix: Prefix,
+    /// Where the utm parameters of an install are; the samples of exported events have them in the
+    /// session.
+    pub utms_in: UtmsIn,
+    /// Parameters that the page does not list become properties; it says that they are processed
+    /// without any validation, and not what they become.
+    pub extra: bool,
+    /// Of a parameter that is there twice, as in one of the page's samples, the first counts.
+    pub first_counts: bool,
+    /// POST is taken, too: the page names no method, and its samples are plain addresses.
+    pub post: bool,
     /// What stands in the answer to what was taken, which is not documented.
     pub taken: TakenAnswer,
 }
@@ -49,6 +62,11 @@ impl Default for AttributionSwitches {
             utms: Utms::Any,
             no_device: NoDevice::Refused,
             refused: 401,
+            prefix: Prefix::Initials,
+            utms_in: UtmsIn::Session,
+            extra: true,
+            first_counts: false,
+            post: false,
             taken: TakenAnswer::Success,
         }
     }
@@ -86,6 +104,30 @@ pub enum NoDevice {
     Dropped,
 }
 
+/// How custom events are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Prefix {
+    /// `AP_Checkout`, of the partner "attribution partner".
+    Initials,
+    /// `attribution partner_Checkout`.
+    Name,
+    /// `Checkout`.
+    None,
+}
+
+/// Where the utm parameters of an install are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UtmsIn {
+    /// In the session of the event.
+    Session,
+    /// Among the properties of the event.
+    Properties,
+    /// In both.
+    Both,
+}
+
 /// What an answer of success holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -95,6 +137,9 @@ pub enum TakenAnswer {
     /// Nothing.
     Empty,
 }
+
+/// Where a record that is kept has what is known of its session.
+pub(super) const SESSION: &str = "session";
 
 const DEVICE: &str = "device_identifier";
 
@@ -118,7 +163,14 @@ pub(super) fn answer(
     archive: Option<&Mutex<Archive>>,
     now: i64,
 ) -> (Answer, bool) {
-    let given = |name: &str| call.parameter(name).map(str::trim).filter(|value| !value.is_empty());
+    if call.method == Method::POST && !switches.post {
+        return (Answer::fail(405, "Method Not Allowed"), false);
+    }
+    let given = |name: &str| {
+        let mut values = call.query.iter().filter(|(key, _)| key == name);
+        let value = if switches.first_counts { values.next() } else { values.next_back() };
+        value.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+    };
     let missing = |name: &str| (Answer::fail(400, &format!("{name} is missing")), false);
     let dropped = switches.no_device == NoDevice::Dropped && given(DEVICE).is_none();
     let mut needed = MANDATORY.iter().filter(|name| !dropped || **name != DEVICE);
@@ -152,10 +204,10 @@ pub(super) fn answer(
     if let Some(name) = lacks.first().filter(|_| too_few) {
         return missing(name);
     }
-    let at = match given("timestamp").map(str::parse::<i64>) {
+    let at = match given("timestamp").map(str::parse) {
         None => now,
-        Some(Ok(second)) => second,
-        Some(Err(_)) => return (Answer::fail(400, "timestamp is invalid"), false),
+        Some(Ok(second)) if is_time(second) => second,
+        Some(_) => return (Answer::fail(400, "timestamp is invalid"), false),
     };
     let enabled =
         !dropped && if is_install { !is_organic || switches.organic } else { switches.custom };
@@ -163,8 +215,13 @@ pub(super) fn answer(
         return (Answer::fail(400, "Event type is not enabled"), false);
     }
     if let Some(archive) = archive.filter(|_| enabled) {
-        let name = if is_install { "UTM Visited".to_owned() } else { prefixed(partner, event) };
-        store(archive, call, (&name, at), now);
+        let name = match switches.prefix {
+            _ if is_install => "UTM Visited".to_owned(),
+            Prefix::Initials => prefixed(partner, event),
+            Prefix::Name => format!("{partner}_{event}"),
+            Prefix::None => event.to_owned(),
+        };
+        store(archive, call, switches, (&name, at), now);
     }
     let taken = match switches.taken {
         TakenAnswer::Success => Answer::json(200, &json!({ "status": "success" })),
@@ -174,17 +231,39 @@ pub(super) fn answer(
 }
 
 /// Stores an event of the device: what was not asked for by name are its properties.
-fn store(archive: &Mutex<Archive>, call: &Call, (name, at): (&str, i64), now: i64) {
-    let mut properties = Map::new();
+fn store(
+    archive: &Mutex<Archive>,
+    call: &Call,
+    switches: &AttributionSwitches,
+    (name, at): (&str, i64),
+    now: i64,
+) {
+    let (mut properties, mut session) = (Map::new(), Map::new());
+    let put = |into: &mut Map<String, Value>, key: &str, value: &str| {
+        if !(switches.first_counts && into.contains_key(key)) {
+            into.insert(key.to_owned(), value.into());
+        }
+    };
     for (key, value) in &call.query {
-        if !MANDATORY.contains(&key.as_str()) && key != "timestamp" {
-            properties.insert(key.clone(), Value::String(value.clone()));
+        let is_utm = UTMS.contains(&key.as_str());
+        if is_utm && switches.utms_in != UtmsIn::Properties {
+            put(&mut session, key, value);
+        }
+        let is_property = match is_utm {
+            true => switches.utms_in != UtmsIn::Session,
+            false => !MANDATORY.contains(&key.as_str()) && key != "timestamp" && switches.extra,
+        };
+        if is_property {
+            put(&mut properties, key, value);
         }
     }
     let device = call.parameter(DEVICE).unwrap_or_default().trim();
-    let record = json!({
+    let mut record = json!({
         "objectId": device, "type": "event", "ts": at, "evtName": name, "evtData": properties,
     });
+    if let Some(record) = record.as_object_mut().filter(|_| !session.is_empty()) {
+        record.insert(SESSION.to_owned(), Value::Object(session));
+    }
     let owner = Owner { kind: "objectId", value: device.into() };
     let accepted = Accepted::Event { owner, name: name.to_owned(), ts: Some(at) };
     lock(archive).accept(Bytes::from(record.to_string()), 0, now, accepted);

@@ -6,6 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::archive::Archive;
+use super::query::Query;
+use super::reading::ReadingSwitches;
+use super::writing::UnknownCampaign;
 use crate::answer::Answer;
 use crate::lock::lock;
 
@@ -33,12 +36,13 @@ fn malformed() -> Answer {
     Answer::fail(400, "Malformed request")
 }
 
-fn queued() -> Answer {
+pub(super) fn queued() -> Answer {
     Answer::json(200, &json!({ "status": "success", "message": "Added to queue for processing" }))
 }
 
-/// Creates a campaign, or estimates whom it would reach.
-pub(super) fn create(body: &[u8], archive: &Mutex<Archive>) -> Answer {
+/// Creates a campaign, or estimates whom it would reach: those that its query finds. Of segments nothing
+/// is known, so they have everybody.
+pub(super) fn create(body: &[u8], archive: &Mutex<Archive>, switches: &ReadingSwitches) -> Answer {
     let Ok(campaign) = serde_json::from_slice::<Map<String, Value>>(body) else {
         return malformed();
     };
@@ -47,8 +51,20 @@ pub(super) fn create(body: &[u8], archive: &Mutex<Archive>) -> Answer {
     if text("name").is_empty() || !MODES.contains(&text("target_mode")) || !is_one {
         return malformed();
     }
+    let fits = |name: &str, fits: fn(&Value) -> bool| campaign.get(name).is_none_or(fits);
+    if !fits("content", Value::is_object)
+        || !fits("when", |when| when.is_string() || when.is_object())
+        || !fits("estimate_only", Value::is_boolean)
+    {
+        return malformed();
+    }
+    let query = match campaign.get("where").map(|asked| Query::of(asked.clone(), &[])) {
+        Some(None) => return Query::refused(),
+        asked => asked.flatten(),
+    };
     let mut archive = lock(archive);
-    let people = archive.people.len();
+    let everybody = archive.people.len();
+    let people = query.map_or(everybody, |query| query.keys(&archive, switches).len());
     let estimates = match text("target_mode") {
         "push" => json!({ "android": people, "ios": 0 }),
         "webpush" => json!({ "web": people }),
@@ -63,8 +79,12 @@ pub(super) fn create(body: &[u8], archive: &Mutex<Archive>) -> Answer {
     Answer::json(200, &json!({ "status": "success", "id": id, "estimates": estimates }))
 }
 
-/// Stops a campaign; what is answered where there is none is not documented.
-pub(super) fn stop(body: &[u8], archive: &Mutex<Archive>) -> Answer {
+/// Stops a campaign.
+pub(super) fn stop(
+    body: &[u8],
+    archive: &Mutex<Archive>,
+    (unknown, taken): (UnknownCampaign, impl FnOnce() -> Answer),
+) -> Answer {
     #[derive(Deserialize)]
     struct Asked {
         id: u64,
@@ -72,17 +92,19 @@ pub(super) fn stop(body: &[u8], archive: &Mutex<Archive>) -> Answer {
     let Ok(Asked { id }) = serde_json::from_slice(body) else { return malformed() };
     let place = id.checked_sub(BEFORE_FIRST + 1).and_then(|place| usize::try_from(place).ok());
     let mut archive = lock(archive);
-    match place.and_then(|place| archive.campaigns.running.get_mut(place)) {
-        Some(running) => {
+    match (place.and_then(|place| archive.campaigns.running.get_mut(place)), unknown) {
+        (Some(running), _) => {
             *running = false;
-            Answer::json(200, &json!({ "status": "success" }))
+            taken()
         }
-        None => malformed(),
+        (None, UnknownCampaign::Refused) => malformed(),
+        (None, UnknownCampaign::NotFound) => Answer::fail(404, "Not Found"),
+        (None, UnknownCampaign::Stopped) => taken(),
     }
 }
 
 /// Raises a business event.
-pub(super) fn raise(body: &[u8]) -> Answer {
+pub(super) fn raise(body: &[u8], taken: impl FnOnce() -> Answer) -> Answer {
     let Ok(raised) = serde_json::from_slice::<Map<String, Value>>(body) else {
         return malformed();
     };
@@ -92,7 +114,7 @@ pub(super) fn raise(body: &[u8]) -> Answer {
         properties.as_object().is_some_and(|it| it.values().all(Value::is_string))
     });
     let whole = named("business_event") && named("name") && properties;
-    if whole { Answer::json(200, &json!({ "status": "success" })) } else { malformed() }
+    if whole { taken() } else { malformed() }
 }
 
 /// Takes a message for people.

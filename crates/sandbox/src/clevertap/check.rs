@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::properties::{EventData, MOST_PROPERTIES, ProfileData, Shape};
+use super::properties::{EventData, ProfileData};
 use super::scalar::Scalar;
 use crate::options::Switches;
 
@@ -64,12 +64,11 @@ pub(super) struct Owner<'a> {
 pub(super) fn check<'a>(raw: &'a str, switches: &Switches) -> Result<Accepted<'a>, Refusal> {
     let neither = refusal(524, "Record is neither an event nor a profile. ");
     let Ok(record) = serde_json::from_str::<Record<'a>>(raw) else { return Err(neither) };
-    let strict = switches.strict_properties;
     match record.kind.text() {
         Some("profile") => {
             let owner = record.owner()?;
             check_time(&record.ts)?;
-            record.profile.verdict(&record.event_data, 555, strict)?;
+            record.profile.verdict(&record.event_data, switches)?;
             Ok(Accepted::Profile { owner })
         }
         Some("event") => {
@@ -89,13 +88,8 @@ pub(super) fn check<'a>(raw: &'a str, switches: &Switches) -> Result<Accepted<'a
             if switches.discarded_events.iter().any(same) {
                 return Err(refusal(528, "Event is discarded. "));
             }
-            match record.event_data.shape {
-                Shape::Other => Err(refusal(512, "Event structure is invalid. ")),
-                Shape::Object if strict && record.event_data.count > MOST_PROPERTIES => {
-                    Err(refusal(522, "Event has too many properties. "))
-                }
-                _ => Ok(Accepted::Event { owner, name, ts: record.ts.integer() }),
-            }
+            record.event_data.verdict(&name, switches)?;
+            Ok(Accepted::Event { owner, name, ts: record.ts.integer() })
         }
         Some("token") => {
             if record.object_id.text().is_none_or(str::is_empty) {
@@ -184,10 +178,15 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Whether a number is a time in epoch seconds.
+pub(super) fn is_time(second: i64) -> bool {
+    (0..=LAST_SECOND).contains(&second)
+}
+
 fn check_time(ts: &Scalar<'_>) -> Result<(), Refusal> {
     match ts {
         Scalar::Absent => Ok(()),
-        Scalar::Integer(second) if (0..=LAST_SECOND).contains(second) => Ok(()),
+        Scalar::Integer(second) if is_time(*second) => Ok(()),
         _ => Err(refusal(525, "Timestamp should be present in the Unix Epoch format. ")),
     }
 }

@@ -41,6 +41,21 @@ impl Condition {
         Self::read(value.get("name")?.as_str()?, value)
     }
 
+    /// The same of what a profile holds: the vendor's own query asks for `Female`, which is `F` there.
+    pub(super) fn stored(mut self) -> Self {
+        let fold = |value: &mut Value| match value.as_str() {
+            Some("Female") => *value = "F".into(),
+            Some("Male") => *value = "M".into(),
+            _ => {}
+        };
+        match &mut self.value {
+            Value::Array(values) if self.name == "Gender" => values.iter_mut().for_each(fold),
+            value if self.name == "Gender" => fold(value),
+            _ => {}
+        }
+        self
+    }
+
     /// Reads how often something was done, if that is said; `None` if it is no comparison.
     pub(super) fn of_times(value: &Value) -> Option<Option<Self>> {
         if value.get("operator").is_none() && value.get("value").is_none() {

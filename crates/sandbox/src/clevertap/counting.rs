@@ -14,6 +14,14 @@ use crate::call::Call;
 /// The id of the first count that is asked after; it is that of the vendor's example.
 const FIRST_ID: u64 = 384_649_162_721_759;
 
+/// A count that was begun.
+#[derive(Debug)]
+pub(super) struct Count {
+    /// How often it is partial yet.
+    pending: u32,
+    counted: Value,
+}
+
 /// How many events a query finds.
 pub(super) fn events(archive: &Archive, query: &Query, switches: &ReadingSwitches) -> Value {
     json!({ "status": "success", "count": query.events(archive, switches).len() })
@@ -28,7 +36,7 @@ fn groups(asked: &Value) -> impl Iterator<Item = (&String, &Value)> {
     asked.get("groups").and_then(Value::as_object).into_iter().flatten()
 }
 
-/// The most frequent values of each group's property, as `STR` or `NUMBER`.
+/// The most frequent values of each group's property, as `STR` or in ranges as `NUMBER`.
 pub(super) fn top(
     archive: &Archive,
     query: &Query,
@@ -45,11 +53,12 @@ pub(super) fn top(
             true => it.properties.get(name).cloned(),
             false => archive.profile(&it.key).and_then(|data| data.get(name).cloned()),
         };
+        let found: Vec<_> = events.iter().filter_map(value).collect();
+        let numbers = !found.is_empty() && found.iter().all(Value::is_number);
         let mut counts = BTreeMap::<String, u64>::new();
-        let mut numbers = true;
-        for value in events.iter().filter_map(value) {
-            numbers &= value.is_number();
-            *counts.entry(text(&value)).or_default() += 1;
+        for value in &found {
+            let range = numbers.then(|| range(value, switches.ranges)).flatten();
+            *counts.entry(range.unwrap_or_else(|| text(value))).or_default() += 1;
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -60,10 +69,18 @@ pub(super) fn top(
         counts.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         let counts: Map<_, _> =
             counts.into_iter().map(|(value, count)| (value, count.into())).collect();
-        let kind = if numbers && !counts.is_empty() { "NUMBER" } else { "STR" };
+        let kind = if numbers { "NUMBER" } else { "STR" };
         told.insert(group.clone(), json!({ kind: counts }));
     }
     Value::Object(told)
+}
+
+/// The range of a width that a number is in: `0-100`; `None` without a width.
+fn range(number: &Value, width: u32) -> Option<String> {
+    let width = f64::from(width);
+    let begins = (width > 0.0).then(|| number.as_f64().map(|it| (it / width).floor() * width));
+    let begins = begins.flatten()?;
+    Some(format!("{begins}-{}", begins + width))
 }
 
 /// How often each day, week or month.
@@ -117,27 +134,32 @@ fn period(day: u64, kind: &str) -> Option<String> {
     })
 }
 
-/// Answers at once, or with the id that it is asked after by.
-pub(super) fn begin(begun: &mut Begun, counted: Value, switches: &ReadingSwitches) -> Answer {
+/// Answers at once, or with the id that it is asked after by, at the same path.
+pub(super) fn begin(
+    begun: &mut Begun,
+    path: &'static str,
+    counted: Value,
+    switches: &ReadingSwitches,
+) -> Answer {
     if switches.pending == 0 {
         return Answer::json(200, &counted);
     }
     begun.number += 1;
     let id = FIRST_ID + begun.number - 1;
-    begun.counts.insert(id, (switches.pending - 1, counted));
+    begun.counts.keep(id, path, Count { pending: switches.pending - 1, counted });
     Answer::json(200, &json!({ "req_id": id, "status": "partial" }))
 }
 
 /// Answers a question after a count.
-pub(super) fn told(begun: &mut Begun, call: &Call) -> Answer {
+pub(super) fn told(begun: &mut Begun, path: &str, call: &Call) -> Answer {
     let id = call.parameter("req_id").and_then(|id| id.parse().ok());
-    let found = id.and_then(|id| Some((id, begun.counts.get_mut(&id)?)));
+    let found = id.and_then(|id| Some((id, begun.counts.get_mut(id, path)?)));
     match found {
         None => Answer::fail(400, "Invalid req_id"),
-        Some((id, (pending, _))) if *pending > 0 => {
-            *pending -= 1;
+        Some((id, count)) if count.pending > 0 => {
+            count.pending -= 1;
             Answer::json(200, &json!({ "req_id": id, "status": "partial" }))
         }
-        Some((_, (_, counted))) => Answer::json(200, counted),
+        Some((_, count)) => Answer::json(200, &count.counted),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::archive::Archive;
 use crate::answer::Answer;
@@ -22,12 +22,12 @@ struct Asked {
     guid: Value,
 }
 
-/// Takes a deletion; what it answers is not documented beyond `status`.
+/// Takes a deletion.
 pub(super) fn answer(
     body: &[u8],
     archive: &Mutex<Archive>,
-    switches: &Switches,
-    now: i64,
+    (switches, now): (&Switches, i64),
+    taken: impl FnOnce() -> Answer,
 ) -> Answer {
     let malformed = || Answer::fail(400, "Malformed request");
     let Ok(Asked { identity, guid }) = serde_json::from_slice(body) else { return malformed() };
@@ -45,7 +45,7 @@ pub(super) fn answer(
         archive.leave(key, now.saturating_add(switches.deletion_seconds));
     }
     archive.pass(now, switches);
-    Answer::json(200, &json!({ "status": "success" }))
+    taken()
 }
 
 /// One id or several, none of them empty; numbers count as their digits.

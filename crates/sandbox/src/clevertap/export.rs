@@ -66,7 +66,7 @@ pub(super) fn profiles(
     query: &Query,
     switches: &ReadingSwitches,
     call: &Call,
-) -> Result<Vec<Value>, Answer> {
+) -> Vec<Value> {
     let wanted = |name: &str| call.parameter(name) == Some("true");
     let unwanted: Vec<_> =
         [("app", "platformInfo"), ("events", "events"), ("profile", "profileData")]
@@ -81,20 +81,18 @@ pub(super) fn profiles(
         }
         Some(shown)
     });
-    Ok(shown.collect())
+    shown.collect()
 }
 
-/// Opens an export: the answer is the cursor of its first page.
+/// Opens an export: the answer is the cursor of its first page, which is to be asked for at the same
+/// path.
 pub(super) fn open(
     begun: &mut Begun,
-    records: Result<Vec<Value>, Answer>,
+    path: &'static str,
+    records: Vec<Value>,
     call: &Call,
     switches: &ReadingSwitches,
 ) -> Answer {
-    let records = match records {
-        Ok(records) => records,
-        Err(refused) => return refused,
-    };
     let size = match call.parameter("batch_size").map(str::parse) {
         None => DEFAULT_SIZE,
         Some(Ok(size)) if (1..=LARGEST_SIZE).contains(&size) => size,
@@ -102,14 +100,20 @@ pub(super) fn open(
     };
     begun.number += 1;
     let number = begun.number;
-    begun.exports.insert(number, Export { records, size, pending: switches.pending });
+    begun.exports.keep(number, path, Export { records, size, pending: switches.pending });
     Answer::json(200, &json!({ "status": "success", "cursor": written(number, 0) }))
 }
 
 /// Gives a page.
-pub(super) fn page(begun: &mut Begun, call: &Call, switches: &ReadingSwitches) -> Answer {
+pub(super) fn page(
+    begun: &mut Begun,
+    path: &str,
+    call: &Call,
+    switches: &ReadingSwitches,
+) -> Answer {
     let place = call.parameter("cursor").and_then(read);
-    let found = place.and_then(|(number, at)| Some((begun.exports.get_mut(&number)?, number, at)));
+    let found =
+        place.and_then(|(number, at)| Some((begun.exports.get_mut(number, path)?, number, at)));
     let Some((export, number, at)) = found else {
         return Answer::fail(400, "Invalid cursor");
     };
@@ -120,10 +124,10 @@ pub(super) fn page(begun: &mut Begun, call: &Call, switches: &ReadingSwitches) -
     }
     if at > 0 && begun.forgot < switches.forgotten {
         begun.forgot += 1;
-        begun.exports.remove(&number);
+        begun.exports.forget(number);
         return Answer::fail(400, "Invalid cursor");
     }
-    let end = (at + export.size).min(export.records.len());
+    let end = at.saturating_add(export.size).min(export.records.len());
     let circle = switches.circle.saturating_mul(export.size);
     let next = if circle > 0 && end >= circle { 0 } else { end };
     let mut answer = Map::from_iter([("status".to_owned(), json!("success"))]);

@@ -54,13 +54,13 @@ pub(super) fn disassociate(body: &[u8], switches: &Switches) -> Answer {
 }
 
 /// Takes identities apart.
-pub(super) fn demerge(body: &[u8]) -> Answer {
+pub(super) fn demerge(body: &[u8], taken: impl FnOnce() -> Answer) -> Answer {
     match serde_json::from_slice(body) {
         Ok(Identities { identities })
             if (1..=MOST_IDENTITIES).contains(&identities.len())
                 && identities.iter().all(|id| !id.is_empty()) =>
         {
-            Answer::json(200, &json!({ "status": "success" }))
+            taken()
         }
         _ => Answer::fail(400, "Malformed request"),
     }

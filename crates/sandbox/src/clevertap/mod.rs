@@ -23,8 +23,9 @@ mod zone;
 
 pub(crate) use api::{CleverTap, Endpoint};
 pub use archive::{Delivered, Refused};
-pub use attribution::{AttributionSwitches, Disabled, NoDevice, TakenAnswer, Utms};
+pub use attribution::{AttributionSwitches, Disabled, NoDevice, Prefix, TakenAnswer, Utms, UtmsIn};
 pub use files::Uploaded;
 pub use reading::{NoReport, ReadingSwitches};
-pub use writing::Ordered;
+pub use upload::UploadSwitches;
+pub use writing::{OrderAnswer, OrderSwitches, Ordered, UnknownCampaign};
 pub use zone::Zone;

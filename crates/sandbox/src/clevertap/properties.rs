@@ -6,12 +6,17 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::check::{Refusal, refusal};
 use super::scalar::{Scalar, Text};
+use crate::options::Switches;
 
 /// The most properties of a profile or an event.
-pub(super) const MOST_PROPERTIES: usize = 256;
+const MOST_PROPERTIES: usize = 256;
 const LONGEST_NAME: usize = 120;
 const LONGEST_VALUE: usize = 512;
-const MOST_ITEMS: usize = 100;
+const MOST_VALUES: usize = 100;
+const MOST_ITEMS: usize = 256;
+
+/// What no name may hold; that of a profile's property no `#` either.
+const FORBIDDEN: &[char] = &['%', '>', '<', '!', '|', '&', '.', ':', ';', '$', '\'', '"', '\\'];
 
 /// What stands where an object is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,11 +27,93 @@ pub(super) enum Shape {
     Other,
 }
 
-/// How many properties an event has.
+/// What breaks a limit whose enforcement is a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Breach {
+    /// The name is empty, or has more characters or else bytes than it may.
+    Name(Length),
+    Forbidden,
+    /// The value is too long.
+    Value(Length),
+    LongList,
+    Items,
+}
+
+/// How much is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// The characters are, and so are the bytes.
+    Characters,
+    /// The bytes alone are.
+    Bytes,
+}
+
+impl Length {
+    fn beyond(text: &str, most: usize) -> Option<Self> {
+        match (text.len() > most, text.chars().count() > most) {
+            (false, _) => None,
+            (true, false) => Some(Self::Bytes),
+            (true, true) => Some(Self::Characters),
+        }
+    }
+}
+
+impl Breach {
+    fn is_minded(self, switches: &Switches) -> bool {
+        match self {
+            Self::LongList => switches.uploads.long_lists_refused,
+            Self::Name(Length::Bytes) | Self::Value(Length::Bytes) => {
+                switches.strict_properties && switches.uploads.bytes_count
+            }
+            _ => switches.strict_properties,
+        }
+    }
+}
+
+/// The properties of an event, checked while they are read.
 #[derive(Default)]
 pub(super) struct EventData {
     pub(super) shape: Shape,
-    pub(super) count: usize,
+    count: usize,
+    breaches: Vec<Breach>,
+}
+
+impl EventData {
+    /// Why an event of this name is refused, if it is.
+    pub(super) fn verdict(&self, name: &str, switches: &Switches) -> Result<(), Refusal> {
+        let strict = switches.strict_properties;
+        let code = switches.uploads.limits_code;
+        if strict && name.contains(FORBIDDEN) {
+            return Err(refusal(code, "Event Name is incorrect. It has a forbidden character. "));
+        }
+        if self.shape == Shape::Other {
+            return Err(refusal(512, "Event structure is invalid. "));
+        }
+        if strict && self.count > MOST_PROPERTIES {
+            return Err(refusal(522, "Event has too many properties. "));
+        }
+        let minded = |it: &&Breach| it.is_minded(switches);
+        match self.breaches.iter().find(minded) {
+            None => Ok(()),
+            Some(Breach::Items) => Err(refusal(522, "Event has too many items. ")),
+            Some(Breach::Name(_)) => {
+                Err(refusal(code, "Event data is incorrect. Property name is too long or empty. "))
+            }
+            Some(Breach::Forbidden) => Err(refusal(
+                code,
+                "Event data is incorrect. Property name has a forbidden character. ",
+            )),
+            Some(_) => Err(refusal(code, "Event data is incorrect. Property value is too long. ")),
+        }
+    }
+
+    fn look_at(&mut self, name: &str, value: &Scalar<'_>) {
+        self.count += 1;
+        if name == "Items" && matches!(value, Scalar::List(items) if *items > MOST_ITEMS) {
+            self.breaches.push(Breach::Items);
+        }
+        look_at(&mut self.breaches, name, value);
+    }
 }
 
 /// The properties of a profile, checked while they are read.
@@ -36,33 +123,35 @@ pub(super) struct ProfileData {
     custom: usize,
     /// The first thing wrong with a predefined field.
     refused: Option<Refusal>,
-    /// The first thing wrong by limits whose enforcement is a switch.
-    beyond: Option<&'static str>,
+    breaches: Vec<Breach>,
 }
 
 impl ProfileData {
-    pub(super) fn verdict(
-        &self,
-        event: &EventData,
-        code: u16,
-        strict: bool,
-    ) -> Result<(), Refusal> {
+    pub(super) fn verdict(&self, event: &EventData, switches: &Switches) -> Result<(), Refusal> {
         match self.shape {
             Shape::Absent if event.shape == Shape::Absent => {
                 return Err(refusal(524, "Record is neither an event nor a profile. "));
             }
             Shape::Object => {}
-            _ => return Err(refusal(code, "Profile data is incorrect. ")),
+            _ => return Err(refusal(555, "Profile data is incorrect. ")),
         }
         if let Some(refused) = self.refused {
             return Err(refused);
         }
-        let too_many = "Profile data is incorrect. Too many properties.";
-        let beyond = self.beyond.or((self.custom > MOST_PROPERTIES).then_some(too_many));
-        match beyond.filter(|_| strict) {
-            Some(text) => Err(refusal(code, text)),
-            None => Ok(()),
-        }
+        let too_many = switches.strict_properties && self.custom > MOST_PROPERTIES;
+        let text = match self.breaches.iter().find(|it| it.is_minded(switches)) {
+            None if too_many => "Profile data is incorrect. Too many properties.",
+            None => return Ok(()),
+            Some(Breach::Name(_)) => {
+                "Profile data is incorrect. Property name is too long or empty."
+            }
+            Some(Breach::Forbidden) => {
+                "Profile data is incorrect. Property name has a forbidden character."
+            }
+            Some(Breach::Value(_)) => "Profile data is incorrect. Property value is too long.",
+            Some(_) => "Profile data is incorrect. Property has too many values.",
+        };
+        Err(refusal(switches.uploads.limits_code, text))
     }
 
     fn look_at(&mut self, name: &str, value: &Scalar<'_>) {
@@ -76,8 +165,12 @@ impl ProfileData {
             }
             Known::Custom => {
                 self.custom += 1;
-                if let Some(text) = beyond_limits(name, value) {
-                    self.beyond.get_or_insert(text);
+                look_at(&mut self.breaches, name, value);
+                if name.contains('#') {
+                    self.breaches.push(Breach::Forbidden);
+                }
+                if matches!(value, Scalar::List(values) if *values > MOST_VALUES) {
+                    self.breaches.push(Breach::LongList);
                 }
             }
         }
@@ -151,21 +244,17 @@ fn is_age(value: &Scalar<'_>) -> bool {
     age.is_some_and(|age| (1..=150).contains(&age))
 }
 
-fn beyond_limits(name: &str, value: &Scalar<'_>) -> Option<&'static str> {
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        return Some("Profile data is incorrect. Property name is too long or empty.");
+/// Notes what breaks a limit.
+fn look_at(breaches: &mut Vec<Breach>, name: &str, value: &Scalar<'_>) {
+    match Length::beyond(name, LONGEST_NAME) {
+        _ if name.is_empty() => breaches.push(Breach::Name(Length::Characters)),
+        beyond => breaches.extend(beyond.map(Breach::Name)),
     }
-    if name.bytes().any(|byte| b"%><!|&.:;$'\"\\#".contains(&byte)) {
-        return Some("Profile data is incorrect. Property name has a forbidden character.");
+    if name.contains(FORBIDDEN) {
+        breaches.push(Breach::Forbidden);
     }
-    match value {
-        Scalar::Text(text) if text.chars().count() > LONGEST_VALUE => {
-            Some("Profile data is incorrect. Property value is too long.")
-        }
-        Scalar::List(items) if *items > MOST_ITEMS => {
-            Some("Profile data is incorrect. Property has too many values.")
-        }
-        _ => None,
+    if let Scalar::Text(text) = value {
+        breaches.extend(Length::beyond(text, LONGEST_VALUE).map(Breach::Value));
     }
 }
 
@@ -177,7 +266,7 @@ impl<'de> Deserialize<'de> for ProfileData {
 
 impl<'de> Deserialize<'de> for EventData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Members(Self { shape: Shape::Other, count: 0 }))
+        deserializer.deserialize_any(Members(Self { shape: Shape::Other, ..Self::default() }))
     }
 }
 
@@ -206,9 +295,11 @@ impl Sink for ProfileData {
 
 impl Sink for EventData {
     fn take<'de, A: MapAccess<'de>>(&mut self, members: &mut A) -> Result<bool, A::Error> {
-        let more = members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some();
-        self.count += usize::from(more);
-        Ok(more)
+        let Some((Text(name), value)) = members.next_entry::<Text<'de>, Scalar<'de>>()? else {
+            return Ok(false);
+        };
+        self.look_at(&name, &value);
+        Ok(true)
     }
 
     fn shaped(mut self, shape: Shape) -> Self {

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::archive::Archive;
+use super::attribution::SESSION;
 use super::condition::Condition;
 use super::people::Profile;
 use super::reading::ReadingSwitches;
@@ -18,6 +19,17 @@ const COMMON: [&str; 7] = [
     "reachability",
     "geo_fields",
     "geo_radius",
+];
+
+/// What a query may hold.
+const MEMBERS: [&str; 7] = [
+    "event_name",
+    "from",
+    "to",
+    "event_properties",
+    "session_properties",
+    "common_profile_properties",
+    "advanced_query",
 ];
 
 /// A query: the event, its days and properties, what was done and not done besides.
@@ -68,18 +80,32 @@ pub(super) struct Raised {
     /// Its time in the project, as 14 digits.
     pub(super) time: u64,
     pub(super) properties: Value,
+    /// What was told of the session that it was raised in.
+    session: Map<String, Value>,
 }
 
 impl Query {
     /// Reads a query, or says why it is none.
-    pub(super) fn read(body: &[u8]) -> Result<Self, Answer> {
+    ///
+    /// Some endpoints take more than a query: what is named besides is theirs.
+    pub(super) fn read(body: &[u8], besides: &[&str]) -> Result<Self, Answer> {
         let Ok(rest) = serde_json::from_slice::<Value>(body) else {
             return Err(Answer::fail(400, "Malformed request"));
         };
-        Self::of(rest).ok_or_else(|| Answer::fail_with(400, 3, "Incorrect Usage"))
+        Self::of(rest, besides).ok_or_else(Self::refused)
     }
 
-    fn of(rest: Value) -> Option<Self> {
+    /// What is no query is answered so.
+    pub(super) fn refused() -> Answer {
+        Answer::fail_with(400, 3, "Incorrect Usage")
+    }
+
+    /// Reads a query; `None` if it is none.
+    pub(super) fn of(rest: Value, besides: &[&str]) -> Option<Self> {
+        let mut keys = rest.as_object()?.keys().map(String::as_str);
+        if !keys.all(|key| MEMBERS.contains(&key) || besides.contains(&key)) {
+            return None;
+        }
         let days = (day(rest.get("from")), day(rest.get("to")));
         let advanced = within(&rest, "advanced_query", &["did_all", "did_none", "did_any"])?;
         let deeds = |listed: Option<&Value>| match listed {
@@ -103,7 +129,7 @@ impl Query {
         let common = within(&rest, "common_profile_properties", &COMMON)?;
         let of = |name: &str| Condition::all(common.get(name));
         let mut profile = of("profile_fields")?;
-        profile.extend(of("demographics")?);
+        profile.extend(of("demographics")?.into_iter().map(Condition::stored));
         let mut unknown = of("app_fields")?;
         unknown.extend(of("technographics")?);
         unknown.extend(of("reachability")?);
@@ -204,16 +230,13 @@ impl Raised {
         let time = switches.timezone.written(second)?;
         let properties = record.get("evtData").cloned();
         let properties = properties.unwrap_or_else(|| Value::Object(Map::new()));
-        Some(Self { place, key: key.to_owned(), object_id, name, time, properties })
+        let session = record.get(SESSION).and_then(Value::as_object).cloned().unwrap_or_default();
+        Some(Self { place, key: key.to_owned(), object_id, name, time, properties, session })
     }
 
     /// What is known of the session that it was raised in.
     pub(super) fn session(&self) -> Map<String, Value> {
-        let mut session = Map::new();
-        for name in ["utm_source", "utm_medium", "utm_campaign"] {
-            let value = self.properties.get(name).cloned();
-            session.extend(value.map(|value| (name.to_owned(), value)));
-        }
+        let mut session = self.session.clone();
         session.insert("session_source".to_owned(), "Direct".into());
         session
     }

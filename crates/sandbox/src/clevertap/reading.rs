@@ -27,6 +27,9 @@ pub struct ReadingSwitches {
     /// After so many pages, the next cursor of an export is that of its first page again; 0 never.
     /// Third parties guard against it.
     pub circle: usize,
+    /// How wide the ranges are into which the most frequent numbers are put, as in the vendor's sample
+    /// (`0-100`); how it makes them is not documented. With 0 each number stands for itself.
+    pub ranges: u32,
     /// The project's time zone, by its IANA name: in it are the times of exported events, and the
     /// days of queries. No API tells it.
     pub timezone: Zone,
@@ -42,6 +45,7 @@ impl Default for ReadingSwitches {
             pending: 0,
             forgotten: 0,
             circle: 0,
+            ranges: 100,
             timezone: Zone::default(),
             no_report: NoReport::Failure,
             reports: BTreeMap::new(),
@@ -100,14 +104,47 @@ const ENDPOINTS: &[(Reading, &str)] = &[
     (Reading::Report, "POST /1/targets/result.json"),
 ];
 
-/// What was begun and is asked after: exports by their cursors, counts by their `req_id`.
+/// How many exports, and how many counts, are kept; the oldest are not known any more.
+const MOST_BEGUN: usize = 64;
+
+/// What was begun and is asked after, where it was begun: exports by their cursors, counts by their
+/// `req_id`.
 #[derive(Debug, Default)]
 pub(super) struct Begun {
     pub(super) number: u64,
     /// How many exports were forgotten.
     pub(super) forgot: u32,
-    pub(super) exports: BTreeMap<u64, export::Export>,
-    pub(super) counts: BTreeMap<u64, (u32, Value)>,
+    pub(super) exports: Kept<export::Export>,
+    pub(super) counts: Kept<counting::Count>,
+}
+
+/// What was begun last, by its number and path.
+#[derive(Debug)]
+pub(super) struct Kept<T>(BTreeMap<u64, (&'static str, T)>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T> Kept<T> {
+    pub(super) fn keep(&mut self, number: u64, path: &'static str, begun: T) {
+        self.0.insert(number, (path, begun));
+        if self.0.len() > MOST_BEGUN {
+            drop(self.0.pop_first());
+        }
+    }
+
+    pub(super) fn forget(&mut self, number: u64) {
+        self.0.remove(&number);
+    }
+
+    /// Gives what was begun at this path.
+    pub(super) fn get_mut(&mut self, number: u64, path: &str) -> Option<&mut T> {
+        let (begun_at, begun) = self.0.get_mut(&number)?;
+        (*begun_at == path).then_some(begun)
+    }
 }
 
 impl Reading {
@@ -126,6 +163,20 @@ impl Reading {
         known.map_or("*", |(_, template)| template)
     }
 
+    /// The path alone: what is begun by POST there is asked after by GET.
+    pub(super) fn path(self) -> &'static str {
+        self.template().split_once(' ').map_or("*", |(_, path)| path)
+    }
+
+    /// What is asked for besides a query.
+    const fn besides(self) -> &'static [&'static str] {
+        match self {
+            Self::Top => &["groups"],
+            Self::Trends => &["groups", "unique", "sum_event_prop"],
+            _ => &[],
+        }
+    }
+
     /// Answers a request of somebody who may ask.
     pub(super) fn answer(
         self,
@@ -134,23 +185,25 @@ impl Reading {
         (archive, begun): (&Mutex<Archive>, &Mutex<Begun>),
         switches: &ReadingSwitches,
     ) -> Answer {
+        let opened = |body: &[u8]| {
+            let query = Query::read(body, self.besides())?;
+            let records = match self {
+                Self::OpenEvents | Self::PageOfEvents => {
+                    export::events(&lock(archive), &query, switches)?
+                }
+                _ => export::profiles(&lock(archive), &query, switches, call),
+            };
+            Ok(export::open(&mut lock(begun), self.path(), records, call, switches))
+        };
         match self {
-            Self::OpenEvents | Self::OpenProfiles => {
-                let query = match Query::read(body) {
-                    Ok(query) => query,
-                    Err(refused) => return refused,
-                };
-                let records = match self {
-                    Self::OpenEvents => export::events(&lock(archive), &query, switches),
-                    _ => export::profiles(&lock(archive), &query, switches, call),
-                };
-                export::open(&mut lock(begun), records, call, switches)
-            }
-            Self::PageOfEvents | Self::PageOfProfiles => {
-                export::page(&mut lock(begun), call, switches)
-            }
+            Self::OpenEvents | Self::OpenProfiles => opened(body).unwrap_or_else(|refused| refused),
+            Self::PageOfEvents | Self::PageOfProfiles => match call.parameter("query") {
+                // The vendor's SDK for Node opens in this way.
+                Some(query) => opened(query.as_bytes()).unwrap_or_else(|refused| refused),
+                None => export::page(&mut lock(begun), self.path(), call, switches),
+            },
             Self::CountEvents | Self::CountProfiles | Self::Top | Self::Trends => {
-                let query = match Query::read(body) {
+                let query = match Query::read(body, self.besides()) {
                     Ok(query) => query,
                     Err(refused) => return refused,
                 };
@@ -161,10 +214,10 @@ impl Reading {
                     Self::Top => counting::top(&archive, &query, asked, switches),
                     _ => counting::trends(&archive, &query, asked, switches),
                 };
-                counting::begin(&mut lock(begun), counted, switches)
+                counting::begin(&mut lock(begun), self.path(), counted, switches)
             }
             Self::CountedEvents | Self::CountedProfiles | Self::ToldTop | Self::ToldTrends => {
-                counting::told(&mut lock(begun), call)
+                counting::told(&mut lock(begun), self.path(), call)
             }
             Self::Report => report(body, switches),
         }

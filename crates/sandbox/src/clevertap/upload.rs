@@ -12,6 +12,29 @@ use crate::answer::Answer;
 use crate::lock::lock;
 use crate::options::Switches;
 
+/// How uploads behave where the documentation is silent or contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct UploadSwitches {
+    /// How many device tokens an upload may hold: a client of the vendor's sends 100; what the vendor
+    /// takes is not documented.
+    pub tokens: usize,
+    /// The code of records that break a limit of names and values, which is not documented; 555 is the
+    /// one for whatever else there is.
+    pub limits_code: u16,
+    /// Lengths are those of bytes; the documentation mixes them with characters.
+    pub bytes_count: bool,
+    /// Lists of more than 100 values are refused; the documentation says that of such lists the values
+    /// go that came first.
+    pub long_lists_refused: bool,
+}
+
+impl Default for UploadSwitches {
+    fn default() -> Self {
+        Self { tokens: 100, limits_code: 555, bytes_count: false, long_lists_refused: false }
+    }
+}
+
 #[derive(Deserialize)]
 struct Upload<'a> {
     #[serde(borrow)]
@@ -59,6 +82,11 @@ pub(super) fn answer(
     }
     let results: Vec<Result<Accepted<'_>, Refusal>> =
         records.iter().map(|raw| check(raw.get(), switches)).collect();
+    let tokens = results.iter().filter(|it| matches!(it, Ok(Accepted::Token))).count();
+    if tokens > switches.uploads.tokens {
+        let text = format!("Batch size exceeds the limit of {}", switches.uploads.tokens);
+        return (Answer::fail(400, &text), None);
+    }
     let mut unprocessed = Vec::new();
     for (number, (record, result)) in (1..).zip(records.iter().zip(&results)) {
         if let Err(Refusal { code, text }) = result {

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::archive::Archive;
 use super::{campaigns, deletion, files, lists};
@@ -20,6 +20,61 @@ pub struct Ordered {
     pub to: &'static str,
     /// The body as it was sent.
     pub body: Value,
+}
+
+/// What answers to orders hold where the documentation does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct OrderSwitches {
+    /// What stands in the answer where profiles are deleted or taken apart, a campaign is stopped, a
+    /// business event raised. One client knows `status` of a deletion, the vendor's samples show it of
+    /// a stop; of the others nothing is known.
+    pub answer: OrderAnswer,
+    /// What is answered where a campaign is stopped that there is not.
+    pub unknown_campaign: UnknownCampaign,
+}
+
+impl Default for OrderSwitches {
+    fn default() -> Self {
+        Self { answer: OrderAnswer::Success, unknown_campaign: UnknownCampaign::Refused }
+    }
+}
+
+/// What stands in the answer to an order that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OrderAnswer {
+    /// `status: success`.
+    Success,
+    /// The same and words, as messages are answered.
+    Queued,
+    /// Nothing, with 200.
+    Empty,
+    /// Nothing, with 204.
+    NoContent,
+}
+
+impl OrderAnswer {
+    fn answer(self) -> Answer {
+        match self {
+            Self::Success => Answer::json(200, &json!({ "status": "success" })),
+            Self::Queued => campaigns::queued(),
+            Self::Empty => Answer::text(200, Bytes::new()),
+            Self::NoContent => Answer::nothing(),
+        }
+    }
+}
+
+/// How it is told that there is no such campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownCampaign {
+    /// 400 `Malformed request`.
+    Refused,
+    /// 404 `Not Found`.
+    NotFound,
+    /// As if it had been stopped.
+    Stopped,
 }
 
 /// What is to be changed.
@@ -100,22 +155,25 @@ impl Writing {
         archive: &Mutex<Archive>,
         (switches, now): (&Switches, i64),
     ) -> Answer {
+        let taken = || switches.orders.answer.answer();
         let answer = match self.what {
             What::CompleteCatalog => files::complete(body, archive, true, switches),
             What::CompleteList => files::complete(body, archive, false, switches),
             What::GiveAddress => files::give(call, archive, now),
             What::PutFile => files::put(call, body, archive, now),
-            What::CreateCampaign => campaigns::create(body, archive),
-            What::DeleteProfiles => deletion::answer(body, archive, switches, now),
-            What::DemergeProfiles => lists::demerge(body),
+            What::CreateCampaign => campaigns::create(body, archive, &switches.reading),
+            What::DeleteProfiles => deletion::answer(body, archive, (switches, now), taken),
+            What::DemergeProfiles => lists::demerge(body, taken),
             What::Disassociate => lists::disassociate(body, switches),
-            What::RaiseBusinessEvent => campaigns::raise(body),
+            What::RaiseBusinessEvent => campaigns::raise(body, taken),
             What::Send => campaigns::send(body),
             What::SetOffCampaign => campaigns::set_off(body),
-            What::StopCampaign => campaigns::stop(body, archive),
+            What::StopCampaign => {
+                campaigns::stop(body, archive, (switches.orders.unknown_campaign, taken))
+            }
             What::Subscribe => lists::subscribe(body, switches),
         };
-        if answer.status == 200
+        if matches!(answer.status, 200 | 204)
             && let Some(body) = ordered(body)
         {
             lock(archive).ordered.push(Ordered { to: self.template, body });
