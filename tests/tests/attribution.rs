@@ -256,6 +256,9 @@ async fn events_that_differ_in_their_session_alone_are_two_and_stay_two() {
     let same = FLOW.replace("\"__g\" & metadata.recordUid", "\"__g1\", \"timestamp\": 1772366000");
     let same = same.replace("\"utm_source\": \"newsletter\"", "\"utm_source\": metadata.recordUid");
     assert_eq!(world.run(&world.flow(&same)).await.counts.delivered, 2);
+    for told in world.sandbox.delivered() {
+        assert_eq!(told.record()["evtData"], serde_json::json!({}));
+    }
     let events = world.flow(EVENTS);
     assert_eq!(world.run(&events).await.counts.delivered, 2);
     for _ in 0..2 {

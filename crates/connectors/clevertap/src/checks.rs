@@ -11,7 +11,6 @@ use crate::rejections;
 const MOST_PROPERTIES: usize = 256;
 const LONGEST_KEY: usize = 120;
 const LONGEST_VALUE: usize = 512;
-const MOST_VALUES: usize = 100;
 const MOST_ITEMS: usize = 256;
 
 /// What no name may hold; that of a profile's property no `#` either.
@@ -149,7 +148,7 @@ fn properties(of: &str, data: &Map<String, Value>) -> Checked {
         self::key("the property", key, false)?;
         match value {
             Value::String(text) => self::text(key, text)?,
-            Value::Array(items) => texts(key, items)?,
+            Value::Array(items) => list(key, items)?,
             _ => {}
         }
     }
@@ -199,17 +198,8 @@ fn value(key: &str, value: &Value, increments: bool) -> Checked {
     }
 }
 
+/// Looks at the values of a list, as many as there are: of more than 100, CleverTap keeps the last ones.
 fn list(key: &str, items: &[Value]) -> Checked {
-    if items.len() > MOST_VALUES {
-        return Err(rejections::BAD_VALUE.because(format!(
-            "\"{key}\" has {} values; CleverTap keeps {MOST_VALUES}",
-            items.len()
-        )));
-    }
-    texts(key, items)
-}
-
-fn texts(key: &str, items: &[Value]) -> Checked {
     items.iter().filter_map(Value::as_str).try_for_each(|item| text(key, item))
 }
 
@@ -296,9 +286,9 @@ mod tests {
             (json!({ "Name": "n".repeat(512), "Email": "$D_" }), ""),
             (json!({ "Name": "n".repeat(513) }), "badValue"),
             (json!({ "Email": "e".repeat(513) }), "badValue"),
-            (json!({ "Tags": vec!["a"; 100] }), ""),
-            (json!({ "Tags": vec!["a"; 101] }), "badValue"),
-            (json!({ "Tags": { "$add": vec!["a"; 101] } }), "badValue"),
+            (json!({ "Tags": vec!["a"; 101] }), ""),
+            (json!({ "Tags": { "$add": vec!["a"; 101] } }), ""),
+            (json!({ "Tags": ["a".repeat(513)] }), "badValue"),
             (json!({ "Tags": { "$remove": ["a"] } }), ""),
             (json!({ "Score": { "$incr": 1 } }), "noIncrements"),
             (many(256), ""),

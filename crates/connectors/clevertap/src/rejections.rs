@@ -170,7 +170,7 @@ pub(crate) const BAD_KEY: Rejection = Rejection::new(
 
 pub(crate) const BAD_VALUE: Rejection = Rejection::new(
     "badValue",
-    "a value is longer than 512 characters, or a list than 100 values; nothing was sent",
+    "a value is longer than 512 characters; nothing was sent",
     "cut it in `customMapping`: `$substring(data.notes, 0, 512)`",
 );
 

@@ -120,8 +120,8 @@ async fn the_token_cannot_be_tested_and_the_test_says_so() {
 
 #[tokio::test]
 async fn a_profile_that_is_not_there_is_no_failure_however_it_is_said() {
-    use MissingProfile::{EmptySuccess, Fail, NotFound};
-    for missing_profile in [Fail, NotFound, EmptySuccess] {
+    use MissingProfile::{EmptySuccess, Fail, FailWithoutCode, NotFound};
+    for missing_profile in [Fail, FailWithoutCode, NotFound, EmptySuccess] {
         let switches = Switches { missing_profile, ..Switches::default() };
         assert_eq!(failures(&tested(switches, NO_PARTNER).await.0), []);
     }

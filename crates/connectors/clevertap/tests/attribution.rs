@@ -88,13 +88,14 @@ async fn installs_are_stored_as_visits_and_events_with_the_partners_prefix() {
     for name in ["organic_install", "inorganic_install", "Checkout"] {
         assert_eq!(code(world.send(event(name)).await), "done");
     }
-    let properties = json!({ "utm_source": "google", "items": "shoes & socks", "price": "12.5" });
+    let properties = json!({ "items": "shoes & socks", "price": "12.5" });
     let names = ["UTM Visited", "UTM Visited", "AP_Checkout"];
     let expected: Vec<_> =
         names.into_iter().map(|name| (name.to_owned(), properties.clone())).collect();
     assert_eq!(world.stored(), expected);
     let first = world.sandbox.delivered().remove(0).record();
     assert_eq!((&first["objectId"], &first["ts"]), (&json!("__g1234abc"), &json!(1_660_717_763)));
+    assert_eq!(first["session"], json!({ "utm_source": "google" }));
     let stats = world.sandbox.stats().clevertap;
     assert_eq!((stats.attributions, stats.requests_to("GET /attribution")), (3, 3));
 }

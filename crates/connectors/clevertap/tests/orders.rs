@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use connector::prelude::*;
 use connector::{ErasedAction, ErasedItem, Services};
-use sandbox::{Action as Failure, Fault, MissingProfile, Options, Sandbox, Switches, Vendor};
+use sandbox::{
+    Action as Failure, Fault, MissingProfile, Options, OrderAnswer, OrderSwitches, Sandbox,
+    Switches, UnknownCampaign, Vendor,
+};
 
 const NOW: i64 = 1_763_700_000;
 
@@ -87,8 +90,8 @@ fn shown(outcomes: &[Option<Outcome>]) -> String {
 
 #[tokio::test]
 async fn a_deletion_waits_until_there_is_no_profile_however_that_is_said() {
-    use MissingProfile::{EmptySuccess, Fail, NotFound};
-    for missing_profile in [Fail, NotFound, EmptySuccess] {
+    use MissingProfile::{EmptySuccess, Fail, FailWithoutCode, NotFound};
+    for missing_profile in [Fail, FailWithoutCode, NotFound, EmptySuccess] {
         let switches = Switches { deletion_seconds: 3_600, missing_profile, ..Switches::default() };
         let world = World::new(switches).await;
         world.sandbox.add_device("21", "__g21");
@@ -129,7 +132,15 @@ async fn a_profile_that_was_created_anew_is_not_the_old_one() {
         world.sandbox.advance_clock(60);
         recreated(&world, &token).await;
     }
+    // One whose old events were imported afterwards looks like the old one, and is waited for.
     let world = World::new(Switches::default()).await;
+    world.sandbox.add_device("21", "__g21");
+    let token = world.ordered(json!({ "identity": "21" })).await;
+    world.sandbox.advance_clock(60);
+    let imported = json!({ "identity": "21", "evtName": "Charged", "ts": NOW - 60 });
+    world.run("uploadEvents", json!({ "event": "Charged" }), &[imported]).await.unwrap();
+    let waits = world.check(json!({}), &token).await;
+    assert_eq!(shown(&[Some(waits)]), "parked");
     let unreadable = world.check(json!({}), "{}").await;
     assert_eq!(shown(&[Some(unreadable)]), "badToken");
 }
@@ -282,6 +293,32 @@ async fn lists_are_told_entry_by_entry_counted_or_barely() {
         assert_eq!(shown(&outcomes), ". 516");
         assert_eq!(world.sandbox.ordered().len(), 2);
     }
+}
+
+#[tokio::test]
+async fn orders_are_taken_whatever_their_answers_hold() {
+    use OrderAnswer::{Empty, NoContent, Queued, Success};
+    let submitted = json!({ "completion": "submitted" });
+    let business = json!({ "businessEvent": "Match won" });
+    let orders = [
+        ("deleteProfiles", submitted, json!({ "identity": "1" })),
+        ("demergeProfiles", json!({}), json!({ "identity": "1" })),
+        ("stopCampaign", json!({}), json!({ "id": 1_457_433_898 })),
+        ("triggerCampaign", business, json!({ "name": "Final" })),
+    ];
+    for answer in [Success, Queued, Empty, NoContent] {
+        let switches = OrderSwitches { answer, unknown_campaign: UnknownCampaign::Stopped };
+        let world = World::new(Switches { orders: switches, ..Switches::default() }).await;
+        for (action, fields, input) in &orders {
+            let input = std::slice::from_ref(input);
+            let outcomes = world.run(action, fields.clone(), input).await.unwrap();
+            assert_eq!(shown(&outcomes), ".", "{action} {answer:?}");
+        }
+        assert_eq!(world.sandbox.ordered().len(), orders.len());
+    }
+    let world = World::new(Switches::default()).await;
+    let refused = world.run("stopCampaign", json!({}), &[json!({ "id": 1 })]).await;
+    assert!(matches!(refused, Err(Error::Reject { .. })), "{refused:?}");
 }
 
 #[tokio::test]

@@ -248,9 +248,8 @@ async fn a_profile_is_looked_up_and_one_that_is_missing_is_refused_or_goes_on() 
         panic!("the profile is there")
     };
     assert_eq!((&value["found"], &value["record"]["name"]), (&json!(true), &json!("Ada Lovelace")));
-    for missing_profile in
-        [MissingProfile::Fail, MissingProfile::NotFound, MissingProfile::EmptySuccess]
-    {
+    use MissingProfile::{EmptySuccess, Fail, FailWithoutCode, NotFound};
+    for missing_profile in [Fail, FailWithoutCode, NotFound, EmptySuccess] {
         world.sandbox.set_switches(Switches { missing_profile, ..Switches::default() });
         for by in ["identity", "email", "objectId"] {
             let refused = world.one("getProfile", json!({}), json!({ by: "8" })).await;
