@@ -26,6 +26,8 @@ pub(crate) enum Endpoint {
     Connect,
     /// What a partner tells.
     Attribution,
+    /// The same by POST, of which no source speaks.
+    PostedAttribution,
     /// What reads beside a single profile.
     Reading(Reading),
     /// What changes something, beside uploads.
@@ -40,7 +42,8 @@ impl Endpoint {
             (&Method::POST, ["1", "upload"]) => Self::Upload,
             (&Method::GET, ["1", "profile.json"]) => Self::Profile,
             (&Method::GET, ["v1", "connect"]) => Self::Connect,
-            (&Method::GET | &Method::POST, ["attribution"]) => Self::Attribution,
+            (&Method::GET, ["attribution"]) => Self::Attribution,
+            (&Method::POST, ["attribution"]) => Self::PostedAttribution,
             _ => {
                 let reading = Reading::of(call).map(Self::Reading);
                 reading.or(Writing::of(call).map(Self::Writing)).unwrap_or(Self::Unknown)
@@ -55,6 +58,7 @@ impl Endpoint {
             Self::Profile => "GET /1/profile.json",
             Self::Connect => "GET /v1/connect",
             Self::Attribution => "GET /attribution",
+            Self::PostedAttribution => "POST /attribution",
             Self::Reading(reading) => reading.template(),
             Self::Writing(writing) => writing.template(),
             Self::Unknown => "*",
@@ -142,7 +146,7 @@ impl CleverTap {
         }
         lock(&self.archive).pass(now, switches);
         // It proves who asks in its query, and looks at no header.
-        if endpoint == Endpoint::Attribution {
+        if matches!(endpoint, Endpoint::Attribution | Endpoint::PostedAttribution) {
             let archive = self.keep.then_some(&self.archive);
             let mut behaviour = switches.attribution.clone();
             behaviour.account_unknown |= switches.wrong_region;
@@ -193,9 +197,10 @@ impl CleverTap {
             Endpoint::Reading(reading) => {
                 reading.answer(call, body, (&self.archive, &self.begun), &switches.reading)
             }
-            Endpoint::Connect | Endpoint::Attribution | Endpoint::Unknown => {
-                Answer::json(200, &json!({ "status": "success" }))
-            }
+            Endpoint::Connect
+            | Endpoint::Attribution
+            | Endpoint::PostedAttribution
+            | Endpoint::Unknown => Answer::json(200, &json!({ "status": "success" })),
         };
         (answer, tally)
     }
