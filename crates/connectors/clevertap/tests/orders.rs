@@ -316,9 +316,12 @@ async fn orders_are_taken_whatever_their_answers_hold() {
         }
         assert_eq!(world.sandbox.ordered().len(), orders.len());
     }
-    let world = World::new(Switches::default()).await;
-    let refused = world.run("stopCampaign", json!({}), &[json!({ "id": 1 })]).await;
-    assert!(matches!(refused, Err(Error::Reject { .. })), "{refused:?}");
+    for unknown_campaign in [UnknownCampaign::Refused, UnknownCampaign::NotFound] {
+        let orders = OrderSwitches { unknown_campaign, ..Default::default() };
+        let world = World::new(Switches { orders, ..Switches::default() }).await;
+        let refused = world.run("stopCampaign", json!({}), &[json!({ "id": 1 })]).await;
+        assert!(matches!(refused, Err(Error::Reject { .. })), "{refused:?}");
+    }
 }
 
 #[tokio::test]
