@@ -8,9 +8,10 @@ use connector::{
 };
 use serde_json::{Map, Value};
 
+use crate::expect::Became;
 use crate::promise::{Accepted, Ledger, Promise, Rejected};
 use crate::stage::Stage;
-use crate::story::{self, Became, Exchange, Story, System};
+use crate::story::{self, Exchange, Story, System};
 use crate::tape::Heard;
 use crate::{action, mapped, trigger, webhook};
 

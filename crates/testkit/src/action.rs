@@ -5,12 +5,13 @@ use std::sync::Arc;
 use connector::{ActionDescriptor, ErasedAction, ErasedItem, Error, Outcome, Result};
 use serde_json::Value;
 
+use crate::expect::{Became, Expect};
 use crate::mapped;
 use crate::outage::{self, Outage};
 use crate::promise::{Ledger, Promise};
 use crate::records;
 use crate::stage::{Ended, Stage};
-use crate::story::{Became, Expect, Kind};
+use crate::story::Kind;
 use crate::tape::{Fault, Spoil};
 use crate::trigger::renews;
 

@@ -7,9 +7,10 @@
 //! of them a sandbox answers otherwise by now.
 //!
 //! An address that the system gives begins with `{origin}` in a story, which is where it is
-//! played; what is written to it is the request's `text`, without headers that prove who asks. No
-//! recording could play that back, so such a story says `byHand`. So does one whose answers a
-//! sandbox does not give from a fresh start, such as a vendor's own sample.
+//! played; what is written to it is the request's `text`, without headers that prove who asks. A
+//! story's `before` makes a sandbox ready for it, as `before` in system.json does for all of them.
+//! A story that says `byHand`, and why, is left as it is: a vendor's own sample, which no sandbox
+//! gives word by word.
 //!
 //! Must not know: flows, stores, the engine, any connector. It holds a connector to what the
 //! engine relies on, by the same `Api` that the engine hands out.
@@ -17,6 +18,7 @@
 mod accept;
 mod action;
 mod completing;
+mod expect;
 mod http;
 mod mapped;
 mod outage;

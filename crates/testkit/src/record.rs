@@ -4,6 +4,8 @@
 //! what they say of outcomes comes from playing them back.
 
 mod account;
+mod asked;
+mod before;
 mod meaning;
 mod proxy;
 mod shapes;
@@ -16,9 +18,10 @@ use std::sync::Arc;
 use connector::{Connector, Error};
 use url::Url;
 
+use crate::expect::{Became, Expect};
 use crate::http::Server;
 use crate::stage::Stage;
-use crate::story::{self, Expect, Kind, Story, System, Unreadable};
+use crate::story::{self, Kind, Story, System, Unreadable};
 use crate::{action, trigger};
 use proxy::Proxy;
 use standins::Standins;
@@ -92,16 +95,18 @@ pub async fn record(
     sandbox: Option<Origin>,
 ) -> Result<Vec<PathBuf>, Unrecorded> {
     let asked = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    // Whoever has an account of a file means the system itself.
+    let ready = sandbox.is_some() && asked("TOWPATH_RECORD_ACCOUNT").is_none();
     let origin = account::origin(&connector, sandbox, asked)?;
     let chosen = asked("TOWPATH_RECORD_STORIES");
     let chosen: Vec<&str> = chosen.iter().flat_map(|it| it.split(',')).collect();
-    record_from(&connector, folder.as_ref(), &origin, &chosen).await
+    record_from(&connector, folder.as_ref(), (&origin, ready), &chosen).await
 }
 
 async fn record_from(
     connector: &Connector,
     folder: &Path,
-    origin: &Origin,
+    origin: (&Origin, bool),
     chosen: &[&str],
 ) -> Result<Vec<PathBuf>, Unrecorded> {
     let written = recordings(connector, folder, origin, chosen).await?;
@@ -120,7 +125,7 @@ pub async fn outdated(
     sandbox: Origin,
 ) -> Result<Vec<PathBuf>, Unrecorded> {
     let mut outdated = vec![];
-    for (path, text) in recordings(&connector, folder.as_ref(), &sandbox, &[]).await? {
+    for (path, text) in recordings(&connector, folder.as_ref(), (&sandbox, true), &[]).await? {
         let kept = std::fs::read_to_string(&path).map_err(|error| Unreadable::new(&path, error))?;
         if kept != text {
             outdated.push(path);
@@ -129,16 +134,24 @@ pub async fn outdated(
     Ok(outdated)
 }
 
-/// The files of a folder's stories as a recording gives them.
+/// The files of a folder's stories as a recording gives them; `ready` says that it is a sandbox, which
+/// may be made ready for them.
 async fn recordings(
     connector: &Connector,
     folder: &Path,
-    origin: &Origin,
+    (origin, ready): (&Origin, bool),
     chosen: &[&str],
 ) -> Result<Vec<(PathBuf, String)>, Unrecorded> {
     let (system, stories) = story::read(folder)?;
     if let Some(unknown) = chosen.iter().find(|name| stories.iter().all(|it| it.name != **name)) {
         let problem = format!("there is no story {unknown} in {}", folder.display());
+        return Err(Unrecorded::Origin(problem));
+    }
+    let unready = |story: &&Story| !ready && !story.before.is_empty();
+    let named = |story: &&Story| chosen.contains(&story.name.as_str());
+    if let Some(story) = stories.iter().filter(named).find(unready) {
+        let name = &story.name;
+        let problem = format!("story {name} has `before`: it is recorded from a sandbox alone");
         return Err(Unrecorded::Origin(problem));
     }
     let url = Url::parse(&origin.base_url)
@@ -148,11 +161,12 @@ async fn recordings(
     let mut written = vec![];
     // What comes in is written by hand: there is nobody to ask for it.
     let wanted = |story: &&Story| {
-        let chosen = chosen.is_empty() || chosen.contains(&story.name.as_str());
-        chosen && story.requests.is_empty() && !story.by_hand
+        let chosen = chosen.is_empty() || named(story);
+        chosen && story.requests.is_empty() && story.by_hand.is_none() && !unready(story)
     };
     for story in stories.iter().filter(wanted) {
-        let recorded = one(connector, (&real, &system), story, origin, &url).await?;
+        let systems = (&real, &system);
+        let recorded = one(connector, systems, story, (origin, ready), &url).await?;
         written.push((folder.join(format!("{}.json", story.name)), recorded));
     }
     Ok(written)
@@ -164,22 +178,32 @@ async fn one(
     connector: &Connector,
     (real, system): (&System, &System),
     story: &Story,
-    origin: &Origin,
+    (origin, ready): (&Origin, bool),
     url: &Url,
 ) -> Result<String, Unrecorded> {
     let proxy = Arc::new(Proxy::new(url).map_err(Unrecorded::Origin)?);
     let server = Server::start(proxy.clone()).await?;
+    proxy.stands_at(&server.origin());
     let failed = |problem: String| Unrecorded::Failed { story: story.name.clone(), problem };
     let stage = Stage::live((connector, real, story), server, origin.account.clone());
+    if ready {
+        let api = stage.api().map_err(|error| failed(error.to_string()))?;
+        let before = system.before.iter().chain(&story.before);
+        before::ask(&api, before).await.map_err(failed)?;
+        proxy.forget();
+    }
     let (live, error) = outcome(&stage).await.map_err(failed)?;
+    // A failure is recorded where it means something, or where the story says that it shows it.
+    let shows = |error: &Error| story.expect == Some(Expect::Error(Kind::of(error)));
     if let Some(error) = error
         && !matches!(error, Error::Reject { .. } | Error::Config { .. })
+        && !shows(&error)
     {
         let problem = proxy.problem().unwrap_or_else(|| error.to_string());
         return Err(failed(problem));
     }
     let mut standins = Standins::new((real, system), story, &origin.account);
-    let exchanges = standins.exchanges(&proxy.taken());
+    let exchanges = standins.exchanges(&proxy.placed());
     let mut recorded = Story { exchanges, expect: None, ..story.clone() };
     let stage = Stage::set(connector, system, &recorded).await?;
     let (played, _) = outcome(&stage).await.map_err(failed)?;
@@ -228,16 +252,18 @@ fn shape(expect: &Expect) -> String {
         }
         Expect::Outcomes(outcomes) => {
             let words = outcomes.iter().map(|it| match it {
-                story::Became::Done { .. } => "done",
-                story::Became::Rejected { code, .. } => code,
-                story::Became::Retry => "retry",
-                story::Became::Unknown => "unknown",
-                story::Became::Parked { .. } => "parked",
+                Became::Done { .. } => "done",
+                Became::Rejected { code, .. } => code,
+                Became::Retry => "retry",
+                Became::Unknown => "unknown",
+                Became::Parked { .. } => "parked",
             });
             format!("the outcomes {}", words.collect::<Vec<_>>().join(", "))
         }
     }
 }
 
+#[cfg(test)]
+mod ready_tests;
 #[cfg(test)]
 mod tests;

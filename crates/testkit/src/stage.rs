@@ -9,9 +9,10 @@ use connector::{
     Timestamp, Unkept,
 };
 
+use crate::expect::Became;
 use crate::http::Server;
 use crate::promise::{Ledger, Promise};
-use crate::story::{Became, Story, System};
+use crate::story::{Story, System};
 use crate::tape::{Fault, Heard, MOST_REQUESTS, ORIGIN, Tape, numbered};
 
 /// A call that takes longer hangs: everything answers at once here.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use connector::{Error, Outcome, Page, Timestamp, Want};
+use connector::{Error, Timestamp, Want};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::expect::Expect;
 
 /// The file that says what all stories of a folder have in common.
 pub(crate) const SYSTEM: &str = "system.json";
@@ -47,6 +49,10 @@ pub(crate) struct System {
     /// asks: `GET /attribution`.
     #[serde(default)]
     pub(crate) orders: Vec<String>,
+    /// What a sandbox is asked before each story that is recorded, so that none finds what another one
+    /// left.
+    #[serde(default)]
+    pub(crate) before: Vec<Before>,
     /// The keys in answers whose values are words of the system, not data of people: recording
     /// keeps them. `attributes:name` is the key `name` where the request's path has `attributes`.
     #[serde(default)]
@@ -115,6 +121,10 @@ pub(crate) struct Story {
     /// The token was kept just now, and nothing was asked by it before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) first: bool,
+    /// What a sandbox is asked before the story is recorded: the switches and data that it needs. No
+    /// other system is: there such a story is left as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) before: Vec<Before>,
     /// Requests and answers, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exchanges: Vec<Exchange>,
@@ -122,10 +132,10 @@ pub(crate) struct Story {
     /// played, with the account's secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) requests: Vec<Incoming>,
-    /// Written by hand, since no recording could play it back, or since a sandbox does not give its
-    /// answers from a fresh start: recording leaves it, and nothing holds it to the sandbox.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) by_hand: bool,
+    /// Written by hand, and why: recording leaves it, and nothing holds it to the sandbox. A vendor's
+    /// own sample is, which a sandbox does not give word by word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by_hand: Option<String>,
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expect: Option<Expect>,
@@ -199,6 +209,22 @@ pub(crate) struct Given {
     pub(crate) input: Option<Value>,
 }
 
+/// One request that makes a sandbox ready: signed as the account's are, and not part of the story.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Before {
+    pub(crate) method: String,
+    /// From the origin on.
+    pub(crate) path: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) query: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<Value>,
+    /// A body that is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+}
+
 /// One request and its answer.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -260,95 +286,6 @@ impl Response {
     }
 }
 
-/// What came of a story.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) enum Expect {
-    /// The call failed.
-    Error(Kind),
-    /// Scans, a partition each; a trigger without partitions has one, called "".
-    Scans(Vec<ScanFound>),
-    /// What became of each message.
-    Outcomes(Vec<Became>),
-}
-
-/// The pages of one partition.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ScanFound {
-    pub(crate) partition: String,
-    pub(crate) pages: Vec<Vec<Found>>,
-}
-
-/// A record that was found.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Found {
-    pub(crate) key: String,
-    pub(crate) version: Option<Timestamp>,
-}
-
-impl Found {
-    pub(crate) fn all(page: &Page<Value>) -> Vec<Self> {
-        let found =
-            |record: &connector::Record| Self { key: record.key.clone(), version: record.version };
-        page.records.iter().map(found).collect()
-    }
-}
-
-/// What became of one message.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub(crate) enum Became {
-    Done {
-        value: Value,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        target_key: Option<String>,
-    },
-    Rejected {
-        code: String,
-        reason: String,
-    },
-    Retry,
-    Unknown,
-    /// Times in seconds from then on.
-    Parked {
-        token: String,
-        check_after: u64,
-        deadline: u64,
-    },
-}
-
-impl Became {
-    pub(crate) fn of(outcome: Option<&Outcome>) -> Self {
-        match outcome {
-            None => Self::Unknown,
-            Some(Outcome::Done { value, target_key }) => {
-                Self::Done { value: value.clone(), target_key: target_key.clone() }
-            }
-            Some(Outcome::Rejected { code, reason }) => {
-                Self::Rejected { code: code.clone(), reason: reason.clone() }
-            }
-            Some(Outcome::Retry { .. }) => Self::Retry,
-            Some(Outcome::Parked { token, check_after, deadline }) => Self::Parked {
-                token: token.clone(),
-                check_after: check_after.as_secs(),
-                deadline: deadline.as_secs(),
-            },
-        }
-    }
-
-    /// Whether the system finishes it later.
-    pub(crate) const fn is_parked(&self) -> bool {
-        matches!(self, Self::Parked { .. })
-    }
-
-    /// Whether nothing is left to be sent again or found out from this answer.
-    pub(crate) const fn is_settled(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::Rejected { .. } | Self::Parked { .. })
-    }
-}
-
 /// Reads `system.json` and the stories of a folder, in the order of their names.
 pub(crate) fn read(folder: &Path) -> Result<(System, Vec<Story>), Unreadable> {
     let listed = std::fs::read_dir(folder).map_err(|error| Unreadable::new(folder, error))?;
@@ -373,6 +310,12 @@ pub(crate) fn read(folder: &Path) -> Result<(System, Vec<Story>), Unreadable> {
         if story.action.is_some() && story.batch.is_empty() == story.check.is_none() {
             let problem = "the story of an action needs a `batch` or a token to `check`";
             return Err(Unreadable::new(path, problem));
+        }
+        if story.by_hand.as_ref().is_some_and(|why| why.trim().is_empty()) {
+            return Err(Unreadable::new(
+                path,
+                "`byHand` says why, such as \"the vendor's own sample\"",
+            ));
         }
         story.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         stories.push(story);

@@ -10,11 +10,12 @@ use connector::{
 use serde_json::Value;
 
 use crate::completing::completing;
+use crate::expect::{Expect, Found, ScanFound};
 use crate::outage;
 use crate::pages;
 use crate::promise::{Ledger, Promise};
 use crate::stage::{Ended, Stage};
-use crate::story::{Expect, Found, Kind, ScanFound};
+use crate::story::Kind;
 use crate::tape::{Fault, Spoil};
 
 /// One call of `poll` as recorded.

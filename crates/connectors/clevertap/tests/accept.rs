@@ -32,12 +32,8 @@ async fn the_exchanges_are_what_the_sandbox_gives() -> Result<(), Unrecorded> {
 
 /// The account that the stories are recorded from.
 async fn origin() -> (Sandbox, Origin) {
-    let mut options = Options { receivers: 0, now: Some(1_763_700_000), ..Options::default() };
-    options.switches.discarded_events = vec!["Coupon seen".to_owned()];
+    let options = Options { receivers: 0, now: Some(1_763_700_000), ..Options::default() };
     let sandbox = Sandbox::start(options).await.unwrap();
-    for id in ["21", "23"] {
-        sandbox.add_device(id, &format!("__g{id}"));
-    }
     let account = BTreeMap::from([
         ("projectId".to_owned(), sandbox.credentials().project_id.clone()),
         ("passcode".to_owned(), sandbox.credentials().passcode.clone()),

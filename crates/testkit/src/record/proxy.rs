@@ -1,11 +1,12 @@
 //! Stands between the connector and the system, hands everything on and keeps it in memory.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use url::Url;
 
 use crate::http::{Answer, Answers, Asked};
+use crate::tape::ORIGIN;
 
 /// One request and its answer, as they went over the wire.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ struct State {
 pub(super) struct Proxy {
     http: reqwest::Client,
     origin: String,
+    /// Where it stands itself: addresses that the system gives lead there too.
+    own: OnceLock<String>,
     state: Mutex<State>,
 }
 
@@ -48,15 +51,32 @@ impl Proxy {
         }
         let http = builder.build().map_err(|error| format!("no HTTP client: {error}"))?;
         let origin = base_url.origin().ascii_serialization();
-        Ok(Self { http, origin, state: Mutex::default() })
+        Ok(Self { http, origin, own: OnceLock::new(), state: Mutex::default() })
+    }
+
+    /// Says where it stands.
+    pub(super) fn stands_at(&self, own: &str) {
+        drop(self.own.set(own.to_owned()));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn taken(&self) -> Vec<Taken> {
-        self.state().taken.clone()
+    /// What went over the wire since the start, or since it was forgotten; where it stands is
+    /// `{origin}`.
+    pub(super) fn placed(&self) -> Vec<Taken> {
+        let own = self.own.get().map_or("", String::as_str);
+        let placed = |it: &Taken| {
+            let asked = Asked { body: replaced(&it.asked.body, own, ORIGIN), ..it.asked.clone() };
+            Taken { asked, body: replaced(&it.body, own, ORIGIN), ..it.clone() }
+        };
+        self.state().taken.iter().map(placed).collect()
+    }
+
+    /// Forgets what went over the wire: it was no part of the story.
+    pub(super) fn forget(&self) {
+        self.state().taken.clear();
     }
 
     /// Why the system could not be reached, if it could not.
@@ -82,6 +102,8 @@ impl Proxy {
             .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
             .collect();
         let body = answer.bytes().await.map_err(reqwest::Error::without_url)?.to_vec();
+        let own = self.own.get().map_or(self.origin.as_str(), String::as_str);
+        let body = replaced(&body, &self.origin, own);
         Ok(Taken { asked: asked.clone(), status, headers, body })
     }
 }
@@ -107,5 +129,13 @@ impl Answers for Proxy {
                 Answer::Hangup
             }
         }
+    }
+}
+
+/// A body with one text in place of another; one that is no text stays as it is.
+fn replaced(body: &[u8], from: &str, to: &str) -> Vec<u8> {
+    match std::str::from_utf8(body) {
+        Ok(text) if !from.is_empty() => text.replace(from, to).into_bytes(),
+        _ => body.to_vec(),
     }
 }

@@ -83,10 +83,21 @@ pub(super) fn is_day(text: &str) -> bool {
 }
 
 /// Whether a number may be one to call: it is too large for a time in seconds, and none in
-/// milliseconds.
+/// milliseconds or written out (`20151023140416`).
 pub(super) fn may_be_called(number: &Number) -> bool {
     let millis = 1_000_000_000_000..2_200_000_000_000;
-    number.as_u64().is_some_and(|it| it > 2_200_000_000 && !millis.contains(&it))
+    number.as_u64().is_some_and(|it| it > 2_200_000_000 && !millis.contains(&it) && !is_written(it))
+}
+
+/// Whether a number is a day and a time of it in 14 digits, from 1970 to 2099.
+fn is_written(number: u64) -> bool {
+    let part = |from: u64, to: u64| number / from % to;
+    (1970..2100).contains(&(number / 10_000_000_000))
+        && (1..=12).contains(&part(100_000_000, 100))
+        && (1..=31).contains(&part(1_000_000, 100))
+        && part(10_000, 100) < 24
+        && part(100, 100) < 60
+        && part(1, 100) < 60
 }
 
 /// The values in a link's query whose names say that they open something.

@@ -15,25 +15,25 @@ use serde_json::{Number, Value};
 
 use super::meaning::{Meaning, meaning};
 use super::proxy::Taken;
-use crate::http::pairs;
-use crate::story::{Exchange, Request, Response, Story, System};
+use crate::story::{Exchange, Response, Story, System};
 
 use super::shapes::{self, Shape};
+use crate::tape::ORIGIN;
 
 /// The replacements of one story.
 pub(super) struct Standins {
     /// What the story says itself: somebody wrote it for others to read.
-    told: BTreeSet<String>,
+    pub(super) told: BTreeSet<String>,
     keep: Vec<String>,
     /// The path whose answer is at hand.
     path: String,
     /// The real one, and what stands for it.
-    base_path: (String, String),
+    pub(super) base_path: (String, String),
     /// Real values of the account's settings and what stands for them.
-    settings: Vec<(String, String, String)>,
+    pub(super) settings: Vec<(String, String, String)>,
     /// Tokens that were issued.
-    tokens: BTreeSet<String>,
-    known: BTreeMap<String, String>,
+    pub(super) tokens: BTreeSet<String>,
+    pub(super) known: BTreeMap<String, String>,
     counts: BTreeMap<&'static str, usize>,
 }
 
@@ -47,6 +47,9 @@ impl Standins {
         texts(&story.fields, &mut told);
         if let Some(token) = &story.check {
             texts(&serde_json::from_str(token).unwrap_or(Value::Null), &mut told);
+        }
+        for before in system.before.iter().chain(&story.before) {
+            texts(before.body.as_ref().unwrap_or(&Value::Null), &mut told);
         }
         for given in &story.batch {
             told.insert(given.key.clone());
@@ -150,7 +153,8 @@ impl Standins {
             Some((path, kept)) => self.path.contains(path) && kept == key,
             None => kept == key,
         };
-        if self.keep.iter().any(kept) {
+        // An address that the system gives is one of its words; what opens it is not.
+        if self.keep.iter().any(kept) || text.starts_with(ORIGIN) {
             return self.scrub(text);
         }
         // Whoever names a person's field may mean a birthday by any name.
@@ -210,7 +214,7 @@ impl Standins {
     }
 
     /// Replaces what is known and what has a person's shape, and leaves the words between.
-    fn scrub(&mut self, text: &str) -> String {
+    pub(super) fn scrub(&mut self, text: &str) -> String {
         if self.told.contains(text) {
             return text.to_owned();
         }
@@ -264,104 +268,6 @@ impl Standins {
         let (_, stand_in) = self.known.iter().find(|(real, _)| real.to_lowercase() == lower)?;
         let capital = text == text.to_uppercase();
         Some(if capital { stand_in.to_uppercase() } else { stand_in.to_lowercase() })
-    }
-
-    fn request(&mut self, taken: &Taken, token: bool) -> Request {
-        let asked = &taken.asked;
-        let method = asked.method.clone();
-        if token {
-            let form = pairs(&asked.body).into_iter().filter(|(name, _)| name == "grant_type");
-            let form = Some(form.collect());
-            return Request { method, path: asked.path().to_owned(), form, ..Request::default() };
-        }
-        let (real, written) = &self.base_path;
-        let path = asked.path().strip_prefix(real.as_str());
-        let path = path.map_or_else(|| asked.path().to_owned(), |rest| format!("{written}{rest}"));
-        let path = path.split('/').map(|part| self.segment(part)).collect::<Vec<_>>();
-        let query = asked.query().into_iter().map(|(name, value)| {
-            let value = if meaning(&name) == Meaning::Secret {
-                "not-a-real-secret".to_owned()
-            } else {
-                self.scrub(&value)
-            };
-            (name, value)
-        });
-        let query = query.collect();
-        let body = serde_json::from_slice::<Value>(&asked.body).ok().map(|mut body| {
-            self.sent(&mut body);
-            body
-        });
-        let path = path.join("/");
-        Request { method, path, query, headers: self.proofs(taken), body, ..Request::default() }
-    }
-
-    fn segment(&mut self, part: &str) -> String {
-        let Some(text) =
-            url::form_urlencoded::parse(format!("a={}", part.replace('+', "%2B")).as_bytes())
-                .next()
-                .map(|(_, text)| text.into_owned())
-        else {
-            return part.to_owned();
-        };
-        let scrubbed = self.scrub(&text);
-        if scrubbed == text {
-            return part.to_owned();
-        }
-        let mut url = url::Url::parse("http://localhost").ok();
-        let escaped = url.as_mut().and_then(|url| {
-            url.path_segments_mut().ok()?.push(&scrubbed);
-            Some(url.path().trim_start_matches('/').to_owned())
-        });
-        escaped.unwrap_or(scrubbed)
-    }
-
-    fn sent(&mut self, value: &mut Value) {
-        match value {
-            Value::String(text) => {
-                let scrubbed = self.scrub(text);
-                let lower = text.to_lowercase();
-                let derived = |known: &String| {
-                    let known = known.to_lowercase();
-                    known.len() >= 4
-                        && (lower.contains(&known) || known.split(' ').any(|word| word == lower))
-                };
-                if scrubbed == *text && !self.known.keys().any(derived) {
-                    self.told.insert(scrubbed.clone());
-                }
-                *text = scrubbed;
-            }
-            Value::Array(list) => list.iter_mut().for_each(|it| self.sent(it)),
-            Value::Object(object) => {
-                for (key, mut value) in std::mem::take(object) {
-                    self.sent(&mut value);
-                    let key = if shapes::of(&key).is_some() { self.scrub(&key) } else { key };
-                    object.insert(key, value);
-                }
-            }
-            Value::Number(number) => {
-                let known =
-                    self.known.get(&number.to_string()).and_then(|it| it.parse::<u64>().ok());
-                if let Some(known) = known {
-                    *number = Number::from(known);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The headers that prove who asks, with names in place of the values.
-    fn proofs(&self, taken: &Taken) -> BTreeMap<String, String> {
-        let mut proofs = BTreeMap::new();
-        for (name, value) in &taken.asked.headers {
-            let bearer = value.strip_prefix("Bearer ").is_some_and(|it| self.tokens.contains(it));
-            let setting = self.settings.iter().find(|(_, real, _)| real == value);
-            if bearer {
-                proofs.insert(name.clone(), "Bearer {token}".to_owned());
-            } else if let Some((setting, ..)) = setting {
-                proofs.insert(name.clone(), format!("{{{setting}}}"));
-            }
-        }
-        proofs
     }
 
     /// What should have been replaced and is still in a text.

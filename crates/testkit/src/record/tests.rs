@@ -120,7 +120,7 @@ async fn nothing_of_a_person_and_no_secret_is_written_and_the_story_is_accepted(
     };
     let mut texts = vec![];
     for _ in 0..2 {
-        record_from(&connector(), &folder, &origin, &[]).await.unwrap();
+        record_from(&connector(), &folder, (&origin, true), &[]).await.unwrap();
         texts.push(std::fs::read_to_string(folder.join("all.json")).unwrap());
     }
     assert_eq!(texts.first(), texts.last());
