@@ -82,18 +82,19 @@ pub(crate) fn settle(
     Ok(())
 }
 
-/// The same for lists whose answer is not documented: a success that counts nothing took them all,
-/// whatever it looks like ([`succeeded`]).
+/// The same for lists, which may be answered barely: a success that counts nothing took them all
+/// ([`succeeded`]).
 pub(crate) fn settle_list(
     answer: &Response,
     sent: &[Sent<'_>],
+    order: &str,
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     let counted: Option<Answer> = answer.json().ok();
     if counted.is_some_and(|it| it.processed.is_some() || !it.refusals().is_empty()) {
         return settle(answer, sent, outcomes, |it| it.done(false));
     }
-    succeeded(answer)?;
+    succeeded(answer, order)?;
     for sent in sent {
         outcomes.set(sent.index, sent.done(false));
     }
@@ -148,20 +149,78 @@ impl Refusal {
     }
 }
 
-/// Looks at the answer to an order that says no more than whether it was taken. What it looks like is
-/// documented of some alone: a success that says nothing, or says something else than that it failed,
-/// is one.
-pub(crate) fn succeeded(answer: &Response) -> Result<()> {
-    if answer.body().trim_ascii().is_empty() {
-        return Ok(());
+/// The orders of whose answer no source shows the body, each with what there is instead. Of all others
+/// the body is known, and has to say `success`.
+const UNSHOWN: [&str; 7] = [
+    // "200 OK" is all that the vendor's page says.
+    "GET /attribution",
+    // A client library reads a `status`; no page shows an answer.
+    "POST /1/delete/profiles.json",
+    "POST /1/demerge/profiles.json",
+    "POST /1/subscribe",
+    "POST /1/targets/trigger.json",
+    // The result goes to an e-mail address; of the answer nothing is said.
+    "POST /upload_catalog_completed",
+    "POST /upload_custom_list_segment_completed",
+];
+
+/// Looks whether the answer to an order says that it was taken; `order` names it by method and path.
+/// Of an order whose body is shown nowhere the status tells, where the body says nothing else: it is
+/// empty, a word of success, or CleverTap's envelope. What tells of anything that was not taken, and a
+/// page of something in between, leaves the order open.
+pub(crate) fn succeeded(answer: &Response, order: &str) -> Result<()> {
+    match says(answer.body()) {
+        Says::Success => Ok(()),
+        Says::Nothing if UNSHOWN.contains(&order) => Ok(()),
+        Says::Nothing => Err(answer.nonsense("with nothing that says that it was taken")),
+        Says::Other => {
+            let said = answer.message();
+            Err(answer.nonsense(&format!("with what does not say that it was taken: {said}")))
+        }
     }
-    let said: serde_json::Map<String, Value> = answer.json()?;
-    let word = said.get("status").map(plain).unwrap_or_default().to_lowercase();
-    let failed = ["fail", "error", "partial"].iter().any(|it| word.starts_with(it));
-    if failed || said.get("error").is_some_and(|error| !plain(error).trim().is_empty()) {
-        return Err(answer.nonsense(&format!("with a failure: {}", answer.message())));
+}
+
+/// What a body says of an order.
+#[derive(Debug, PartialEq)]
+enum Says {
+    /// `status: success`.
+    Success,
+    /// Nothing that can be understood, and nothing that contradicts its HTTP status.
+    Nothing,
+    Other,
+}
+
+fn says(body: &[u8]) -> Says {
+    let fine = |text: &str| if is_fine(text) { Says::Nothing } else { Says::Other };
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(said)) => {
+            let has = |name: &str| match said.get(name) {
+                None => false,
+                Some(Value::Array(listed)) => !listed.is_empty(),
+                Some(words) => !plain(words).trim().is_empty(),
+            };
+            let fails = ["error", "errors", "unprocessed"].into_iter().any(has);
+            match said.get("status").map(plain) {
+                _ if fails => Says::Other,
+                Some(status) if status == "success" => Says::Success,
+                Some(status) => fine(&status),
+                None if said.is_empty() => Says::Nothing,
+                None => Says::Other,
+            }
+        }
+        Ok(Value::String(word)) => fine(&word),
+        Ok(_) => Says::Other,
+        Err(_) => fine(&String::from_utf8_lossy(body)),
     }
-    Ok(())
+}
+
+/// Nothing, `ok` or a success, whatever stands behind the word.
+fn is_fine(text: &str) -> bool {
+    let text = text.trim().to_lowercase();
+    let behind = text
+        .strip_prefix("ok")
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
+    text.is_empty() || behind || text.starts_with("success")
 }
 
 /// A text without its quotes; other values as JSON, and nothing of null.
@@ -357,6 +416,44 @@ mod tests {
             ("Skipped record number : 4", json!({ "identity": "c" }), Some(13)),
         ] {
             assert_eq!(attributed(error, record.clone(), &ids), expected, "{error} {record}");
+        }
+    }
+
+    #[test]
+    fn a_body_says_that_it_was_taken_or_nothing_or_something_else() {
+        for (bodies, expected) in [
+            (
+                &[
+                    r#"{"status":"success"}"#,
+                    r#"{"status":"success","message":"Added to queue for processing"}"#,
+                    r#"{"status":"success","error":null,"unprocessed":[]}"#,
+                ][..],
+                Says::Success,
+            ),
+            (
+                &["", " ", "OK", "ok - success", "\"Success\"", "{}", r#"{"status":"ok"}"#],
+                Says::Nothing,
+            ),
+            (
+                &[
+                    r#"{"status":"fail"}"#,
+                    r#"{"status":"partial"}"#,
+                    r#"{"status":"success","error":"no"}"#,
+                    r#"{"status":"success","unprocessed":[{}]}"#,
+                    r#"{"error":"quota"}"#,
+                    r#"{"code":400}"#,
+                    r#"{"message":"away"}"#,
+                    "okapi",
+                    "<html>",
+                    "[]",
+                    "false",
+                ],
+                Says::Other,
+            ),
+        ] {
+            for body in bodies {
+                assert_eq!(says(body.as_bytes()), expected, "{body}");
+            }
         }
     }
 

@@ -130,7 +130,7 @@ async fn order_part(
     let answer = answer::send_as(api, request, ORDER, Uncoded::ByWords).await;
     let at = date.date().unwrap_or_else(|| api.now());
     match (answer, part) {
-        (Ok(answer), _) => answer::succeeded(&answer)?,
+        (Ok(answer), _) => answer::succeeded(&answer, ORDER)?,
         // Of one alone it says that there is nothing to delete; of several a smaller order tells whom.
         (Err(Error::Reject { code, .. }), [(index, whose)]) if code == NOT_THERE => {
             outcomes.set(*index, told("confirmed", *whose, at));

@@ -49,7 +49,7 @@ impl Action for DemergeProfiles {
         let request = api.post(["1", "demerge", "profiles.json"]);
         let request = request.json(&json!({ "identities": identities }));
         let answer = answer::send_as(api, request, PATH, Uncoded::ByWords).await?;
-        answer::settle_list(&answer, &sent, &mut outcomes)?;
+        answer::settle_list(&answer, &sent, PATH, &mut outcomes)?;
         Ok(outcomes)
     }
 }

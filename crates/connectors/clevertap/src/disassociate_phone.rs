@@ -73,7 +73,7 @@ impl Action for DisassociatePhone {
         if !sent.is_empty() {
             let request = api.post(["1", "disassociate"]).json(&json!({ "d": d }));
             let answer = answer::send_as(api, request, PATH, Uncoded::ByWords).await?;
-            answer::settle_list(&answer, &sent, &mut outcomes)?;
+            answer::settle_list(&answer, &sent, PATH, &mut outcomes)?;
         }
         Ok(outcomes)
     }

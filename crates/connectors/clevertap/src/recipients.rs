@@ -69,7 +69,7 @@ impl<'a> Groups<'a> {
             whole.extend(body(says));
             let request = api.post(path).json(&whole);
             let sent = match answer::send(api, request, label).await {
-                Ok(answer) => answer::succeeded(&answer),
+                Ok(answer) => answer::succeeded(&answer, label),
                 Err(error) => Err(error),
             };
             match sent {

@@ -270,7 +270,8 @@ async fn send(api: &Api, input: &Attribution, checked: Checked<'_>) -> Result<Ou
         StatusCode::FORBIDDEN => Err(answer::explained(Error::Unauthorized {
             reason: format!("{PATH} answered 403: {}", answer.message()),
         })),
-        _ if is_taken(&answer) => {
+        _ => {
+            answer::succeeded(&answer, PATH)?;
             let (event_type, device) = (checked.event_type, checked.device);
             let mut value = json!({ "event_type": event_type, "device_identifier": device });
             if !checked.lacking.is_empty() {
@@ -279,32 +280,7 @@ async fn send(api: &Api, input: &Attribution, checked: Checked<'_>) -> Result<Ou
             }
             Ok(Outcome::Done { value, target_key: Some(device.to_owned()) })
         }
-        _ => Err(answer.nonsense("with something that does not say that it was taken")),
     }
-}
-
-/// Whether a 200 is CleverTap's own. What stands in it is not documented: nothing, a word, or its
-/// envelope; a page of something in between is none of these.
-fn is_taken(answer: &Response) -> bool {
-    let text = String::from_utf8_lossy(answer.body());
-    match serde_json::from_slice(answer.body()) {
-        Ok(Value::Object(said)) => match said.get("status") {
-            Some(status) => is_fine(&answer::plain(status)),
-            None => said.is_empty(),
-        },
-        Ok(Value::String(word)) => is_fine(&word),
-        Ok(_) => false,
-        Err(_) => is_fine(&text),
-    }
-}
-
-/// Nothing, `ok` or a success, whatever stands behind the word.
-fn is_fine(text: &str) -> bool {
-    let text = text.trim().to_lowercase();
-    let behind = text
-        .strip_prefix("ok")
-        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
-    text.is_empty() || behind || text.starts_with("success")
 }
 
 /// What a 400 means: a partner that is not on CleverTap's list, for which the account is paused, or

@@ -164,7 +164,7 @@ impl Kind {
     ) -> Result<Outcome> {
         let (path, label) = self.completed;
         let sent = match answer::send(api, api.post([path]).json(body), label).await {
-            Ok(answer) => answer::succeeded(&answer),
+            Ok(answer) => answer::succeeded(&answer, label),
             Err(error) => Err(error),
         };
         let done = |value| Ok(Outcome::Done { value, target_key: Some(name.to_owned()) });

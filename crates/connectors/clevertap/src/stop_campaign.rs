@@ -52,7 +52,7 @@ impl Action for StopCampaign {
             };
             let request = api.post(["1", "targets", "stop.json"]).json(&json!({ "id": id }));
             let answer = answer::send_as(api, request, PATH, Uncoded::ByWords).await?;
-            answer::succeeded(&answer)?;
+            answer::succeeded(&answer, PATH)?;
             let (value, target_key) = (json!({ "id": id }), Some(id.to_string()));
             outcomes.set(index, Outcome::Done { value, target_key });
         }

@@ -134,7 +134,7 @@ impl TriggerCampaign {
             };
             let request = api.post(["1", "targets", "trigger.json"]).json(&body);
             let sent = match answer::send(api, request, BULLETIN).await {
-                Ok(answer) => answer::succeeded(&answer),
+                Ok(answer) => answer::succeeded(&answer, BULLETIN),
                 Err(error) => Err(error),
             };
             match sent {

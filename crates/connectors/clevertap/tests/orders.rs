@@ -418,16 +418,32 @@ async fn a_campaign_is_created_once_and_stopped_as_often_as_it_takes() {
         shown(&world.run("stopCampaign", json!({}), &[json!({})]).await.unwrap()),
         "noCampaign"
     );
-    // An order that is answered by nothing, or by something that is no failure, was taken.
-    for answer in ["", "{}", r#"{"id":1}"#, r#"{"status":"PROCESSING"}"#] {
-        world.sandbox.fault(world.fault("/1/targets/stop.json", Failure::body(answer)));
-        let outcomes = world.run("stopCampaign", json!({}), &[json!({ "id": 1 })]).await.unwrap();
-        assert_eq!(shown(&outcomes), ".", "{answer}");
-    }
-    for answer in [r#"{"status":"partial"}"#, r#"{"error":"no"}"#, "<html>", "[]"] {
+    // Of an order whose answer is known it has to say so.
+    for answer in [
+        "",
+        "{}",
+        r#"{"status":"ok"}"#,
+        r#"{"status":"partial"}"#,
+        r#"{"error":"no"}"#,
+        "<html>",
+        "[]",
+    ] {
         world.sandbox.fault(world.fault("/1/targets/stop.json", Failure::body(answer)));
         let stopped = world.run("stopCampaign", json!({}), &[json!({ "id": 1 })]).await;
         assert!(matches!(stopped, Err(Error::Unknown { .. })), "{answer}: {stopped:?}");
+    }
+    // Of one whose answer is shown nowhere the status tells, where the body says nothing else.
+    let raise = async |answer: &str| {
+        world.sandbox.fault(world.fault("/1/targets/trigger.json", Failure::body(answer)));
+        let event = json!({ "businessEvent": "Match won" });
+        world.run("triggerCampaign", event, &[json!({ "name": "Final" })]).await
+    };
+    for answer in ["", "{}", "OK"] {
+        assert_eq!(shown(&raise(answer).await.unwrap()), ".", "{answer}");
+    }
+    for answer in [r#"{"error":"no"}"#, r#"{"message":"away"}"#, "<html>"] {
+        let raised = raise(answer).await;
+        assert!(matches!(raised, Err(Error::Unknown { .. })), "{answer}: {raised:?}");
     }
     // A success without an id is no campaign.
     world.sandbox.fault(world.fault("/1/targets", Failure::body(r#"{"status":"success"}"#)));
