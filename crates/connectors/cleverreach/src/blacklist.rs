@@ -3,6 +3,7 @@
 use connector::prelude::*;
 
 use crate::group::Id;
+use crate::taken::taken;
 use crate::{in_group, rejections, who};
 
 /// Puts addresses on the blacklist of the account, or of one group, so that they get no mail
@@ -129,7 +130,7 @@ async fn add(api: &Api, group: Option<&Id>, email: &str, input: &Unwanted) -> Re
     if matches!(answer.status(), StatusCode::CONFLICT | StatusCode::NO_CONTENT) {
         return Ok(());
     }
-    match answer.json::<Value>()? {
+    match taken(&answer)? {
         Value::Bool(false) => Err(Error::Reject {
             code: "false".to_owned(),
             reason: format!("CleverReach answered false to {email} for the blacklist"),
@@ -149,7 +150,7 @@ async fn remove(api: &Api, group: Option<&Id>, email: &str) -> Result<()> {
     let answer = request.send().await?;
     if !matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::NO_CONTENT) {
         // `false` says that it was not there.
-        drop(answer.json::<Value>()?);
+        drop(taken(&answer)?);
     }
     Ok(())
 }

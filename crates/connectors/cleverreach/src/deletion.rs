@@ -3,6 +3,7 @@
 use connector::prelude::*;
 
 use crate::group::{self, Id};
+use crate::taken::taken;
 use crate::told::Told;
 use crate::who::Who;
 
@@ -84,7 +85,7 @@ async fn one(api: &Api, path: &[&str]) -> Result<Timestamp> {
     let answer = request.send().await?;
     if !matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::NO_CONTENT) {
         // `false` is what some clients take for: it was not there.
-        drop(answer.json::<Value>()?);
+        drop(taken(&answer)?);
     }
     Ok(date.date().unwrap_or_else(|| api.now()))
 }

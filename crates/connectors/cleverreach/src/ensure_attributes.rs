@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use connector::prelude::*;
 
 use crate::group::{self, Id};
+use crate::taken::taken;
 use crate::told::Told;
 use crate::{in_group, rejections};
 
@@ -275,7 +276,7 @@ async fn create(api: &Api, group: Option<&Id>, attribute: &Attribute) -> Result<
         error => error,
     })?;
     if !matches!(answer.status(), StatusCode::CONFLICT | StatusCode::NO_CONTENT) {
-        drop(answer.json::<Value>()?);
+        drop(taken(&answer)?);
     }
     Ok(())
 }

@@ -36,6 +36,7 @@ mod remove_tags;
 mod set_receiver_status;
 mod stamps;
 mod tag;
+mod taken;
 mod told;
 mod upsert;
 mod upsert_receiver;
@@ -134,7 +135,8 @@ pub fn connector() -> Connector {
         .action::<EnsureAttributes>("ensureAttributes", FIELDS_TO_ATTRIBUTES)
 }
 
-/// Finds `{"error":{"code":401,"message":"Unauthorized"}}`, which may come with a 200.
+/// Finds `{"error":{"code":401,"message":"Unauthorized"}}`, which may come with a 200; so may a bare text
+/// in its place.
 fn failure(body: &[u8]) -> Option<Failure> {
     if body.len() > LARGEST_ENVELOPE || !body.trim_ascii_start().starts_with(b"{") {
         return None;
@@ -144,11 +146,15 @@ fn failure(body: &[u8]) -> Option<Failure> {
         error: Said,
     }
     #[derive(Deserialize)]
-    struct Said {
-        code: Option<Value>,
-        message: Option<String>,
+    #[serde(untagged)]
+    enum Said {
+        Envelope { code: Option<Value>, message: Option<String> },
+        Text(String),
     }
-    let Envelope { error: Said { code, message } } = serde_json::from_slice(body).ok()?;
+    let (code, message) = match serde_json::from_slice(body).ok()? {
+        Envelope { error: Said::Envelope { code, message } } => (code, message),
+        Envelope { error: Said::Text(text) } => (None, Some(text)),
+    };
     let code = code.and_then(|code| match code {
         Value::String(text) => text.parse().ok(),
         code => code.as_u64(),
@@ -170,6 +176,7 @@ mod tests {
         );
         assert_eq!(found(r#" {"error":{"code":"404"}}"#), Some((404, String::new())));
         assert_eq!(found(r#"{"error":{"message":"odd"}}"#), Some((0, "odd".to_owned())));
+        assert_eq!(found(r#"{"error":"odd"}"#), Some((0, "odd".to_owned())));
         for fine in ["", "[]", "true", r#"{"id":"1","name":"error"}"#, r#"[{"error":{"code":1}}]"#]
         {
             assert_eq!(found(fine), None, "{fine}");

@@ -4,6 +4,7 @@ use connector::prelude::*;
 
 use crate::group::Id;
 use crate::members::{Detail, Member, Members};
+use crate::taken::taken;
 use crate::told::Told;
 use crate::who::{By, Who};
 use crate::{in_group, rejections};
@@ -146,7 +147,7 @@ async fn one(api: &Api, group: &Id, member: &Member, status: Status) -> Result<O
     let who = member.id.as_ref().map_or(member.email.as_str(), |id| id.0.as_str());
     let path = ["groups.json", &group.0, "receivers", who, verb];
     let answer = api.request(Method::PUT, path).send().await?;
-    if answer.status() != StatusCode::NO_CONTENT && answer.json::<Value>()? == json!(false) {
+    if answer.status() != StatusCode::NO_CONTENT && taken(&answer)? == json!(false) {
         let reason = format!("CleverReach answered false to {verb} {}", member.email);
         return Ok(rejections::REFUSED.because(reason));
     }
