@@ -258,6 +258,16 @@ pub(crate) async fn send(
     send_as(api, request, what, Uncoded::Refusal).await
 }
 
+/// A success that has an error in it, as reports have been seen to be, tells neither.
+fn contradicts_itself(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        error: Value,
+    }
+    let said = (body.len() <= crate::LARGEST_FAILURE).then(|| serde_json::from_slice(body).ok());
+    said.flatten().is_some_and(|Said { error }| !plain(&error).trim().is_empty())
+}
+
 /// The same for any request, by what its failures are.
 ///
 /// A 404 with CleverTap's own words is about what was asked for, since the paths are all known ones;
@@ -275,6 +285,10 @@ pub(crate) async fn send_as(
         StatusCode::NOT_FOUND if said(&answer).is_none_or(|it| word(&it, "status") != "fail") => {
             let reason = format!("{what} answered 404: {}", answer.message());
             Err(explained(Error::Config { reason }))
+        }
+        status if status.is_success() && contradicts_itself(answer.body()) => {
+            let said = answer.message();
+            Err(answer.nonsense(&format!("with a success, and with an error: {said}")))
         }
         status if !refusals.contains(&status) => Ok(answer),
         _ if blames_account(&answer) && is_unknown(api).await? => Err(unknown(what, &answer)),

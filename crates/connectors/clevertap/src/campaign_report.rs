@@ -91,7 +91,11 @@ async fn report(api: &Api, id: u64) -> Result<Outcome> {
     let request = early.into_iter().fold(request, connector::Request::accept);
     let label = "POST /1/targets/result.json";
     let answer = match answer::send_as(api, request, label, Uncoded::ByWords).await {
-        Err(Error::Reject { reason, .. }) if says_not_yet(&reason) => return Ok(not_yet(id)),
+        Err(Error::Reject { reason, .. } | Error::Retry { reason, .. })
+            if says_not_yet(&reason) =>
+        {
+            return Ok(not_yet(id));
+        }
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };

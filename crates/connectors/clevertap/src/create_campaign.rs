@@ -143,8 +143,10 @@ impl Action for CreateCampaign {
             let request = if estimated { request.safe() } else { request };
             let answer = answer::send(api, request, PATH).await?;
             let Created { status, id, estimates } = answer.json()?;
-            if status != "success" || (id.is_none() && !estimated) {
-                return Err(answer.nonsense("without the id of a campaign"));
+            let there = if estimated { estimates.is_some() } else { id.is_some() };
+            if status != "success" || !there {
+                let what = if estimated { "an estimate" } else { "the id of a campaign" };
+                return Err(answer.nonsense(&format!("without {what}")));
             }
             let target_key = id.as_ref().map(answer::plain);
             let value = json!({ "id": id, "estimates": estimates });

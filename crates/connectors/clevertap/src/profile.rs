@@ -55,9 +55,9 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
     let answer = request.send().await.map_err(answer::explained)?;
     let status = answer.status();
     if status.is_success() {
-        let Said { status, record, .. } = answer.json()?;
-        if status.as_deref() != Some("success") {
-            return Err(answer.nonsense("with a status that is not success"));
+        let Said { status, record, error, .. } = answer.json()?;
+        if status.as_deref() != Some("success") || !error.is_null() {
+            return Err(answer.nonsense("with a status that is not success, or with an error"));
         }
         let is_empty = |it: &Value| match it {
             Value::Object(members) => members.is_empty(),

@@ -168,6 +168,7 @@ async fn an_outage_is_no_profile_that_is_gone() {
         Failure::Body { status: 400, body: r#"{"status":"fail"}"#.to_owned() },
         Failure::body(r#"{"status":"fail","message":"Too many concurrent requests"}"#),
         Failure::body("{}"),
+        Failure::body(r#"{"status":"success","error":"away"}"#),
         Failure::body(r#"{"status":"fail","error":"Incorrect Usage","code":3}"#),
         Failure::body(r#"{"status":"fail","error":"Invalid Credentials","code":401}"#),
         Failure::body(r#"{"status":"fail","error":"Too many concurrent requests","code":429}"#),
