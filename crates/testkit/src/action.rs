@@ -1,18 +1,20 @@
 //! Plays an action's story as recorded, and then in every way in which a system may behave.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use connector::{ActionDescriptor, ErasedAction, ErasedItem, Error, Outcome, Result};
 use serde_json::Value;
 
+use crate::again::Traces;
 use crate::expect::{Became, Expect};
 use crate::mapped;
-use crate::outage::{self, Outage};
+use crate::outage::{self, May, Outage};
 use crate::promise::{Ledger, Promise};
 use crate::records;
-use crate::stage::{Ended, Stage};
+use crate::stage::{Ended, Played, Stage};
 use crate::story::Kind;
-use crate::tape::{Fault, Spoil};
+use crate::tape::{Fault, Heard, Spoil};
 use crate::trigger::renews;
 
 /// An action on its stage.
@@ -21,6 +23,10 @@ pub(crate) struct Play<'a> {
     descriptor: &'a ActionDescriptor,
     action: Arc<dyn ErasedAction>,
     items: Vec<ErasedItem>,
+    /// What tells the messages in requests.
+    traces: Traces,
+    /// What is sent must not be sent twice.
+    once: bool,
 }
 
 type Outcomes = Vec<Option<Outcome>>;
@@ -33,19 +39,31 @@ impl<'a> Play<'a> {
     ) -> Result<Self, String> {
         let fields = stage.story.fields();
         let action = (descriptor.configure)(fields.clone())?;
-        let mut items = vec![];
+        let (mut items, mut inputs) = (vec![], vec![]);
         for (index, given) in stage.story.batch.iter().enumerate() {
             let input = match (&given.message, &given.input) {
                 (Some(message), None) => mapped::default(descriptor.mapping, message, &fields),
                 (None, Some(input)) => Ok(input.clone()),
                 _ => Err("a message of a batch is a `message` or an `input`".to_owned()),
             };
+            inputs.extend(input.clone().ok());
             let prepared = input.and_then(|input| action.prepare(input));
             let input = prepared.map_err(|problem| format!("message {}: {problem}", given.key))?;
             let (id, key) = (format!("message-{index}"), given.key.clone());
             items.push(ErasedItem { id: id.into(), key: key.into(), input });
         }
-        Ok(Self { stage, descriptor, action, items })
+        let repeats = action.idempotent() || stage.story.only_asks || stage.story.check.is_some();
+        let (traces, once) = (Traces::of(&inputs), !repeats);
+        Ok(Self { stage, descriptor, action, items, traces, once })
+    }
+
+    /// Plays the story's call, and looks at what holds whatever goes wrong.
+    async fn play(&self, fault: Option<Fault>, ledger: &mut Ledger) -> Played<Outcomes> {
+        let played = self.stage.play(fault, ledger, self.run()).await;
+        if self.once {
+            self.traces.look(self.stage, &played, ledger);
+        }
+        played
     }
 
     /// Plays the story's call: its batch, or the question after what was handed over.
@@ -80,7 +98,7 @@ impl<'a> Play<'a> {
     /// Plays the story and its mutations; gives the outcomes as recorded.
     pub(crate) async fn check(&self, ledger: &mut Ledger) -> Vec<Became> {
         let before = ledger.broken.len();
-        let played = self.stage.play(None, ledger, self.run()).await;
+        let played = self.play(None, ledger).await;
         crate::accept::requests(self.stage, &played.heard, ledger);
         if let Ended::Gave(outcomes) = &played.ended {
             self.talk(outcomes, ledger);
@@ -137,14 +155,28 @@ impl<'a> Play<'a> {
             || (self.stage.story.check.is_some() && !is_order)
             || self.stage.tape.is_token(at);
         let fault = Some(outage.fault.clone());
-        let played = self.stage.play(fault, ledger, self.run()).await;
+        let played = self.play(fault, ledger).await;
         outage.count(&played, ledger);
         match &played.ended {
             Ended::Failed(error) => outage.judge(error, question, ledger),
             Ended::Gave(outcomes) => {
                 self.talk(outcomes, ledger);
-                if outage.status_tells && self.stage.became(outcomes) == before {
+                let now = self.stage.became(outcomes);
+                if outage.may == May::Stand && now == before {
                     return;
+                }
+                if outage.may == May::Refuse {
+                    let done = |(now, before): (&Became, &Became)| {
+                        now != before && matches!(now, Became::Done { .. })
+                    };
+                    if now.iter().zip(before).any(done) || now.len() != before.len() {
+                        let expected = "an error, or what is not done";
+                        ledger.breaks(outage.promise, expected, format!("{now:?}"));
+                    }
+                    return;
+                }
+                if matches!(outage.fault.spoil, Spoil::Cut | Spoil::Text(_)) {
+                    self.settled_without(at, (&now, &played.heard), ledger).await;
                 }
                 // Where a status may be one message's own, its refusal is an outcome like others.
                 let refusal = matches!(outage.fault.spoil, Spoil::Status(400 | 403));
@@ -162,6 +194,33 @@ impl<'a> Play<'a> {
                 }
             }
             Ended::Stuck => {}
+        }
+    }
+
+    /// An answer that says nothing settles no more of its request's messages than none does.
+    async fn settled_without(
+        &self,
+        at: usize,
+        (now, heard): (&[Became], &[Heard]),
+        ledger: &mut Ledger,
+    ) {
+        let fault = Some(Fault::at(at, Spoil::Hangup));
+        let played = self.stage.play(fault, &mut Ledger::default(), self.run()).await;
+        let without = match &played.ended {
+            Ended::Gave(outcomes) => self.stage.became(outcomes),
+            Ended::Failed(_) | Ended::Stuck => vec![],
+        };
+        let asked =
+            heard.iter().filter(|it| it.faulted).flat_map(|it| self.traces.within(&it.asked));
+        let asked: BTreeSet<usize> = asked.collect();
+        // What is refused before anything is sent is refused whatever the answer is.
+        let done = |it: &Became| it.is_settled() && !matches!(it, Became::Rejected { .. });
+        let is_more = |(place, now): (usize, &Became)| {
+            asked.contains(&place) && done(now) && !without.get(place).is_some_and(done)
+        };
+        if now.iter().enumerate().any(is_more) {
+            let expected = "as much settled as by no answer at all";
+            ledger.breaks(Promise::Open, expected, format!("{now:?}"));
         }
     }
 
@@ -218,7 +277,7 @@ impl<'a> Play<'a> {
         if renews(exchange) {
             ledger.mutate(format!("{named} goes with a token that has ended"));
             let fault = Fault::at(at, Spoil::ExpireToken);
-            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            let played = self.play(Some(fault), ledger).await;
             let same = matches!(&played.ended, Ended::Gave(it) if self.stage.became(it) == before);
             if !same {
                 ledger.breaks(Promise::Renewal, format!("{before:?}"), shown(&played.ended));
@@ -227,11 +286,14 @@ impl<'a> Play<'a> {
         if self.descriptor.max_batch > 1 && !outage::is_question(self.stage.system, exchange) {
             ledger.mutate(format!("{named} is answered by 413"));
             let fault = Fault::at(at, Spoil::Status(413));
-            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            let played = self.play(Some(fault), ledger).await;
             // What went before it may be settled; if nothing is, the batch is what was too large. The
             // rest stays open. Where open means in doubt, as of orders that are not to be repeated,
             // what surely was not done is put off instead: the next try begins with it, has nothing
             // before it, and says that it is too large.
+            if self.once {
+                self.traces.doubted(self.stage, &played, ledger);
+            }
             let doubtful = !self.action.idempotent();
             let open = matches!(&played.ended, Ended::Gave(it) if untold(it).is_none() && is_left(it, doubtful));
             let right = matches!(&played.ended, Ended::Failed(Error::TooLarge { .. })) || open;
@@ -245,7 +307,7 @@ impl<'a> Play<'a> {
         if let (Some(body), Some(secret)) = (&mut quoting.body, self.stage.secrets.first()) {
             quote(body, secret);
             let fault = Fault::at(at, Spoil::Other(quoting));
-            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            let played = self.play(Some(fault), ledger).await;
             if let Ended::Gave(outcomes) = &played.ended {
                 self.talk(outcomes, ledger);
             }
@@ -263,7 +325,7 @@ impl<'a> Play<'a> {
             ledger.mutate(format!("{named} tells of one message less"));
             let answer = records::changed(&exchange.response, &place, |list| drop(list.pop()));
             let fault = Fault::at(at, Spoil::Other(answer));
-            let played = self.stage.play(Some(fault), ledger, self.run()).await;
+            let played = self.play(Some(fault), ledger).await;
             if let Ended::Gave(outcomes) = &played.ended {
                 self.open(Promise::Open, outcomes, before, false, ledger);
             }

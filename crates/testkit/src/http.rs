@@ -53,6 +53,12 @@ pub(crate) fn pairs(text: &[u8]) -> BTreeMap<String, String> {
     pairs
 }
 
+/// A part of a path without its escapes.
+pub(crate) fn unescaped(part: &str) -> String {
+    let form = format!("a={}", part.replace('+', "%2B").replace('&', "%26"));
+    pairs(form.as_bytes()).remove("a").unwrap_or_default()
+}
+
 /// What is written back.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {

@@ -17,6 +17,7 @@
 
 mod accept;
 mod action;
+mod again;
 mod completing;
 mod expect;
 mod http;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use connector::Error;
 
+use crate::http::Asked;
 use crate::promise::{Ledger, Promise};
 use crate::stage::{Ended, Played, Stage};
 use crate::story::{Exchange, Kind, Response, System};
@@ -21,9 +22,29 @@ pub(crate) struct Outage {
     pub(crate) order: &'static [Kind],
     /// What the error says of the wait, where that is looked at.
     pub(crate) after: Option<Option<Duration>>,
-    /// Whether it may be taken for the answer that it stands for.
-    pub(crate) status_tells: bool,
+    /// What may come of it beside an error.
+    pub(crate) may: May,
 }
+
+/// What an action may make of an answer that is not the one that was recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum May {
+    /// Nothing is settled by it.
+    Nothing,
+    /// It settles all that the recorded answer did, or nothing: its status alone may tell, since no
+    /// source shows a body.
+    Stand,
+    /// Anything but that it was done.
+    Refuse,
+}
+
+/// Bodies that say that something failed, whatever the system's own words for it are.
+const FAILURES: &[&str] = &[
+    r#"{"error":"no"}"#,
+    r#"{"errors":["no"]}"#,
+    r#"{"status":"error","message":"no"}"#,
+    r#"{"status":"success","error":"no"}"#,
+];
 
 const RETRY: &[Kind] = &[Kind::Retry];
 /// An order without an answer is unknown; what asks before it orders may say that it is worth
@@ -38,7 +59,7 @@ fn outage(name: &str, fault: Fault) -> Outage {
         question: RETRY,
         order: RETRY,
         after: None,
-        status_tells: false,
+        may: May::Nothing,
     }
 }
 
@@ -60,19 +81,26 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
         |name: &str, spoil| Outage { question: &[], order: &[], ..outage(name, spoilt(spoil)) };
     all.push(any("403", Spoil::Status(403)));
     all.push(any("400", Spoil::Status(400)));
-    if exchange.response.body.is_some() {
-        let status_tells = stage.system.is_order(&exchange.request);
-        // Without its words a refusal is none any more.
-        let needs_words = status_tells && exchange.response.status >= 400;
-        if !needs_words {
-            all.push(Outage { status_tells, ..open("an empty answer", Spoil::Text("")) });
+    let reads = !stage.system.status_tells;
+    let unshown = stage.system.is_unshown(&exchange.request);
+    let status = exchange.response.status;
+    if exchange.response.body.is_some() || unshown {
+        // In place of a refusal a silent success is another answer: stories of success show it.
+        if !(unshown && status >= 400) {
+            let may = if unshown { May::Stand } else { May::Nothing };
+            all.push(Outage { may, ..open("an empty answer", Spoil::Text("")) });
+            if reads {
+                all.push(Outage { may, ..open("JSON of another shape", Spoil::Text("{}")) });
+            }
         }
         all.push(open("an answer that is not JSON", Spoil::Text("<html>maintenance</html>")));
-        // What orders may not need to read the answer; where it does, batches show it.
-        if !needs_words && (stage.story.trigger.is_some() || stage.story.check.is_some()) {
-            let other = open("JSON of another shape", Spoil::Text("{}"));
-            all.push(Outage { status_tells, ..other });
+        for text in FAILURES.iter().filter(|_| reads) {
+            all.push(any(&format!("the failure {text}"), Spoil::Text(text)));
         }
+    }
+    if status >= 400 && reads {
+        let refusal = any(&format!("{status} without a word"), Spoil::Wordless(status));
+        all.push(Outage { may: May::Refuse, ..refusal });
     }
     let seven = Some(Duration::from_secs(7));
     for (name, header, after) in [
@@ -105,7 +133,11 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
             Kind::Reject => &[Kind::Reject],
             Kind::Config => &[Kind::Config],
         };
-        let fault = spoilt(Spoil::Other(answer));
+        let spoil = match failure.is {
+            Kind::Unknown => Spoil::Other(answer),
+            _ => Spoil::Refusal(answer),
+        };
+        let fault = spoilt(spoil);
         let fault = if failure.is == Kind::Unauthorized { fault.lasting() } else { fault };
         all.push(Outage {
             promise: Promise::Inside200,
@@ -119,8 +151,12 @@ pub(crate) fn all(stage: &Stage<'_>, at: usize) -> Vec<Outage> {
 
 /// Whether an exchange only asks.
 pub(crate) fn is_question(system: &System, exchange: &Exchange) -> bool {
-    matches!(exchange.request.method.as_str(), "GET" | "HEAD")
-        && !system.is_order(&exchange.request)
+    system.only_asks(&exchange.request.method, &exchange.request.path)
+}
+
+/// The same of a request that was heard.
+pub(crate) fn only_asks(system: &System, asked: &Asked) -> bool {
+    system.only_asks(&asked.method, asked.path())
 }
 
 impl Outage {
@@ -157,7 +193,8 @@ impl Outage {
     pub(crate) fn count<T>(&self, played: &Played<T>, ledger: &mut Ledger) {
         let tries = played.heard.iter().filter(|heard| heard.faulted).count();
         // After a 401 the token is renewed, and the request sent again: that is `Api`.
-        let renewed = matches!(self.fault.spoil, Spoil::Status(401) | Spoil::Other(_));
+        let renewed =
+            matches!(self.fault.spoil, Spoil::Status(401) | Spoil::Other(_) | Spoil::Refusal(_));
         if self.fault.lasting && tries > 1 && !renewed && !matches!(played.ended, Ended::Stuck) {
             let got = format!(
                 "{tries} requests, the last {}",

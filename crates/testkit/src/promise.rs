@@ -87,6 +87,8 @@ promises! {
         "take nothing from clocks, counters or chance into a request; a message's `id` stays the same"
     TooLarge "A batch that is too large is said to be."
         "hand on `Error::TooLarge`: the engine halves the batch"
+    Again "What must not be done twice is not sent again where it may have been done."
+        "leave the messages of an order without a clear answer unset, or hand on `Error::Unknown`; put off, by `Outcome::Retry`, only what surely was not sent"
     Parks "What is finished later is asked after until it is done or refused."
         "write `check`, put all that it asks with into the token, and add stories with `check` in place of `batch`: not done yet (`parked`), done and refused"
     Proven "What does not prove who sent it is not believed."

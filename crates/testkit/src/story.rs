@@ -45,10 +45,21 @@ pub(crate) struct System {
     /// Volatile parts that the system may send, though it does not where it was recorded.
     #[serde(default)]
     pub(crate) unseen: Vec<String>,
-    /// Requests whose status alone tells that they did what they order, also where their method only
-    /// asks: `GET /attribution`.
+    /// Requests that do something where others only ask: `GET /attribution`, or a POST of a `check`.
     #[serde(default)]
     pub(crate) orders: Vec<String>,
+    /// Orders of whose answers no source shows the body, and what there is instead: a success that
+    /// says nothing may mean that they did what they order. Of all others the answer has to say it.
+    #[serde(default)]
+    pub(crate) unshown: BTreeMap<String, String>,
+    /// The connector serves any system: what an answer means the flow says, and its status alone tells
+    /// whether it is one.
+    #[serde(default)]
+    pub(crate) status_tells: bool,
+    /// Orders that did nothing where they are answered by a 5xx, as the system promises: they may be
+    /// sent again.
+    #[serde(default, rename = "undoneBy5xx")]
+    pub(crate) undone_by_5xx: Vec<String>,
     /// What a sandbox is asked before each story that is recorded, so that none finds what another one
     /// left.
     #[serde(default)]
@@ -128,6 +139,9 @@ pub(crate) struct Story {
     /// Requests and answers, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exchanges: Vec<Exchange>,
+    /// Of an action that is not to be repeated: what this story sends only asks, though by POST.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) only_asks: bool,
     /// A webhook trigger's: what comes in, and what is made of each. Proofs are added as it is
     /// played, with the account's secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -145,10 +159,24 @@ pub(crate) struct Story {
 }
 
 impl System {
-    /// Whether a request orders, and its status alone tells that it was done.
+    /// Whether a request does something where others only ask.
     pub(crate) fn is_order(&self, request: &Request) -> bool {
-        let named = format!("{} {}", request.method, request.path);
-        self.orders.contains(&named)
+        self.orders.contains(&format!("{} {}", request.method, request.path))
+    }
+
+    /// Whether a request only asks.
+    pub(crate) fn only_asks(&self, method: &str, path: &str) -> bool {
+        matches!(method, "GET" | "HEAD") && !self.orders.contains(&format!("{method} {path}"))
+    }
+
+    /// Whether the body of its answer is shown nowhere, so that its status alone may tell.
+    pub(crate) fn is_unshown(&self, request: &Request) -> bool {
+        self.unshown.contains_key(&format!("{} {}", request.method, request.path))
+    }
+
+    /// Whether it did nothing where it is answered by a 5xx.
+    pub(crate) fn is_undone_by_5xx(&self, method: &str, path: &str) -> bool {
+        self.undone_by_5xx.contains(&format!("{method} {path}"))
     }
 }
 
@@ -300,6 +328,10 @@ pub(crate) fn read(folder: &Path) -> Result<(System, Vec<Story>), Unreadable> {
         let text = std::fs::read_to_string(path).map_err(|error| Unreadable::new(path, error))?;
         if path.ends_with(SYSTEM) {
             system = serde_json::from_str(&text).map_err(|error| Unreadable::new(path, error))?;
+            if let Some((order, _)) = system.unshown.iter().find(|(_, why)| why.trim().is_empty()) {
+                let problem = format!("`unshown` says of {order} what its sources show instead");
+                return Err(Unreadable::new(path, problem));
+            }
             continue;
         }
         let mut story: Story =

@@ -1,6 +1,5 @@
 //! The recorded system: answers what was recorded, except where a fault is set.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::http::{Answer, Answers, Asked, pairs};
@@ -48,9 +47,35 @@ pub(crate) enum Spoil {
     Cut,
     /// Status 200 with this text.
     Text(&'static str),
+    /// This status without a word.
+    Wordless(u16),
     Other(Response),
+    /// An answer that refuses, whatever its status is.
+    Refusal(Response),
     /// The first token is refused from this request on.
     ExpireToken,
+}
+
+/// What an answer says of what was ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Taken,
+    /// It surely was not done.
+    Refused,
+    /// Nobody knows whether it was.
+    Open,
+}
+
+impl Reply {
+    /// By a status; `undone` says that nothing was done where it is a 5xx.
+    const fn of(status: u16, undone: bool) -> Self {
+        match status {
+            ..400 => Self::Taken,
+            400..500 => Self::Refused,
+            _ if undone => Self::Refused,
+            _ => Self::Open,
+        }
+    }
 }
 
 /// A request that was heard.
@@ -60,6 +85,7 @@ pub(crate) struct Heard {
     /// Which exchange it is.
     pub(crate) exchange: Option<usize>,
     pub(crate) faulted: bool,
+    pub(crate) reply: Reply,
     /// The header with credentials that is missing or wrong.
     pub(crate) unproven: Option<String>,
 }
@@ -88,7 +114,7 @@ pub(crate) struct Tape {
     recorded: Vec<Exchange>,
     /// The same where `{origin}` in them is where the tape plays.
     here: OnceLock<Vec<Exchange>>,
-    account: BTreeMap<String, String>,
+    system: System,
     secrets: Vec<String>,
     state: Mutex<State>,
 }
@@ -97,7 +123,7 @@ impl Tape {
     pub(crate) fn new(story: &Story, system: &System, secrets: Vec<String>) -> Self {
         let state = Mutex::default();
         let (recorded, here) = (story.exchanges.clone(), OnceLock::new());
-        Self { recorded, here, account: system.account.clone(), secrets, state }
+        Self { recorded, here, system: system.clone(), secrets, state }
     }
 
     /// Says where it plays: addresses that the system gives begin with `{origin}` in stories.
@@ -160,7 +186,7 @@ impl Tape {
     fn unproven(&self, wanted: &Request, asked: &Asked, token: usize) -> Option<String> {
         let wrong = |(name, template): &(&String, &String)| {
             let mut value = (*template).clone();
-            for (setting, given) in &self.account {
+            for (setting, given) in &self.system.account {
                 value = value.replace(&format!("{{{setting}}}"), given);
             }
             let token = self
@@ -200,12 +226,25 @@ impl Tape {
             }
             Spoil::Hangup => Answer::Hangup,
             Spoil::Text(text) => given(200, vec![json()], (*text).to_owned()),
-            Spoil::Other(response) => answer(response, 0, false),
+            Spoil::Wordless(status) => given(*status, vec![], String::new()),
+            Spoil::Other(response) | Spoil::Refusal(response) => answer(response, 0, false),
             Spoil::Cut => match exchange.and_then(|at| self.exchange(at)) {
                 Some(exchange) => answer(&exchange.response, 0, true),
                 None => Answer::Hangup,
             },
             Spoil::ExpireToken => given(401, vec![json()], self.quote(asked)),
+        }
+    }
+}
+
+impl Spoil {
+    /// What an answer that is spoilt so says of what was ordered.
+    const fn reply(&self, undone: bool) -> Reply {
+        match self {
+            Self::Status(status) | Self::Wordless(status) => Reply::of(*status, undone),
+            Self::TooMany(_) | Self::Refusal(_) | Self::ExpireToken => Reply::Refused,
+            Self::Hangup | Self::Cut | Self::Text(_) => Reply::Open,
+            Self::Other(response) => Reply::of(response.status, undone),
         }
     }
 }
@@ -220,7 +259,8 @@ impl Answers for Tape {
         }
         let recorded = exchange.and_then(|at| self.exchange(at));
         let unproven = recorded.and_then(|it| self.unproven(&it.request, &asked, state.issued));
-        let mut heard = Heard { asked, exchange, faulted: false, unproven };
+        let undone = self.system.is_undone_by_5xx(&asked.method, asked.path());
+        let mut heard = Heard { asked, exchange, faulted: false, reply: Reply::Open, unproven };
         if state.heard.len() >= MOST_REQUESTS {
             state.heard.push(heard);
             return Answer::Hangup;
@@ -238,6 +278,13 @@ impl Answers for Tape {
             let there = exchange.is_some_and(|at| fault.at.iter().any(|it| same(at, *it)));
             (there || fault.at.iter().any(beside)) && (fault.lasting || !state.spent)
         });
+        let unasked = state.expired && state.issued < 2;
+        heard.reply = match (&fault, recorded) {
+            (Some(fault), _) => fault.spoil.reply(undone),
+            (None, Some(_)) if unasked => Reply::Refused,
+            (None, Some(it)) => Reply::of(it.response.status, undone),
+            (None, None) => Reply::of(501, undone),
+        };
         let answer = match (fault, recorded) {
             (Some(fault), _) => {
                 state.spent = true;
@@ -250,9 +297,7 @@ impl Answers for Tape {
                 answer(&it.response, state.issued, false)
             }
             // A token that has ended is refused, whoever comes with it.
-            (None, Some(_)) if state.expired && state.issued < 2 => {
-                self.spoilt(&Spoil::Status(401), exchange, &heard.asked)
-            }
+            (None, Some(_)) if unasked => self.spoilt(&Spoil::Status(401), exchange, &heard.asked),
             (None, Some(it)) => answer(&it.response, 0, false),
             (None, None) => Answer::Given {
                 status: 501,

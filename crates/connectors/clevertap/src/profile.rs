@@ -56,7 +56,8 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
     let status = answer.status();
     if status.is_success() {
         let Said { status, record, error, .. } = answer.json()?;
-        if status.as_deref() != Some("success") || !error.is_null() {
+        let error = answer::plain(&error);
+        if status.as_deref() != Some("success") || !error.trim().is_empty() {
             return Err(answer.nonsense("with a status that is not success, or with an error"));
         }
         let is_empty = |it: &Value| match it {
