@@ -29,15 +29,15 @@ fn carried_out(before: Option<&Value>, operators: &Map<String, Value>) -> Option
         "$incr" => sum(before, operand),
         "$add" => {
             let mut all = values(before);
-            for value in operand.as_array()? {
-                if !all.contains(value) {
-                    all.push(value.clone());
+            for value in values(Some(operand)) {
+                if !all.contains(&value) {
+                    all.push(value);
                 }
             }
             Some(list(all))
         }
         "$remove" => {
-            let gone = operand.as_array()?;
+            let gone = values(Some(operand));
             let mut all = values(before);
             all.retain(|value| !gone.contains(value));
             Some(list(all))
@@ -96,6 +96,7 @@ mod tests {
                 json!({ "a": { "$remove": ["x"] } }),
                 json!({ "a": ["y"] }),
             ),
+            (json!({ "a": ["x"] }), json!({ "a": { "$add": "y" } }), json!({ "a": ["x", "y"] })),
             (json!({}), json!({ "a": long }), json!({ "a": long[1..] })),
             (
                 json!({ "a": long[1..] }),
