@@ -80,11 +80,7 @@ pub(super) fn create(body: &[u8], archive: &Mutex<Archive>, switches: &ReadingSw
 }
 
 /// Stops a campaign.
-pub(super) fn stop(
-    body: &[u8],
-    archive: &Mutex<Archive>,
-    (unknown, taken): (UnknownCampaign, impl FnOnce() -> Answer),
-) -> Answer {
+pub(super) fn stop(body: &[u8], archive: &Mutex<Archive>, unknown: UnknownCampaign) -> Answer {
     #[derive(Deserialize)]
     struct Asked {
         id: u64,
@@ -95,12 +91,16 @@ pub(super) fn stop(
     match (place.and_then(|place| archive.campaigns.running.get_mut(place)), unknown) {
         (Some(running), _) => {
             *running = false;
-            taken()
+            stopped()
         }
         (None, UnknownCampaign::Refused) => malformed(),
         (None, UnknownCampaign::NotFound) => Answer::fail(404, "Not Found"),
-        (None, UnknownCampaign::Stopped) => taken(),
+        (None, UnknownCampaign::Stopped) => stopped(),
     }
+}
+
+fn stopped() -> Answer {
+    Answer::json(200, &json!({ "status": "success" }))
 }
 
 /// Raises a business event.

@@ -26,9 +26,8 @@ pub struct Ordered {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct OrderSwitches {
-    /// What stands in the answer where profiles are deleted or taken apart, a campaign is stopped, a
-    /// business event raised. One client knows `status` of a deletion, the vendor's samples show it of
-    /// a stop; of the others nothing is known.
+    /// What stands in the answer where profiles are deleted or taken apart, or a business event is
+    /// raised. One client knows `status` of a deletion; of the others nothing is known.
     pub answer: OrderAnswer,
     /// What is answered where a campaign is stopped that there is not.
     pub unknown_campaign: UnknownCampaign,
@@ -168,9 +167,7 @@ impl Writing {
             What::RaiseBusinessEvent => campaigns::raise(body, taken),
             What::Send => campaigns::send(body),
             What::SetOffCampaign => campaigns::set_off(body),
-            What::StopCampaign => {
-                campaigns::stop(body, archive, (switches.orders.unknown_campaign, taken))
-            }
+            What::StopCampaign => campaigns::stop(body, archive, switches.orders.unknown_campaign),
             What::Subscribe => lists::subscribe(body, switches),
         };
         if matches!(answer.status, 200 | 204)
