@@ -10,8 +10,7 @@ use crate::rejections;
 /// Sends each person a message by one channel. People who get the same share a call of up to 1,000.
 /// CleverTap puts it into its queue, and sends once more what is handed over again: each call is
 /// written down before it is sent, one after another, and what got no answer is held as a dead letter
-/// `inDoubt`
-/// (`inDoubt: resend` changes that).
+/// `inDoubt` (`inDoubt: resend` changes that).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{

@@ -13,8 +13,7 @@ const BULLETIN: &str = "POST /1/targets/trigger.json";
 /// Sets off a campaign that waits for it: with `campaignId` for the people that the messages name,
 /// with `businessEvent` for whom the campaign is meant. CleverTap does so whenever it is told: each
 /// call is written down before it is sent, one after another, and what got no answer is held as a
-/// dead letter `inDoubt`
-/// (`inDoubt: resend` changes that).
+/// dead letter `inDoubt` (`inDoubt: resend` changes that).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{ "campaignId": "1457432766" }]))]
