@@ -108,6 +108,12 @@ impl Outcomes {
         }
     }
 
+    /// How many messages there are.
+    #[expect(clippy::len_without_is_empty, reason = "a batch has messages")]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether the outcome at `index` is unset.
     pub fn is_unset(&self, index: usize) -> bool {
         self.0.get(index).is_some_and(Option::is_none)

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, rejections};
+use crate::{answer, record, rejections};
 
 /// The recipient of a message: the name of the list in CleverTap's `to`, and the id.
 pub(crate) type Recipient<'a> = (&'static str, &'a str);
@@ -47,6 +47,11 @@ impl<'a> Groups<'a> {
         }
     }
 
+    /// How many messages there are.
+    fn count(&self) -> usize {
+        self.0.iter().map(|(_, members)| members.len()).sum()
+    }
+
     /// Sends a request for each group, one after the other, and sets the outcomes. The body has `to`
     /// and what `body` makes of what the group says.
     ///
@@ -62,6 +67,7 @@ impl<'a> Groups<'a> {
     ) -> Result<()> {
         // Of one group alone the engine learns what became of the call, and halves it itself.
         let alone = self.0.len() == 1;
+        let all_sent = self.count() == outcomes.len();
         let mut told = false;
         let mut groups = VecDeque::from(self.0);
         while let Some((says, mut members)) = groups.pop_front() {
@@ -78,7 +84,7 @@ impl<'a> Groups<'a> {
                         outcomes.set(index, done(recipient));
                     }
                 }
-                Err(error) if alone => return Err(error),
+                Err(error) if alone => return record::in_doubt_alone(Err(error), all_sent),
                 Err(Error::Reject { .. }) if members.len() > 1 => {
                     let second = members.split_off(members.len() / 2);
                     groups.push_front((says, second));

@@ -355,6 +355,12 @@ async fn people_who_get_the_same_share_a_call_and_nobody_gets_it_twice() {
     world.sandbox.fault(world.fault(path, Failure::CloseConnection { process: true }));
     let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
     assert_eq!(shown(&outcomes), "? ? retry");
+    // Of one call, too, only who was in it is in doubt.
+    world.sandbox.clear_faults();
+    world.sandbox.fault(world.fault(path, Failure::CloseConnection { process: true }));
+    let nobody = [json!({ "identity": "1" }), json!({})];
+    let outcomes = world.run("sendToUsers", fields.clone(), &nobody).await.unwrap();
+    assert_eq!(shown(&outcomes), "? noIdentity");
     // Whoever is refused is found among those who get the same.
     world.sandbox.clear_faults();
     world.sandbox.fault(world.fault(path, Failure::status(400)).times(2));
