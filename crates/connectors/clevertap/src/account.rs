@@ -2,7 +2,7 @@
 
 use connector::prelude::*;
 
-use crate::answer::{self, NOBODY};
+use crate::call::{self, NOBODY};
 use crate::profile::{self, By};
 use crate::settings;
 
@@ -47,7 +47,7 @@ pub(crate) async fn test(api: &Api) -> Result<Tested> {
 /// Asks whether a partner may connect. Where CleverTap refuses that, a profile may still be asked for:
 /// then the credentials are right, and what was said of the partner is given.
 async fn connect(api: &Api, partner: &str) -> Result<Option<String>> {
-    let refused = [StatusCode::BAD_REQUEST, answer::REFUSED_INSIDE_200];
+    let refused = [StatusCode::BAD_REQUEST, call::REFUSED_INSIDE_200];
     let request = api.get(["v1", "connect"]).query("partner", partner);
     let request = refused.into_iter().fold(request, connector::Request::accept);
     let why = match request.send().await {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 
-use crate::answer::{self, Uncoded};
+use crate::call::{self, Uncoded};
 use crate::{record, rejections};
 
 /// How long a campaign without a result is left before it is asked after again.
@@ -90,7 +90,7 @@ async fn report(api: &Api, id: u64) -> Result<Outcome> {
     let early = [StatusCode::CONFLICT, StatusCode::INTERNAL_SERVER_ERROR];
     let request = early.into_iter().fold(request, connector::Request::accept);
     let label = "POST /1/targets/result.json";
-    let answer = match answer::send_as(api, request, label, Uncoded::ByWords).await {
+    let answer = match call::send_as(api, request, label, Uncoded::ByWords).await {
         Err(Error::Reject { reason, .. } | Error::Retry { reason, .. })
             if says_not_yet(&reason) =>
         {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 
-use crate::answer::{self, Uncoded};
+use crate::call::{self, Uncoded};
 use crate::day::Zone;
 use crate::query::Query;
 use crate::rejections;
@@ -55,7 +55,7 @@ pub(crate) async fn ask(
 ) -> Result<Outcome> {
     let request = api.post(["1", "counts", path]).safe().json(question);
     let what = format!("POST /1/counts/{path}");
-    let answer = match answer::send_as(api, request, &what, Uncoded::ByWords).await {
+    let answer = match call::send_as(api, request, &what, Uncoded::ByWords).await {
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };
@@ -66,7 +66,7 @@ pub(crate) async fn ask(
 pub(crate) async fn check(api: &Api, path: &'static str, req_id: &str) -> Result<Outcome> {
     let request = api.get(["1", "counts", path]).query("req_id", req_id);
     let what = format!("GET /1/counts/{path}");
-    let answer = match answer::send_as(api, request, &what, Uncoded::Outage).await {
+    let answer = match call::send_as(api, request, &what, Uncoded::Outage).await {
         Err(Error::Reject { reason, .. }) => return Ok(HTTP_400.because(reason)),
         answer => answer?,
     };

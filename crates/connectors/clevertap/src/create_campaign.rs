@@ -3,7 +3,7 @@
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, rejections};
+use crate::{answer, call, rejections};
 
 const PATH: &str = "POST /1/targets/create.json";
 
@@ -141,7 +141,7 @@ impl Action for CreateCampaign {
             let request = api.post(["1", "targets", "create.json"]).json(campaign);
             // An estimate creates nothing.
             let request = if estimated { request.safe() } else { request };
-            let answer = answer::send(api, request, PATH).await?;
+            let answer = call::send(api, request, PATH).await?;
             let Created { status, id, estimates } = answer.json()?;
             let there = if estimated { estimates.is_some() } else { id.is_some() };
             if status != "success" || !there {

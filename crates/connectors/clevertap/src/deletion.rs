@@ -6,7 +6,8 @@ use std::time::Duration;
 use connector::Redactor;
 use connector::prelude::*;
 
-use crate::answer::{self, Uncoded};
+use crate::answer;
+use crate::call::{self, Uncoded};
 use crate::profile::{self, By, Found};
 use crate::rejections;
 
@@ -127,7 +128,7 @@ async fn order_part(
     let ids: Vec<_> = part.iter().map(|(_, whose)| whose.parts().1).collect();
     let (observed, date) = api.observed();
     let request = observed.post(["1", "delete", "profiles.json"]).json(&json!({ (name): ids }));
-    let answer = answer::send_as(api, request, ORDER, Uncoded::ByWords).await;
+    let answer = call::send_as(api, request, ORDER, Uncoded::ByWords).await;
     let at = date.date().unwrap_or_else(|| api.now());
     match (answer, part) {
         (Ok(answer), _) => answer::succeeded(&answer, ORDER)?,

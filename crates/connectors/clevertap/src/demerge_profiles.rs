@@ -2,7 +2,8 @@
 
 use connector::prelude::*;
 
-use crate::answer::{self, Sent, Uncoded};
+use crate::answer::{self, Sent};
+use crate::call::{self, Uncoded};
 use crate::{record, rejections};
 
 const PATH: &str = "POST /1/demerge/profiles.json";
@@ -48,7 +49,7 @@ impl Action for DemergeProfiles {
         let identities: Vec<_> = sent.iter().map(|sent| sent.identifier.1).collect();
         let request = api.post(["1", "demerge", "profiles.json"]);
         let request = request.json(&json!({ "identities": identities }));
-        let answer = answer::send_as(api, request, PATH, Uncoded::ByWords).await?;
+        let answer = call::send_as(api, request, PATH, Uncoded::ByWords).await?;
         answer::settle_list(&answer, &sent, PATH, &mut outcomes)?;
         Ok(outcomes)
     }

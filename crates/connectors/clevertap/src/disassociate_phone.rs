@@ -2,7 +2,8 @@
 
 use connector::prelude::*;
 
-use crate::answer::{self, Sent, Uncoded};
+use crate::answer::{self, Sent};
+use crate::call::{self, Uncoded};
 use crate::{checks, record, rejections};
 
 const PATH: &str = "POST /1/disassociate";
@@ -72,7 +73,7 @@ impl Action for DisassociatePhone {
         }
         if !sent.is_empty() {
             let request = api.post(["1", "disassociate"]).json(&json!({ "d": d }));
-            let answer = answer::send_as(api, request, PATH, Uncoded::ByWords).await?;
+            let answer = call::send_as(api, request, PATH, Uncoded::ByWords).await?;
             answer::settle_list(&answer, &sent, PATH, &mut outcomes)?;
         }
         Ok(outcomes)

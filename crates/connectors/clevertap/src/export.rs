@@ -6,7 +6,7 @@ use std::time::Duration;
 use connector::prelude::*;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::answer::{self, Uncoded};
+use crate::call::{self, Uncoded};
 use crate::query::Query;
 
 /// How long CleverTap is left to prepare a page before it is asked for again.
@@ -157,7 +157,7 @@ impl Export<'_> {
         }
         let label = format!("POST /1/{}", self.path);
         let request = request.safe().json(query);
-        let answer = answer::send_as(self.api, request, &label, Uncoded::ByWords).await?;
+        let answer = call::send_as(self.api, request, &label, Uncoded::ByWords).await?;
         let Opened { cursor } = answer.json()?;
         let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) else {
             return Err(answer.nonsense("without a cursor"));
@@ -182,7 +182,7 @@ impl Export<'_> {
         let request = self.api.get(["1", self.path]).query("cursor", &cursor.at);
         let request = request.accept(StatusCode::TOO_EARLY);
         let what = format!("GET /1/{}", self.path);
-        let answer = answer::send_as(self.api, request, &what, Uncoded::ByWords).await?;
+        let answer = call::send_as(self.api, request, &what, Uncoded::ByWords).await?;
         if answer.status() == StatusCode::TOO_EARLY {
             return Ok(None);
         }

@@ -10,6 +10,7 @@
 
 mod account;
 mod answer;
+mod call;
 mod campaign_report;
 mod checks;
 mod counting;
@@ -223,7 +224,7 @@ fn failure(body: &[u8]) -> Option<Failure> {
     } else if said.contains("too many") {
         StatusCode::TOO_MANY_REQUESTS.as_u16()
     } else {
-        code.unwrap_or(answer::REFUSED_INSIDE_200.as_u16())
+        code.unwrap_or(call::REFUSED_INSIDE_200.as_u16())
     };
     Some(Failure { status, message })
 }

@@ -2,7 +2,7 @@
 
 use connector::prelude::*;
 
-use crate::answer;
+use crate::{answer, call};
 
 /// What a profile is asked for by.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +50,9 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
         By::ObjectId(id) => request.query("objectId", id),
     };
     let refusals =
-        [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST, answer::REFUSED_INSIDE_200].into_iter();
+        [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST, call::REFUSED_INSIDE_200].into_iter();
     let request = refusals.fold(request, connector::Request::accept);
-    let answer = request.send().await.map_err(answer::explained)?;
+    let answer = request.send().await.map_err(call::explained)?;
     let status = answer.status();
     if status.is_success() {
         let Said { status, record, error, .. } = answer.json()?;
@@ -84,8 +84,8 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
         _ if status == StatusCode::NOT_FOUND => {
             Err(answer.nonsense("with something that CleverTap does not say of profiles"))
         }
-        _ if answer::blames_account(&answer) => Err(answer::unknown(PROFILE, &answer)),
-        _ => Err(answer::refusal(PROFILE, &answer)),
+        _ if call::blames_account(&answer) => Err(call::unknown(PROFILE, &answer)),
+        _ => Err(call::refusal(PROFILE, &answer)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, record, rejections};
+use crate::{answer, call, record, rejections};
 
 /// The recipient of a message: the name of the list in CleverTap's `to`, and the id.
 pub(crate) type Recipient<'a> = (&'static str, &'a str);
@@ -74,7 +74,7 @@ impl<'a> Groups<'a> {
             let mut whole = Map::from_iter([("to".to_owned(), to(&members))]);
             whole.extend(body(says));
             let request = api.post(path).json(&whole);
-            let sent = match answer::send(api, request, label).await {
+            let sent = match call::send(api, request, label).await {
                 Ok(answer) => answer::succeeded(&answer, label),
                 Err(error) => Err(error),
             };

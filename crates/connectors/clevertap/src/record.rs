@@ -2,7 +2,8 @@
 
 use connector::prelude::*;
 
-use crate::answer::{self, Uncoded};
+use crate::answer;
+use crate::call::{self, Uncoded};
 use crate::rejections;
 
 /// What identifies a person.
@@ -89,6 +90,6 @@ pub(crate) async fn upload<T: Serialize + Sync>(
     let body = Upload { d };
     let request = api.post(["1", "upload"]).query_if("dryRun", dry_run.then_some(1));
     let request = request.class("upload").json(&body);
-    let answer = answer::send_as(api, request, "POST /1/upload", Uncoded::Outage).await?;
+    let answer = call::send_as(api, request, "POST /1/upload", Uncoded::Outage).await?;
     answer::settle(&answer, sent, outcomes, |it| it.done(dry_run))
 }

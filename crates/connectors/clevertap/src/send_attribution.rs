@@ -5,7 +5,7 @@ use std::time::Duration;
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, record, rejections, settings};
+use crate::{answer, call, record, rejections, settings};
 
 /// How long failures of the server go on before the vendor's page asks to be told.
 pub(crate) const LASTING: Duration = Duration::from_secs(10 * 60);
@@ -260,14 +260,12 @@ async fn send(api: &Api, input: &Attribution, checked: Checked<'_>) -> Result<Ou
         .query("account_token", token)
         .query("account_passcode", values.get("passcode"))
         .query("platform", checked.platform);
-    let refusals = [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, answer::REFUSED_INSIDE_200];
+    let refusals = [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, call::REFUSED_INSIDE_200];
     let request = refusals.into_iter().fold(request, connector::Request::accept);
     let answer = request.send().await.map_err(explained)?;
     match answer.status() {
-        StatusCode::BAD_REQUEST | answer::REFUSED_INSIDE_200 => {
-            refused(api, &answer, partner).await
-        }
-        StatusCode::FORBIDDEN => Err(answer::explained(Error::Unauthorized {
+        StatusCode::BAD_REQUEST | call::REFUSED_INSIDE_200 => refused(api, &answer, partner).await,
+        StatusCode::FORBIDDEN => Err(call::explained(Error::Unauthorized {
             reason: format!("{PATH} answered 403: {}", answer.message()),
         })),
         _ => {
@@ -298,11 +296,11 @@ async fn refused(api: &Api, answer: &Response, partner: &str) -> Result<Outcome>
         });
     }
     // Nothing but the account's are credentials here; the token is asked for nowhere else.
-    let named = answer::says_refused(answer);
-    if named || (answer::blames_account(answer) && answer::is_unknown(api).await?) {
-        return Err(answer::unknown(PATH, answer));
+    let named = call::says_refused(answer);
+    if named || (call::blames_account(answer) && call::is_unknown(api).await?) {
+        return Err(call::unknown(PATH, answer));
     }
-    match answer::refusal(PATH, answer) {
+    match call::refusal(PATH, answer) {
         Error::Reject { reason, .. } => Ok(HTTP_400.because(reason)),
         error => Err(error),
     }
@@ -314,7 +312,7 @@ fn explained(error: Error) -> Error {
         Error::Retry { reason, after } if reason.contains(" answered 5") => {
             Error::Retry { reason: format!("{reason}; {SUPPORT}"), after }
         }
-        error => answer::explained(error),
+        error => call::explained(error),
     }
 }
 

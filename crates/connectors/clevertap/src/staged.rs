@@ -9,7 +9,7 @@ use std::time::Duration;
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, rejections};
+use crate::{answer, call, rejections};
 
 /// The file goes to its address when the message is looked at again.
 const NEXT: Duration = Duration::from_secs(1);
@@ -108,7 +108,7 @@ impl Kind {
         let (path, label) = self.address;
         let (observed, date) = api.observed();
         // An address that nobody uses ends by itself: asking twice does no harm.
-        let answer = answer::send(api, observed.post([path]).safe(), label).await?;
+        let answer = call::send(api, observed.post([path]).safe(), label).await?;
         match answer.json()? {
             Address { status, url: Some(url), expiry } if status == "success" => {
                 let told = expiry.and_then(|it| it.date.as_i64()).map(|millis| millis / 1000);
@@ -163,7 +163,7 @@ impl Kind {
         asked: Asked,
     ) -> Result<Outcome> {
         let (path, label) = self.completed;
-        let sent = match answer::send(api, api.post([path]).json(body), label).await {
+        let sent = match call::send(api, api.post([path]).json(body), label).await {
             Ok(answer) => answer::succeeded(&answer, label),
             Err(error) => Err(error),
         };

@@ -2,7 +2,8 @@
 
 use connector::prelude::*;
 
-use crate::answer::{self, Uncoded};
+use crate::answer;
+use crate::call::{self, Uncoded};
 use crate::rejections;
 
 const PATH: &str = "POST /1/targets/stop.json";
@@ -51,7 +52,7 @@ impl Action for StopCampaign {
                 continue;
             };
             let request = api.post(["1", "targets", "stop.json"]).json(&json!({ "id": id }));
-            let answer = answer::send_as(api, request, PATH, Uncoded::ByWords).await?;
+            let answer = call::send_as(api, request, PATH, Uncoded::ByWords).await?;
             answer::succeeded(&answer, PATH)?;
             let (value, target_key) = (json!({ "id": id }), Some(id.to_string()));
             outcomes.set(index, Outcome::Done { value, target_key });

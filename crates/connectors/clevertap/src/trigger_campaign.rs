@@ -5,7 +5,7 @@ use serde_json::Map;
 
 use crate::recipients::{self, Groups};
 use crate::record::{self, Identity};
-use crate::{answer, rejections};
+use crate::{answer, call, rejections};
 
 const EXTERNAL: &str = "POST /1/send/externaltrigger.json";
 const BULLETIN: &str = "POST /1/targets/trigger.json";
@@ -133,7 +133,7 @@ impl TriggerCampaign {
                 }
             };
             let request = api.post(["1", "targets", "trigger.json"]).json(&body);
-            let sent = match answer::send(api, request, BULLETIN).await {
+            let sent = match call::send(api, request, BULLETIN).await {
                 Ok(answer) => answer::succeeded(&answer, BULLETIN),
                 Err(error) => Err(error),
             };
