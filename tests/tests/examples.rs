@@ -307,7 +307,7 @@ steps:
       source: ExamplePartner
       customMapping: |
         { "identity": metadata.recordUid, "evtName": "Charged",
-          "evtData": { "Amount": $number(metadata.recordUid) % 2, "utm_source": "newsletter" } }
+          "evtData": { "Amount": $number(metadata.recordUid) % 2 } }
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -328,5 +328,6 @@ async fn events_to_file() {
     let lines = std::fs::read_to_string(folder.path().join("purchases.ndjson")).unwrap();
     assert_eq!(lines.lines().count() as u64, found);
     let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    assert_eq!((&first["amount"], &first["source"]), (&json!(1), &json!("newsletter")));
+    // An uploaded event has no session, so that there is no source.
+    assert_eq!((&first["amount"], &first["source"]), (&json!(1), &Value::Null));
 }

@@ -249,11 +249,13 @@ async fn orders_are_answered_in_one_way_or_another() {
         for (path, body) in [
             ("/1/delete/profiles.json", json!({ "identity": "1" })),
             ("/1/demerge/profiles.json", json!({ "identities": ["1"] })),
-            ("/1/targets/stop.json", json!({ "id": 1_457_433_898 })),
             ("/1/targets/trigger.json", json!({ "business_event": "Match", "name": "Final" })),
         ] {
             assert_eq!(world.post(path, body).await, expected, "{path}");
         }
+        // The answer to a stop is documented.
+        let stopped = world.post("/1/targets/stop.json", json!({ "id": 1_457_433_898 })).await;
+        assert_eq!(stopped, sent(200, r#"{"status":"success"}"#));
         assert_eq!(world.sandbox.ordered().len(), 5);
     }
     for (unknown_campaign, status) in [

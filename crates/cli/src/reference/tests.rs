@@ -259,7 +259,7 @@ fn every_code_of_a_refusal_is_declared() {
 fn the_codes_of_all_are_on_the_page_of_dead_letters() {
     for (file, start) in [
         ("crates/flow/src/message.rs", "Unmappable::new("),
-        ("crates/connector/src/api.rs", "code: "),
+        ("crates/connector/src/api/request.rs", "code: "),
         ("crates/engine/src/batch.rs", "let code = "),
     ] {
         let source = std::fs::read_to_string(root().join(file)).unwrap();
