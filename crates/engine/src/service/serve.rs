@@ -172,15 +172,17 @@ impl Service {
         let mut under_way = HashMap::new();
         let mut open = true;
         loop {
+            // Looked at once: a signal that comes between two looks would be waited for by nobody.
+            let stopping = stop.is_set();
             let now = clock.now();
             self.table.look(now);
-            while !stop.is_set() && runs.len() < self.options.most_runs.get() {
+            while !stopping && runs.len() < self.options.most_runs.get() {
                 let Some(due) = self.table.take(now) else { break };
                 self.options.host.begins(&due.flow, now);
                 let started = runs.spawn(run(&self.options, due.clone(), stop.clone()));
                 under_way.insert(started.id(), due);
             }
-            if stop.is_set() && runs.is_empty() {
+            if stopping && runs.is_empty() {
                 return;
             }
             let next = self.table.next().map(|(at, _)| at.since(now));
@@ -188,7 +190,7 @@ impl Service {
             let room = runs.len() < self.options.most_runs.get();
             tokio::select! {
                 biased;
-                () = stopped.wait(), if !stop.is_set() => {}
+                () = stopped.wait(), if !stopping => {}
                 Some(ended) = runs.join_next_with_id() => {
                     if let Some(ended) = self.known(ended, &mut under_way).await {
                         self.ended(ended, &stop);
@@ -198,7 +200,7 @@ impl Service {
                     Some(change) => self.change(change, clock.now(), stop.is_set()),
                     None => open = false,
                 },
-                () = clock.sleep(wait), if room && !stop.is_set() => {}
+                () = clock.sleep(wait), if room && !stopping => {}
             }
         }
     }
