@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::Clock;
-use engine::{Answer, Handle, Request};
+use engine::{AccountState, Answer, Handle, Request};
 use flow::Flow;
 use sandbox::{
     Action, AttributionSwitches, BadCredentials, Fault, ReadingSwitches, Switches, Vendor,
@@ -160,19 +160,66 @@ async fn what_is_refused_is_never_sent_again_by_itself() {
     }
 }
 
-/// A request of another kind does no harm if it is refused once more.
+async fn state(world: &World) -> AccountState {
+    let answer = Handle::new(world.store.clone()).ask(Request::Accounts).await.unwrap();
+    let Answer::Accounts { accounts } = answer else { panic!("{answer:?}") };
+    accounts.into_iter().find(|it| it.account == "engagement").unwrap_or_default()
+}
+
+/// A request of another kind does no harm if it is refused once more, and says nothing of what was
+/// refused if it passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_probes_the_account_that_attribution_paused() {
+async fn uploads_end_the_pause_and_let_nothing_go_that_was_refused() {
+    for (switches, token) in
+        [(partners(&["somebody else"]), None), (Switches::default(), Some("not-the-token"))]
+    {
+        let (mut world, installs) = self::world(1).await;
+        let uploads = world.flow(include_str!("../../flows/newsletter-to-clevertap.yaml"));
+        let right = world.token.clone();
+        world.token = token.unwrap_or(&right).to_owned();
+        world.sandbox.set_switches(switches);
+        assert_eq!(world.run(&installs).await.outcome(), "failed");
+        assert_eq!(world.run(&uploads).await.outcome(), "paused");
+        for _ in 0..24 {
+            world.clock.advance(Duration::from_secs(3_600));
+            assert_eq!(world.run(&installs).await.outcome(), "paused");
+            assert_eq!(world.run(&uploads).await.outcome(), "completed");
+            assert_eq!(world.run(&installs).await.outcome(), "paused");
+        }
+        assert_eq!((asked(&world), world.uploaded()), (1, 1));
+        let left = state(&world).await;
+        assert!(left.paused.is_none() && left.held.is_some(), "{left:?}");
+        assert!(letters(&world).await.is_empty());
+        world.sandbox.set_switches(Switches::default());
+        world.token = right;
+        if token.is_none() {
+            resume(&world).await;
+        }
+        assert_eq!(world.run(&installs).await.outcome(), "completed");
+        assert_eq!((asked(&world), state(&world).await), (2, AccountState::default()));
+    }
+}
+
+/// What was not refused itself waits for the pause alone, and where nothing may probe, for others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attribution_that_was_not_refused_goes_on_when_uploads_pass() {
     let (world, installs) = self::world(1).await;
     let uploads = world.flow(include_str!("../../flows/newsletter-to-clevertap.yaml"));
-    world.sandbox.set_switches(partners(&["somebody else"]));
-    world.run(&installs).await;
-    assert_eq!(world.run(&uploads).await.outcome(), "paused");
+    let upload = "  - id: known\n    use: clevertap.uploadProfiles\n    account: engagement\n";
+    let both = FLOW.replace("steps:\n", &format!("steps:\n{upload}"));
+    let both = world.flow(&both.replace("flow: installs", "flow: both"));
+    let refused = Fault::new(Vendor::CleverTap, "/1/upload", Action::status(401)).times(2);
+    world.sandbox.fault(refused);
+    assert_eq!(world.run(&uploads).await.outcome(), "failed");
     world.clock.advance(Duration::from_secs(60));
-    assert_eq!(world.run(&installs).await.outcome(), "failed");
-    assert_eq!((asked(&world), world.uploaded()), (1, 0));
-    assert_eq!(world.run(&uploads).await.outcome(), "completed");
-    world.sandbox.set_switches(Switches::default());
+    for (flow, outcome) in [(&installs, "paused"), (&uploads, "failed"), (&installs, "paused")] {
+        assert_eq!(world.run(flow).await.outcome(), outcome);
+    }
+    world.clock.advance(Duration::from_secs(120));
+    assert_eq!(world.run(&installs).await.outcome(), "paused");
+    assert_eq!(asked(&world), 0);
+    // A step before it asks with the same account: that is the probe.
+    assert_eq!(world.run(&both).await.outcome(), "completed");
     assert_eq!(world.run(&installs).await.outcome(), "completed");
     assert_eq!(asked(&world), 2);
 }

@@ -21,13 +21,28 @@ pub(crate) fn event(account: &str, change: &AccountChange<'_>) -> (&'static str,
             "accountPaused",
             of(json!({ "reason": reason, "waitSeconds": wait.as_secs() })),
             format!(
-                "account {account}: paused, its credentials were refused ({reason}); probed in {} s",
+                "account {account}: paused, its credentials were refused ({reason}); a request may \
+                 probe it in {} s",
                 wait.as_secs()
             ),
         ),
-        AccountChange::Resumed => {
-            ("accountResumed", of(json!({})), format!("account {account}: used again"))
+        AccountChange::Resumed { holds } => {
+            let but = if *holds { ", but for what is held" } else { "" };
+            ("accountResumed", of(json!({})), format!("account {account}: used again{but}"))
         }
+        AccountChange::Held { reason } => (
+            "accountHeld",
+            of(json!({ "reason": reason })),
+            format!(
+                "account {account}: what was refused is held, and not sent again by itself; once it is \
+                 corrected: `towpath account resume {account}`"
+            ),
+        ),
+        AccountChange::Released => (
+            "accountReleased",
+            of(json!({})),
+            format!("account {account}: what was held is sent again"),
+        ),
         AccountChange::BreakerOpened { class, reason, wait, again } => {
             let seconds = wait.as_secs();
             let words = if *again {

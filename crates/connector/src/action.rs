@@ -38,6 +38,15 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Whether sending a message again changes nothing.
     fn idempotent(&self) -> bool;
 
+    /// Whether the system wants nothing sent again that it refused with the account's credentials.
+    ///
+    /// Then [`Error::Unauthorized`] holds this action of the account until somebody resumes the
+    /// account or its settings are others. It probes no paused account, and no other request that
+    /// passes lets it go on.
+    fn held_once_refused(&self) -> bool {
+        false
+    }
+
     /// Asks the system what it lacks for these fields, such as a list that they name: a sentence
     /// each, for a person who looks before messages are refused. Nothing is changed by asking.
     async fn lacks(&self, _api: &Api) -> Result<Vec<String>> {
@@ -148,6 +157,8 @@ pub trait ErasedAction: Send + Sync {
     fn warnings(&self) -> Vec<String>;
     /// [`Action::idempotent`].
     fn idempotent(&self) -> bool;
+    /// [`Action::held_once_refused`].
+    fn held_once_refused(&self) -> bool;
     /// Checks what a mapping yielded; the error says what does not fit.
     fn prepare(&self, input: Value) -> Result<Prepared, String>;
     /// The input as it is sent, defaults filled in.
@@ -189,6 +200,10 @@ impl<A: Action> ErasedAction for Erased<A> {
 
     fn idempotent(&self) -> bool {
         self.0.idempotent()
+    }
+
+    fn held_once_refused(&self) -> bool {
+        self.0.held_once_refused()
     }
 
     fn prepare(&self, input: Value) -> Result<Prepared, String> {

@@ -25,12 +25,8 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests of a class that the connector does not declare.
-const UNDECLARED: Limit = Limit {
-    class: "default",
-    concurrency: NonZeroUsize::new(4).unwrap(),
-    per_second: None,
-    probes: true,
-};
+const UNDECLARED: Limit =
+    Limit { class: "default", concurrency: NonZeroUsize::new(4).unwrap(), per_second: None };
 
 /// What the engine lends to every [`Api`].
 #[derive(Clone)]

@@ -148,7 +148,7 @@ impl Connector {
     #[must_use]
     pub fn limit(mut self, class: &'static str, concurrency: usize) -> Self {
         let concurrency = NonZeroUsize::new(concurrency).unwrap_or(NonZeroUsize::MIN);
-        self.limits.push(Limit { class, concurrency, per_second: None, probes: true });
+        self.limits.push(Limit { class, concurrency, per_second: None });
         self
     }
 

@@ -16,9 +16,6 @@ pub struct Limit {
     pub concurrency: NonZeroUsize,
     /// Requests started in a second, where the vendor counts those.
     pub per_second: Option<NonZeroU32>,
-    /// Whether a request may probe a paused account. One that must not be sent again once it was
-    /// refused may not: it waits until the pause is over.
-    pub probes: bool,
 }
 
 /// Keeps requests within the limits; the engine provides it, keyed by the credentials' identity.

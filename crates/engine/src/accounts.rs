@@ -1,34 +1,34 @@
-//! What all flows share of the accounts: limits, circuit breakers, pauses and outages.
+//! What all flows share of the accounts: limits, circuit breakers, pauses, holds and outages.
 //!
-//! Breakers belong to the credentials' identity and a limit class, as limits do; a pause belongs to
-//! an account. Both are asked before every request. They and outages learn from every answer, and
-//! are kept in the store at the end of a run. Waits are reckoned by what has elapsed: a clock that is set
-//! makes none of them longer or shorter.
+//! Breakers belong to the credentials' identity and a limit class, as limits do; a pause and a hold
+//! belong to an account. They are asked before every request. They and outages learn from every
+//! answer, and are kept in the store at the end of a run, a hold at once. Waits are reckoned by what has
+//! elapsed: a clock that is set makes none of them longer or shorter.
 
 mod breaker;
+mod desk;
+mod keeping;
 mod kept;
 mod outage;
 mod pause;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use connector::{
-    Admission, Answer, Clock, Error as Call, Limit, Limiter, OutageAdvice, Permit, Timestamp,
-};
+use connector::{Clock, Limiter, OutageAdvice, Timestamp};
 use store::Store;
 use tokio::sync::OnceCell;
 
-use crate::limits::{self, Limits, Turn};
+use crate::limits::{Limits, Turn};
 use crate::watch::AccountChange;
 use crate::{Error, Event, Place, Result, Watch};
-use breaker::{Breaker, Change, Pass};
-pub use kept::{AccountState, Open, Outage, Rest};
+use breaker::Breaker;
+use desk::Desk;
+use keeping::Entry;
+pub use kept::{AccountState, Held, Open, Outage, Rest};
 pub(crate) use kept::{resume, states};
 use outage::Ongoing;
-use pause::{Closed, Pause};
+use pause::{Hold, Pause};
 
 /// The accounts as all flows see them.
 pub(crate) struct Accounts {
@@ -37,6 +37,8 @@ pub(crate) struct Accounts {
     limits: Limits,
     state: Mutex<State>,
     loaded: OnceCell<()>,
+    /// Held by who writes: whoever comes next finds what it wrote.
+    writing: tokio::sync::Mutex<()>,
     watch: OnceLock<Arc<dyn Watch>>,
 }
 
@@ -46,12 +48,16 @@ struct State {
     fingerprints: HashMap<String, Known>,
     /// By account.
     pauses: HashMap<String, Pause>,
+    /// By account.
+    holds: HashMap<String, Hold>,
     /// By identity and class.
     breakers: HashMap<String, HashMap<String, Guarded>>,
     /// By identity and class.
     outages: HashMap<String, HashMap<String, Ongoing>>,
     /// What the store does not know yet.
     unkept: BTreeSet<Entry>,
+    /// What is being written: the store knows it in a moment.
+    in_writing: BTreeSet<Entry>,
 }
 
 struct Known {
@@ -70,43 +76,12 @@ struct Guarded {
     reason: String,
 }
 
-/// Something that the store keeps.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Entry {
-    Pause(String),
-    Breaker(String, String),
-    Outage(String, String),
-}
-
-impl Entry {
-    fn name(&self) -> String {
-        match self {
-            Self::Pause(account) => kept::pause_name(account),
-            Self::Breaker(identity, class) => kept::breaker_name(identity, class),
-            Self::Outage(identity, class) => kept::outage_name(identity, class),
-        }
-    }
-}
-
-/// The limiter of one account.
-struct Desk {
-    accounts: Arc<Accounts>,
-    account: Arc<str>,
-    turn: Turn,
-}
-
-/// A request under way.
-struct Admitted {
-    accounts: Arc<Accounts>,
-    account: Arc<str>,
-    identity: String,
-    class: &'static str,
-    began: Timestamp,
-    place: limits::Place,
-    pass: Pass,
-    /// Whether it probes a paused account.
-    probes: bool,
-    told: bool,
+/// A use of an account that a run is about to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Use<'a> {
+    pub(crate) place: &'a Place,
+    /// Whether it must not be made again once the account was refused.
+    pub(crate) held: bool,
 }
 
 impl Accounts {
@@ -117,6 +92,7 @@ impl Accounts {
             store,
             state: Mutex::default(),
             loaded: OnceCell::new(),
+            writing: tokio::sync::Mutex::default(),
             watch: OnceLock::new(),
         }
     }
@@ -138,17 +114,18 @@ impl Accounts {
         let (identity, fingerprint) = (account.identity(), self.fingerprint(account));
         let known = Known { identity, fingerprint, advice };
         self.state().fingerprints.insert(name.to_owned(), known);
-        self.desk(name, Turn::First)
+        self.limiter_of(name, Turn::First, false)
     }
 
-    /// The limiter of an account for requests that let all others go first, such as those of a
-    /// backfill.
-    pub(crate) fn behind(self: &Arc<Self>, account: &str) -> Arc<dyn Limiter> {
-        self.desk(account, Turn::Behind)
-    }
-
-    fn desk(self: &Arc<Self>, account: &str, turn: Turn) -> Arc<dyn Limiter> {
-        Arc::new(Desk { accounts: self.clone(), account: account.into(), turn })
+    /// A limiter of an account whose credentials are known, for requests that let all others go
+    /// first, such as those of a backfill, or that are `held` once they were refused.
+    pub(crate) fn limiter_of(
+        self: &Arc<Self>,
+        account: &str,
+        turn: Turn,
+        held: bool,
+    ) -> Arc<dyn Limiter> {
+        Arc::new(Desk { accounts: self.clone(), account: account.into(), turn, held })
     }
 
     /// Which credentials these are, so that nobody can guess them.
@@ -163,37 +140,70 @@ impl Accounts {
         state.fingerprints.get(account).is_some_and(|known| known.fingerprint == fingerprint)
     }
 
-    pub(crate) fn is_paused(&self, account: &str) -> bool {
-        self.state().pauses.contains_key(account)
+    /// Whether an account is paused, or something of it held.
+    pub(crate) fn is_left_alone(&self, account: &str) -> bool {
+        let state = self.state();
+        state.pauses.contains_key(account) || state.holds.contains_key(account)
     }
 
-    /// Refuses a run whose account is paused, unless a request of it may be the next probe.
+    /// Refuses a run that uses its accounts so, in this order, if one of them is paused, unless a
+    /// request of the run may be the next probe; and if what it uses is held.
     ///
-    /// A pause ends where the credentials are others than those that were refused, or where
-    /// somebody took it out of the store.
-    pub(crate) async fn admit(&self, place: &Place) -> Result<()> {
-        let failed = |error: store::Error| Error::store(&place.flow, &error);
-        self.loaded.get_or_try_init(|| self.load()).await.map_err(failed)?;
-        let account = &place.account;
+    /// A pause and a hold end where the credentials are others than those that were refused, or
+    /// where somebody took them out of the store.
+    pub(crate) async fn admit(&self, uses: &[Use<'_>]) -> Result<()> {
+        let mut probed = BTreeSet::new();
+        for &Use { place, held } in uses {
+            let failed = |error: store::Error| Error::store(&place.flow, &error);
+            self.loaded.get_or_try_init(|| self.load()).await.map_err(failed)?;
+            self.look_again(&place.account).await.map_err(failed)?;
+            let probes = !held || probed.contains(place.account.as_str());
+            self.admit_one(place, held, probes)?;
+            if !held {
+                probed.insert(place.account.as_str());
+            }
+        }
+        Ok(())
+    }
+
+    fn admit_one(&self, place: &Place, held: bool, probes: bool) -> Result<()> {
+        let paused = |since, reason: &str, after| {
+            Err(Error::Paused { place: place.clone(), since, reason: reason.into(), after })
+        };
+        let state = self.state();
+        if held && let Some(hold) = state.holds.get(&place.account) {
+            return paused(hold.since, &hold.reason, None);
+        }
+        let Some(pause) = state.pauses.get(&place.account) else { return Ok(()) };
+        let left = pause.left(self.clock.elapsed());
+        if left.is_zero() && probes {
+            return Ok(());
+        }
+        // A probe of others may be under way.
+        let after = if left.is_zero() { pause::FIRST } else { left };
+        paused(pause.since, &pause.reason, Some(after))
+    }
+
+    /// Ends what is kept no more, and what is about other credentials than the account has now.
+    async fn look_again(&self, account: &str) -> store::Result<()> {
         for entry in self.of(account) {
-            if self.store.vault_get(&entry.name()).await.map_err(failed)?.is_none() {
+            if self.store.vault_get(&entry.name()).await?.is_none() {
                 self.forget(&entry);
             }
         }
+        for entry in self.outdated(account) {
+            self.forget(&entry);
+        }
+        Ok(())
+    }
+
+    fn outdated(&self, account: &str) -> Vec<Entry> {
         let state = self.state();
-        let Some(pause) = state.pauses.get(account) else { return Ok(()) };
-        let known = state.fingerprints.get(account);
-        if known.is_some_and(|known| known.fingerprint != pause.fingerprint) {
-            drop(state);
-            self.forget(&Entry::Pause(account.clone()));
-            return Ok(());
-        }
-        let after = pause.left(self.clock.elapsed());
-        if after.is_zero() {
-            return Ok(());
-        }
-        let (since, reason) = (pause.since, pause.reason.as_str().into());
-        Err(Error::Paused { place: place.clone(), since, reason, after })
+        let Some(known) = state.fingerprints.get(account) else { return vec![] };
+        let hold = state.holds.get(account).filter(|it| it.fingerprint != known.fingerprint);
+        let pause = state.pauses.get(account).filter(|it| it.fingerprint != known.fingerprint);
+        let hold = hold.map(|_| Entry::Hold(account.to_owned()));
+        hold.into_iter().chain(pause.map(|_| Entry::Pause(account.to_owned()))).collect()
     }
 
     /// Pauses an account after a connector found that its credentials are refused, where the
@@ -202,133 +212,29 @@ impl Accounts {
         self.pause(account, reason);
     }
 
-    /// Writes what changed. What fails is written at the end of the next run: until then it is
-    /// known here, and without it the next process finds out by itself.
-    pub(crate) async fn keep(&self) {
-        let unkept = std::mem::take(&mut self.state().unkept);
-        for entry in unkept {
-            let written = match self.value(&entry) {
-                Some(value) => self.store.vault_put(&entry.name(), &value).await,
-                None => self.store.vault_remove(&entry.name()).await.map(drop),
-            };
-            if let Err(error) = written {
-                tracing::debug!(%error, "an account's state was not kept");
-                self.state().unkept.insert(entry);
+    /// Pauses an account and holds what must not be sent again with it, after a request of that kind
+    /// was refused. It is kept when this returns, if the store takes it: the next process has to know
+    /// of it, since it cannot find out without sending once more.
+    pub(crate) async fn hold(&self, account: &str, reason: &str) {
+        self.pause(account, reason);
+        {
+            let mut state = self.state();
+            let since = state.pauses.get(account).map_or_else(|| self.clock.now(), |it| it.since);
+            let Some(known) = state.fingerprints.get(account) else { return };
+            let fingerprint = known.fingerprint.clone();
+            if state.holds.contains_key(account) {
+                return;
             }
+            let hold = Hold { since, reason: reason.to_owned(), fingerprint };
+            state.holds.insert(account.to_owned(), hold);
+            state.unkept.insert(Entry::Hold(account.to_owned()));
         }
+        self.say(account, &AccountChange::Held { reason });
+        self.keep().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes over what the process before kept.
-    async fn load(&self) -> store::Result<()> {
-        let pauses = kept::all::<kept::KeptPause>(&*self.store, kept::PAUSE).await?;
-        let breakers = kept::all::<kept::KeptBreaker>(&*self.store, kept::BREAKER).await?;
-        let outages = kept::all::<kept::KeptOutage>(&*self.store, kept::OUTAGE).await?;
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        let mut state = self.state();
-        for it in pauses {
-            // A pause of the future was begun by a clock that was wrong: it is probed at once, lest
-            // processes that run once each wait until that future comes.
-            let left = if it.since > now { Duration::ZERO } else { it.next.since(now) };
-            let waits = (Duration::from_secs(it.wait_seconds), left);
-            let pause = Pause::resumed(it.since, elapsed, (it.reason, it.fingerprint), waits);
-            state.pauses.entry(it.account).or_insert(pause);
-        }
-        for it in breakers {
-            let breaker = Breaker::reopened(Duration::from_secs(it.wait_seconds));
-            let (account, since, reason) = (it.account, it.since, it.reason);
-            let guarded = Guarded { breaker, account, since, reason };
-            state.breakers.entry(it.identity).or_default().entry(it.class).or_insert(guarded);
-        }
-        for it in outages {
-            let (account, since, last, advice) = (it.account, it.since, it.last, it.advice);
-            let outage = Ongoing { account, since, last, noticed: elapsed, advice };
-            state.outages.entry(it.identity).or_default().entry(it.class).or_insert(outage);
-        }
-        Ok(())
-    }
-
-    /// What the store keeps of an account, as far as it knows already.
-    fn of(&self, account: &str) -> Vec<Entry> {
-        let state = self.state();
-        let mut entries = vec![];
-        if state.pauses.contains_key(account) {
-            entries.push(Entry::Pause(account.to_owned()));
-        }
-        let identity = state.fingerprints.get(account).map(|known| known.identity.as_str());
-        let breakers =
-            identity.and_then(|identity| Some((identity, state.breakers.get(identity)?)));
-        if let Some((identity, breakers)) = breakers {
-            let open = breakers.iter().filter(|(_, guarded)| guarded.breaker.is_open());
-            entries
-                .extend(open.map(|(class, _)| Entry::Breaker(identity.to_owned(), class.clone())));
-        }
-        entries.retain(|entry| !state.unkept.contains(entry));
-        entries
-    }
-
-    /// Ends a pause, or closes a breaker.
-    fn forget(&self, entry: &Entry) {
-        let mut state = self.state();
-        match entry {
-            Entry::Pause(account) => {
-                state.pauses.remove(account);
-                state.unkept.insert(entry.clone());
-                drop(state);
-                self.say(account, &AccountChange::Resumed);
-            }
-            Entry::Breaker(identity, class) => {
-                let breakers = state.breakers.get_mut(identity);
-                let guarded = breakers.and_then(|breakers| breakers.remove(class));
-                drop(state);
-                if let Some(guarded) = guarded {
-                    self.say(&guarded.account, &AccountChange::BreakerClosed { class });
-                }
-            }
-            // It is over with the next answer, and with nothing that anybody does here.
-            Entry::Outage(..) => {}
-        }
-    }
-
-    fn value(&self, entry: &Entry) -> Option<Vec<u8>> {
-        let state = self.state();
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        let written = match entry {
-            Entry::Pause(account) => {
-                let pause = state.pauses.get(account)?;
-                serde_json::to_vec(&kept::KeptPause {
-                    account: account.clone(),
-                    since: pause.since,
-                    next: now.plus(pause.left(elapsed)),
-                    wait_seconds: kept::seconds(pause.wait),
-                    reason: pause.reason.clone(),
-                    fingerprint: pause.fingerprint.clone(),
-                })
-            }
-            Entry::Breaker(identity, class) => {
-                let guarded = state.breakers.get(identity)?.get(class)?;
-                if !guarded.breaker.is_open() {
-                    return None;
-                }
-                serde_json::to_vec(&kept::KeptBreaker {
-                    account: guarded.account.clone(),
-                    identity: identity.clone(),
-                    class: class.clone(),
-                    since: guarded.since,
-                    next: now.plus(guarded.breaker.open_for(elapsed)),
-                    wait_seconds: kept::seconds(guarded.breaker.wait()),
-                    reason: guarded.reason.clone(),
-                })
-            }
-            Entry::Outage(identity, class) => {
-                let outage = state.outages.get(identity)?.get(class)?;
-                serde_json::to_vec(&Self::kept_outage(outage, identity, class))
-            }
-        };
-        written.ok()
     }
 
     fn say(&self, account: &str, change: &AccountChange<'_>) {
@@ -350,178 +256,5 @@ impl Accounts {
         state.unkept.insert(Entry::Pause(account.to_owned()));
         drop(state);
         self.say(account, &AccountChange::Paused { reason, wait: pause::FIRST });
-    }
-
-    /// Whether a request may start, as the probe of a paused account or not; and as what the
-    /// breaker counts it.
-    fn pass(&self, account: &str, identity: &str, limit: Limit) -> Result<(bool, Pass), Call> {
-        let (now, class) = (self.clock.elapsed(), limit.class);
-        let mut state = self.state();
-        let State { pauses, breakers, .. } = &mut *state;
-        let mut paused = pauses.get_mut(account);
-        if let Some(pause) = paused.as_ref().filter(|_| !limit.probes) {
-            return Err(Call::Unauthorized {
-                reason: format!(
-                    "account \"{account}\" is paused since {}, because its credentials were \
-                     refused ({}); this is not sent before the pause is over: `towpath account \
-                     resume {account}`, other settings of the account and a request of another \
-                     kind that passes end it",
-                    pause.since, pause.reason
-                ),
-            });
-        }
-        if let Some(pause) = &mut paused
-            && let Err(closed) = pause.probe(now)
-        {
-            let (next, after) = match closed {
-                Closed::For(wait) => (format!("the next probe is in {} s", wait.as_secs()), None),
-                Closed::Probed(wait) => ("it is being probed".to_owned(), Some(wait)),
-            };
-            let reason = format!(
-                "account \"{account}\" is paused since {}, because its credentials were refused \
-                 ({}); {next}",
-                pause.since, pause.reason
-            );
-            return Err(Call::HeldBack { reason, after });
-        }
-        let guarded = breakers.get_mut(identity).and_then(|breakers| breakers.get_mut(class));
-        let pass = guarded.map_or(Ok(Pass::Ordinary), |guarded| {
-            guarded.breaker.pass(now).map_err(|wait| (wait, guarded.reason.clone()))
-        });
-        match pass {
-            Ok(pass) => Ok((paused.is_some(), pass)),
-            Err((wait, reason)) => {
-                if let Some(pause) = paused {
-                    pause.given_up();
-                }
-                let reason = format!(
-                    "account \"{account}\" is left alone by its circuit breaker, since most \
-                     requests of class {class} failed lately, one with: {reason}"
-                );
-                Err(Call::HeldBack { reason, after: Some(wait) })
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl Limiter for Desk {
-    async fn acquire(&self, identity: &str, limit: Limit) -> Result<Permit, Call> {
-        let place = self.accounts.limits.place(identity, limit, self.turn).await;
-        // Asked once its turn has come: what it waited for may have told something.
-        let (probes, pass) = self.accounts.pass(&self.account, identity, limit)?;
-        let admitted = Admitted {
-            accounts: self.accounts.clone(),
-            account: self.account.clone(),
-            identity: identity.to_owned(),
-            class: limit.class,
-            began: self.accounts.clock.now(),
-            place,
-            pass,
-            probes,
-            told: false,
-        };
-        self.accounts.limits.pace(&admitted.place).await;
-        Ok(Permit::new(admitted))
-    }
-}
-
-impl Admission for Admitted {
-    fn learn(&mut self, answer: &Answer) {
-        self.told = true;
-        match answer {
-            Answer::Taken => self.place.accepted(),
-            Answer::Throttled { .. } => self.place.throttled(),
-            _ => {}
-        }
-        self.breaker(answer);
-        self.pause(answer);
-        self.outage(answer);
-    }
-}
-
-impl Admitted {
-    fn breaker(&self, answer: &Answer) {
-        let failed = match answer {
-            Answer::Throttled { after, reason } | Answer::Failed { after, reason, .. } => {
-                Some((after.unwrap_or_default(), reason))
-            }
-            Answer::Taken | Answer::Refused | Answer::Unauthorized { .. } => None,
-        };
-        let Accounts { clock, .. } = &*self.accounts;
-        let (now, elapsed) = (clock.now(), clock.elapsed());
-        let mut state = self.accounts.state();
-        if !state.breakers.contains_key(&self.identity) {
-            state.breakers.insert(self.identity.clone(), HashMap::new());
-        }
-        let Some(breakers) = state.breakers.get_mut(&self.identity) else { return };
-        if !breakers.contains_key(self.class) {
-            breakers.insert(self.class.to_owned(), Guarded::default());
-        }
-        let Some(guarded) = breakers.get_mut(self.class) else { return };
-        let was_open = guarded.breaker.is_open();
-        let change = match failed {
-            None => guarded.breaker.passed(elapsed, self.pass),
-            Some((asked, _)) => guarded.breaker.failed(elapsed, self.pass, asked),
-        };
-        let Some(change) = change else { return };
-        if let Some((_, reason)) = failed {
-            guarded.account = self.account.to_string();
-            guarded.reason.clone_from(reason);
-            if !was_open {
-                guarded.since = now;
-            }
-        }
-        state.unkept.insert(Entry::Breaker(self.identity.clone(), self.class.to_owned()));
-        drop(state);
-        let class = self.class;
-        let change = match (change, failed) {
-            (Change::Opened(wait), Some((_, reason))) => {
-                AccountChange::BreakerOpened { class, reason, wait, again: was_open }
-            }
-            _ => AccountChange::BreakerClosed { class },
-        };
-        self.accounts.say(&self.account, &change);
-    }
-
-    fn pause(&self, answer: &Answer) {
-        if !self.probes {
-            if let Answer::Unauthorized { reason } = answer {
-                self.accounts.pause(&self.account, reason);
-            }
-            return;
-        }
-        let elapsed = self.accounts.clock.elapsed();
-        let mut state = self.accounts.state();
-        let State { pauses, unkept, .. } = &mut *state;
-        let Some(pause) = pauses.get_mut(&*self.account) else { return };
-        unkept.insert(Entry::Pause(self.account.to_string()));
-        match answer {
-            Answer::Taken => {
-                drop(state);
-                self.accounts.forget(&Entry::Pause(self.account.to_string()));
-            }
-            Answer::Refused | Answer::Unauthorized { .. } => pause.refused(elapsed),
-            Answer::Throttled { .. } | Answer::Failed { .. } => pause.unanswered(elapsed),
-        }
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        if self.told {
-            return;
-        }
-        let elapsed = self.accounts.clock.elapsed();
-        let mut state = self.accounts.state();
-        if self.probes
-            && let Some(pause) = state.pauses.get_mut(&*self.account)
-        {
-            pause.given_up();
-        }
-        let breakers = state.breakers.get_mut(&self.identity);
-        if let Some(guarded) = breakers.and_then(|breakers| breakers.get_mut(self.class)) {
-            guarded.breaker.given_up(elapsed, self.pass);
-        }
     }
 }

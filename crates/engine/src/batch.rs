@@ -220,6 +220,12 @@ async fn plain(context: &Context, step: &StepContext, batch: Vec<ErasedItem>) ->
     let begun = context.clock.now();
     context.watch.at("engine.batch.next");
     let answer = step.step.action.run(&step.api, &batch).await;
+    if let Err(Call::Unauthorized { reason }) = &answer
+        && step.step.action.held_once_refused()
+    {
+        // Before the journal learns that nothing was taken: then it may be sent again.
+        context.accounts.hold(&step.place.account, reason).await;
+    }
     context.watch.at("engine.batch.answered");
     CallAnswer { answer, begun, answered: context.clock.now() }
 }

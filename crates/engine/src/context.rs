@@ -6,18 +6,20 @@ use connector::{Api, Clock};
 use flow::{Flow, Step};
 use store::Store;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Use};
 use crate::calls::Calls;
 use crate::detect::Emitted;
 use crate::echo::Ways;
 use crate::exhausted::Exhausted;
 use crate::journal::Journal;
+use crate::limits::Turn;
 use crate::workers::{Unmapped, Workers};
 use crate::{Error, Place, Watch};
 
 /// What every part of a run shares.
 pub(crate) struct Context {
     pub(crate) flow: Arc<Flow>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) trigger_api: Api,
     pub(crate) trigger_place: Place,
     pub(crate) steps: Vec<StepContext>,
@@ -47,6 +49,11 @@ impl StepContext {
     pub(crate) fn is_journaled(&self) -> bool {
         !self.step.action.idempotent()
     }
+
+    /// How it uses its account.
+    pub(crate) fn usage(&self) -> Use<'_> {
+        Use { place: &self.place, held: self.step.action.held_once_refused() }
+    }
 }
 
 impl Context {
@@ -72,15 +79,19 @@ impl Context {
     }
 
     /// The same with requests that let all others go first.
-    pub(crate) fn behind_live(&self, accounts: &Arc<Accounts>) -> Self {
+    pub(crate) fn behind_live(&self) -> Self {
+        let behind =
+            |of: Use<'_>| self.accounts.limiter_of(&of.place.account, Turn::Behind, of.held);
         let steps = self.steps.iter().map(|it| StepContext {
             step: it.step.clone(),
-            api: it.api.limited_by(accounts.behind(&it.place.account)),
+            api: it.api.limited_by(behind(it.usage())),
             place: it.place.clone(),
         });
+        let trigger = Use { place: &self.trigger_place, held: false };
         Self {
             flow: self.flow.clone(),
-            trigger_api: self.trigger_api.limited_by(accounts.behind(&self.trigger_place.account)),
+            accounts: self.accounts.clone(),
+            trigger_api: self.trigger_api.limited_by(behind(trigger)),
             trigger_place: self.trigger_place.clone(),
             steps: steps.collect(),
             store: self.store.clone(),

@@ -9,12 +9,13 @@ use connector::{Api, Clock, Connector, OutageAdvice, Services, Timestamp, Tokens
 use flow::Flow;
 use store::{RunLine, Store};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Use};
 use crate::context::{Context, StepContext};
 use crate::echo::{Flows, Ways};
 use crate::exhausted::Exhausted;
 use crate::gone::Gone;
 use crate::journal::Journal;
+use crate::limits::Turn;
 use crate::run::{Ended, Run};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
@@ -212,9 +213,10 @@ impl Engine {
         true
     }
 
-    /// Whether nobody asks or sends with an account, because its credentials were refused.
-    pub fn is_paused(&self, account: &str) -> bool {
-        self.accounts.is_paused(account)
+    /// Whether nobody asks or sends with an account, or not with all of it, because its credentials
+    /// were refused.
+    pub fn is_left_alone(&self, account: &str) -> bool {
+        self.accounts.is_left_alone(account)
     }
 
     /// What the connector of an account says of outages that last, if it says anything.
@@ -310,10 +312,10 @@ impl Engine {
     ) -> Result<Run> {
         let mut context = self.context(flow, watch)?;
         let source = self.source(flow)?;
-        let places = context.steps.iter().map(|step| &step.place);
-        for place in [&context.trigger_place].into_iter().chain(places) {
-            self.accounts.admit(place).await?;
-        }
+        let trigger = Use { place: &context.trigger_place, held: false };
+        let steps = context.steps.iter().map(StepContext::usage);
+        let uses: Vec<Use<'_>> = [trigger].into_iter().chain(steps).collect();
+        self.accounts.admit(&uses).await?;
         let failed = |error: store::Error| Error::store(&flow.name, &error);
         if lock(&self.doubtful).contains(&flow.name) {
             // Nothing is sent that could not be committed: a store that takes this takes pages.
@@ -328,7 +330,7 @@ impl Engine {
         let stored = lease.head.as_ref().map_or(0, |head| head.seen_entries);
         let snapshot = Snapshot::of_head(&flow.name, lease.head, source)?;
         Ok(Run {
-            behind_live: Arc::new(context.behind_live(&self.accounts)),
+            behind_live: Arc::new(context.behind_live()),
             context: Arc::new(context),
             fence: lease.fence,
             snapshot,
@@ -355,7 +357,10 @@ impl Engine {
                 step: Some(step.id.clone()),
                 account: step.account.clone(),
             };
-            let api = self.api(&step.account, &step.connector, &place)?;
+            let mut api = self.api(&step.account, &step.connector, &place)?;
+            if step.action.held_once_refused() {
+                api = api.limited_by(self.accounts.limiter_of(&place.account, Turn::First, true));
+            }
             Ok(StepContext { step: step.clone(), api, place })
         });
         let steps: Vec<StepContext> = steps.collect::<Result<_>>()?;
@@ -366,6 +371,7 @@ impl Engine {
             ways: Arc::new(ways),
             steps,
             flow: flow.clone(),
+            accounts: self.accounts.clone(),
             trigger_api,
             trigger_place,
             store: self.options.store.clone(),
@@ -387,9 +393,8 @@ impl Engine {
     /// What a run of a flow shares, where nothing is kept and somebody waits for its results.
     pub(crate) async fn answering(&self, flow: &Arc<Flow>) -> Result<Context> {
         let context = self.context(flow, Arc::new(crate::Silent))?;
-        for step in &context.steps {
-            self.accounts.admit(&step.place).await?;
-        }
+        let uses: Vec<Use<'_>> = context.steps.iter().map(StepContext::usage).collect();
+        self.accounts.admit(&uses).await?;
         Ok(Context { keeps_results: true, ..context })
     }
 

@@ -61,8 +61,7 @@ pub enum Error {
     /// The account is paused: the run asked and sent nothing.
     #[error(
         "{place}: the account is paused since {since}, because its credentials were refused \
-         ({reason}); it is probed again in {} s. Correct its credentials; `towpath accounts resume \
-         {}` probes at once", after.as_secs(), place.account
+         ({reason}); {}", goes_on(*after, &place.account)
     )]
     Paused {
         /// Where.
@@ -71,8 +70,9 @@ pub enum Error {
         since: Timestamp,
         /// What was refused.
         reason: Box<str>,
-        /// How long until the next probe.
-        after: Duration,
+        /// How long until the next probe; `None` where this is not sent again before somebody says
+        /// so.
+        after: Option<Duration>,
     },
     /// The credentials were refused.
     #[error("{place}: {reason}; check the account's credentials in towpath.yaml")]
@@ -214,6 +214,25 @@ pub enum Error {
         /// What happened.
         problem: String,
     },
+}
+
+/// When a paused account is used again, for its error.
+fn goes_on(after: Option<Duration>, account: &str) -> String {
+    after.map_or_else(
+        || {
+            format!(
+                "what was refused is not sent again by itself. Once it is corrected, `towpath \
+                 account resume {account}` lets it go on; so do other settings of the account"
+            )
+        },
+        |after| {
+            format!(
+                "it is probed again in {} s. Correct its credentials; `towpath account resume \
+                 {account}` probes at once",
+                after.as_secs()
+            )
+        },
+    )
 }
 
 impl Error {

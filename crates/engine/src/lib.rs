@@ -76,7 +76,7 @@ mod way;
 mod why;
 mod workers;
 
-pub use accounts::{AccountState, Open, Outage, Rest};
+pub use accounts::{AccountState, Held, Open, Outage, Rest};
 pub use backfill::{Backfill, Backfilled, UnderWay};
 pub use beat::{Beat, jitter};
 pub use change::Changed;

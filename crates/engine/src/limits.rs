@@ -197,7 +197,7 @@ mod tests {
 
     fn limit(concurrency: usize) -> Limit {
         let concurrency = NonZeroUsize::new(concurrency).unwrap();
-        Limit { class: "x", concurrency, per_second: None, probes: true }
+        Limit { class: "x", concurrency, per_second: None }
     }
 
     fn limits() -> Limits {

@@ -54,8 +54,9 @@ impl Report {
     /// How long the systems that failed ask to wait.
     pub(crate) fn asks_to_wait(&self) -> Option<Duration> {
         let asked = self.errors.iter().filter_map(|error| match error {
-            Error::Unavailable { after, .. } | Error::HeldBack { after, .. } => *after,
-            Error::Paused { after, .. } => Some(*after),
+            Error::Unavailable { after, .. }
+            | Error::HeldBack { after, .. }
+            | Error::Paused { after, .. } => *after,
             _ => None,
         });
         asked.max()

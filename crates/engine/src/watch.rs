@@ -107,7 +107,18 @@ pub enum AccountChange<'a> {
         wait: Duration,
     },
     /// A probe passed, its credentials are others, or an operator said so.
-    Resumed,
+    Resumed {
+        /// Whether something of it is held all the same.
+        holds: bool,
+    },
+    /// Something was refused that its system wants not to be asked again: nothing of that kind is
+    /// sent with it.
+    Held {
+        /// What was refused.
+        reason: &'a str,
+    },
+    /// Its credentials are others, or an operator said so.
+    Released,
     /// Most requests of a class failed: nothing of it is sent but a probe now and then.
     BreakerOpened {
         /// The limit class.

@@ -118,6 +118,7 @@ pub(crate) struct Metrics {
     retries: Family<Place, Counter>,
     dead_letters: Family<Place, Counter>,
     paused: Family<Account, Gauge>,
+    held: Family<Account, Gauge>,
     breakers: Family<Class, Gauge>,
     run_took: Histogram,
     lateness: Histogram,
@@ -144,6 +145,7 @@ impl Metrics {
             retries: Family::default(),
             dead_letters: Family::default(),
             paused: Family::default(),
+            held: Family::default(),
             breakers: Family::default(),
             // 10 ms to 11 minutes.
             run_took: Histogram::new(exponential_buckets(0.01, 4.0, 9)),
@@ -188,6 +190,8 @@ impl Metrics {
         );
         let help = "1 while an account is paused because its credentials are refused";
         all.register("account_paused", help, self.paused.clone());
+        let help = "1 while what an account's system refused is not sent again by itself";
+        all.register("account_held", help, self.held.clone());
         let help = "1 while the circuit breaker of an account and limit class is open";
         all.register("breaker_open", help, self.breakers.clone());
         let took = |all: &mut Registry, name: &str, help: &str, histogram: Histogram| {
@@ -259,13 +263,18 @@ impl Metrics {
         let paused = |is: bool| {
             self.paused.get_or_create(&Account { account: account.clone() }).set(i64::from(is));
         };
+        let held = |is: bool| {
+            self.held.get_or_create(&Account { account: account.clone() }).set(i64::from(is));
+        };
         let open = |class: &str, is: bool| {
             let class = Class { account: account.clone(), class: class.to_owned() };
             self.breakers.get_or_create(&class).set(i64::from(is));
         };
         match change {
             AccountChange::Paused { .. } => paused(true),
-            AccountChange::Resumed => paused(false),
+            AccountChange::Resumed { .. } => paused(false),
+            AccountChange::Held { .. } => held(true),
+            AccountChange::Released => held(false),
             AccountChange::BreakerOpened { class, .. } => open(class, true),
             AccountChange::BreakerClosed { class } => open(class, false),
             // The breaker of the class and the failed requests are figures already.
@@ -391,7 +400,7 @@ mod tests {
             Event::Retrying { place: &place, tries: 1, wait, reason: "r" },
             Event::DeadLetter { place: &place, code: "c" },
             Event::Account { account: "a", change: &opened },
-            Event::Account { account: "a", change: &AccountChange::Resumed },
+            Event::Account { account: "a", change: &AccountChange::Resumed { holds: false } },
         ] {
             metrics.on(&event);
         }

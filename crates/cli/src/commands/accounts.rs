@@ -59,6 +59,7 @@ async fn list(project: &Project, json: bool) -> Result {
             print_json(&json!({
                 "account": name, "connector": connectors.get(name),
                 "paused": state.and_then(|state| state.paused.as_ref()),
+                "held": state.and_then(|state| state.held.as_ref()),
                 "open": state.map(|state| &state.open[..]).unwrap_or_default(),
                 "outages": state.map(|state| &state.outages[..]).unwrap_or_default(),
                 "login": logins.get(name).copied().unwrap_or(Login::NotNeeded),
@@ -138,6 +139,10 @@ fn rows(state: &AccountState) -> Vec<(String, String, &str)> {
         let (what, next) = row("paused".to_owned(), rest);
         (what, next, rest.reason.as_str())
     });
+    let held = state.held.iter().map(|it| {
+        let what = format!("what was refused held since {}", second(it.since));
+        (what, "after `account resume`".to_owned(), it.reason.as_str())
+    });
     let open = state.open.iter().map(|it| {
         let (what, next) = row(format!("breaker of class {} open", it.class), &it.rest);
         (what, next, it.rest.reason.as_str())
@@ -146,7 +151,7 @@ fn rows(state: &AccountState) -> Vec<(String, String, &str)> {
         let what = format!("class {} answers only 5xx since {}", it.class, second(it.since));
         (what, String::new(), it.advice.as_str())
     });
-    paused.chain(open).chain(failing).collect()
+    paused.chain(held).chain(open).chain(failing).collect()
 }
 
 /// A moment to the second.

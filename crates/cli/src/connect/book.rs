@@ -105,6 +105,7 @@ impl Book {
             login: Login::NotNeeded,
             expires: None,
             paused: None,
+            held: None,
             flows: vec![],
         };
         // Where a secret is missing nothing is known of the login; the account is listed anyway.
@@ -289,8 +290,11 @@ impl Host for Book {
         let mut lines = vec![];
         for name in all {
             let mut line = self.line(&project, &name).await?;
-            let paused = states.get(&name).and_then(|state| state.paused.as_ref());
+            let state = states.get(&name);
+            let paused = state.and_then(|state| state.paused.as_ref());
             line.paused = paused.map(|rest| rest.reason.clone());
+            let held = state.and_then(|state| state.held.as_ref());
+            line.held = held.map(|held| held.reason.clone());
             line.flows = flows.get(&name).into_iter().flatten().cloned().collect();
             lines.push(line);
         }

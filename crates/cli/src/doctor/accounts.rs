@@ -97,8 +97,9 @@ async fn usable(project: &Project, holder: &Holder, names: &[&str]) -> Result<Ve
             let config = project.config().and_then(|config| config.accounts.get(*name));
             let connector = config.map(|it| it.connector.clone()).unwrap_or_default();
             let login = Login::NotNeeded;
-            let (expires, paused, flows) = (None, None, vec![]);
-            Usable { line: Line { account, connector, login, expires, paused, flows }, problem }
+            let (expires, paused, held, flows) = (None, None, None, vec![]);
+            let line = Line { account, connector, login, expires, paused, held, flows };
+            Usable { line, problem }
         };
         return Ok(names.iter().map(of).collect());
     }
@@ -144,6 +145,20 @@ fn at_rest(sheet: &mut Sheet, project: &Project, state: &AccountState, now: Time
             name,
             format!("paused since {} ({}): {}", rest.since, ago(rest.since, now), rest.reason),
             format!("correct its credentials; `{resume}` if it was the system's mistake"),
+        );
+    }
+    if let Some(held) = &state.held {
+        let resume = project.command(&format!("account resume {name}"));
+        sheet.error(
+            "held",
+            name,
+            format!(
+                "what was refused is held since {} ({}), and not sent again by itself: {}",
+                held.since,
+                ago(held.since, now),
+                held.reason
+            ),
+            format!("correct what was refused; then `{resume}`"),
         );
     }
     for open in &state.open {

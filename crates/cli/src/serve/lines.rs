@@ -24,8 +24,15 @@ pub(crate) struct Lines {
 }
 
 /// Changes that somebody should look at.
-const GRAVE: [&str; 6] =
-    ["accountPaused", "breakerOpened", "loginNeeded", "refused", "restartNeeded", "unreadable"];
+const GRAVE: [&str; 7] = [
+    "accountHeld",
+    "accountPaused",
+    "breakerOpened",
+    "loginNeeded",
+    "refused",
+    "restartNeeded",
+    "unreadable",
+];
 
 /// What a service begins with.
 pub(crate) struct Begin<'a> {

@@ -156,7 +156,7 @@ impl Shelf {
         let steps = steps.map(|step| (Some(step.id.clone()), step.account.as_str()));
         for (step, name) in trigger.into_iter().chain(steps) {
             let known = lock(&self.accounts).contains(name);
-            if known && !self.engine.is_paused(name) {
+            if known && !self.engine.is_left_alone(name) {
                 continue;
             }
             let account = project.account(name, Some(&vault)).map_err(|failed| Error::Config {
@@ -165,7 +165,7 @@ impl Shelf {
             })?;
             if let Some(account) = account {
                 log::hide(name, account.account.redactor());
-                // Of one that is paused a secret in a file may be another one by now, and of one
+                // Of one that is left alone a secret in a file may be another one by now, and of one
                 // that towpath.yaml was read anew for, each setting.
                 self.engine.renew_account(name, account);
             }

@@ -107,13 +107,6 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Says that the request is not to be sent again where it is refused: it probes no paused account,
-    /// but waits until the pause is over.
-    pub const fn never_probes(mut self) -> Self {
-        self.limit.probes = false;
-        self
-    }
-
     /// Says that the system did nothing where it answers with a 5xx: such an answer is worth another
     /// try, whatever was asked for.
     pub const fn undone_by_5xx(mut self) -> Self {

@@ -221,6 +221,10 @@ impl Action for SendAttribution {
         false // Nothing tells a repeated event from another one.
     }
 
+    fn held_once_refused(&self) -> bool {
+        true // "For 400, 401 and 403 do not retry", says the page of the attribution endpoint.
+    }
+
     async fn run(&self, api: &Api, batch: &Batch<Attribution>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
         for (index, item) in batch.items.iter().enumerate() {
@@ -242,7 +246,7 @@ async fn send(api: &Api, input: &Attribution, checked: Checked<'_>) -> Result<Ou
         })
     };
     let (partner, token) = (needed(settings::PARTNER_NAME)?, needed(settings::TOKEN)?);
-    let request = api.get(["attribution"]).unsigned().order().undone_by_5xx().never_probes();
+    let request = api.get(["attribution"]).unsigned().order().undone_by_5xx();
     let mut request = request
         .query("partner_name", partner)
         .query("event_type", checked.event_type)

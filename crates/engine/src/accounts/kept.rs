@@ -1,4 +1,5 @@
-//! What the store keeps of accounts: which are paused, and whose circuit breakers are open.
+//! What the store keeps of accounts: which are paused, what of them is held, whose circuit breakers
+//! are open, and which are answered with nothing but 5xx.
 
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use store::Store;
 
 /// What the names of pauses begin with in the vault; the account's name follows.
 pub(super) const PAUSE: &str = "pause/";
+/// What the names of holds begin with in the vault; the account's name follows.
+pub(super) const HOLD: &str = "held/";
 /// What the names of open breakers begin with in the vault; identity and class follow.
 pub(super) const BREAKER: &str = "breaker/";
-
 /// What the names of outages begin with in the vault; identity and class follow.
 pub(super) const OUTAGE: &str = "outage/";
 
@@ -25,6 +27,16 @@ pub(super) struct KeptPause {
     pub(super) next: Timestamp,
     /// From one probe to the next.
     pub(super) wait_seconds: u64,
+    pub(super) reason: String,
+    pub(super) fingerprint: String,
+}
+
+/// What must not be sent again with an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeptHold {
+    pub(super) account: String,
+    pub(super) since: Timestamp,
     pub(super) reason: String,
     pub(super) fingerprint: String,
 }
@@ -63,6 +75,10 @@ pub struct AccountState {
     pub account: String,
     /// Why it is paused, if it is: nothing is asked or sent with it but a probe.
     pub paused: Option<Rest>,
+    /// Why something of it is held, if it is: what a system wants not to be asked again once it
+    /// refused it is sent only after somebody resumed the account, or with other settings.
+    #[serde(default)]
+    pub held: Option<Held>,
     /// The limit classes whose circuit breakers are open, and why.
     pub open: Vec<Open>,
     /// The limit classes whose requests have been answered with nothing but 5xx for so long that
@@ -79,6 +95,16 @@ pub struct Rest {
     pub since: Timestamp,
     /// When the next request may probe, as it was reckoned last.
     pub next: Timestamp,
+    /// What the system said, without secrets.
+    pub reason: String,
+}
+
+/// Since when something is held, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// When it was refused.
+    pub since: Timestamp,
     /// What the system said, without secrets.
     pub reason: String,
 }
@@ -109,6 +135,10 @@ pub struct Outage {
 
 pub(super) fn pause_name(account: &str) -> String {
     format!("{PAUSE}{account}")
+}
+
+pub(super) fn hold_name(account: &str) -> String {
+    format!("{HOLD}{account}")
 }
 
 pub(super) fn breaker_name(identity: &str, class: &str) -> String {
@@ -146,6 +176,10 @@ pub(crate) async fn states(store: &dyn Store) -> store::Result<Vec<AccountState>
         let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
         entry.paused = Some(Rest { since, next, reason });
     }
+    for KeptHold { account, since, reason, .. } in all::<KeptHold>(store, HOLD).await? {
+        let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
+        entry.held = Some(Held { since, reason });
+    }
     for breaker in all::<KeptBreaker>(store, BREAKER).await? {
         let KeptBreaker { account, class, since, next, reason, .. } = breaker;
         let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
@@ -160,10 +194,11 @@ pub(crate) async fn states(store: &dyn Store) -> store::Result<Vec<AccountState>
     Ok(states.into_values().collect())
 }
 
-/// Forgets that an account is paused, and that its breakers are open; says whether there was
-/// anything to forget.
+/// Forgets that an account is paused or something of it held, and that its breakers are open; says
+/// whether there was anything to forget.
 pub(crate) async fn resume(store: &dyn Store, account: &str) -> store::Result<bool> {
     let mut found = store.vault_remove(&pause_name(account)).await?;
+    found |= store.vault_remove(&hold_name(account)).await?;
     for breaker in all::<KeptBreaker>(store, BREAKER).await? {
         if breaker.account == account {
             found |= store.vault_remove(&breaker_name(&breaker.identity, &breaker.class)).await?;

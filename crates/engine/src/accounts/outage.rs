@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use connector::{Answer, OutageAdvice, Timestamp};
 
-use super::{Accounts, Admitted, Entry, kept};
+use super::desk::Admitted;
+use super::keeping::Entry;
+use super::{Accounts, kept};
 use crate::watch::AccountChange;
 
 /// A limit class whose requests were answered with nothing but 5xx.

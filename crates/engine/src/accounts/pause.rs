@@ -1,5 +1,5 @@
 //! A paused account: its credentials were refused, so nobody asks or sends with them, but for a
-//! probe now and then. Pure arithmetic.
+//! probe now and then; and what no probe lets go on. Pure arithmetic.
 
 use std::time::Duration;
 
@@ -26,6 +26,18 @@ pub(crate) struct Pause {
     /// When the next probe may begin, by what has elapsed: nobody sets that.
     until: Duration,
     probing: bool,
+}
+
+/// What must not be sent again with an account, since it was refused: until somebody says so, or with
+/// other credentials.
+#[derive(Clone, Debug)]
+pub(crate) struct Hold {
+    /// When it was refused first, by our clock.
+    pub(crate) since: Timestamp,
+    /// What was refused.
+    pub(crate) reason: String,
+    /// Which credentials it is about.
+    pub(crate) fingerprint: String,
 }
 
 /// Why a request may not start.

@@ -1,4 +1,4 @@
-//! Which accounts are paused: told of once it has lasted.
+//! Which accounts are paused, or held in part: told of once it has lasted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,15 @@ use super::conditions::{Lasting, Turn, turn};
 use super::kept::{Mark, Told};
 use super::record::{AccountPaused, Rests};
 use super::teller::Teller;
+use crate::AccountState;
 use crate::accounts;
+
+/// Since when an account is left alone: what is held from then on lasts, though the pause is over.
+fn since(state: &AccountState) -> Option<Timestamp> {
+    let paused = state.paused.as_ref().map(|rest| rest.since);
+    let held = state.held.as_ref().map(|held| held.since);
+    paused.into_iter().chain(held).min()
+}
 
 impl Teller {
     /// Lets wait what there is to tell of accounts that are paused, and of those that are used again.
@@ -21,18 +29,18 @@ impl Teller {
         told: &mut Told,
     ) -> Result<Option<Duration>> {
         let (now, elapsed) = (self.now(), self.engine.clock().elapsed());
-        let rests: BTreeMap<String, accounts::Rest> = accounts::states(self.store())
-            .await?
-            .into_iter()
-            .filter_map(|state| Some((state.account, state.paused?)))
+        let states = accounts::states(self.store()).await?.into_iter();
+        let rests: BTreeMap<String, AccountState> = states
+            .filter_map(|state| since(&state).map(|_| (state.account.clone(), state)))
             .collect();
-        self.noticed.retain(|account, (since, _)| {
-            rests.get(account).is_some_and(|rest| rest.since == *since)
+        self.noticed.retain(|account, (begun, _)| {
+            rests.get(account).is_some_and(|rest| since(rest) == Some(*begun))
         });
-        let lasting = rests.iter().map(|(account, rest)| {
-            let known = self.noticed.entry(account.clone()).or_insert((rest.since, elapsed));
-            let lasted = now.since(rest.since).max(elapsed.saturating_sub(known.1));
-            (account.clone(), Lasting { since: rest.since, lasted })
+        let lasting = rests.iter().filter_map(|(account, rest)| {
+            let since = since(rest)?;
+            let known = self.noticed.entry(account.clone()).or_insert((since, elapsed));
+            let lasted = now.since(since).max(elapsed.saturating_sub(known.1));
+            Some((account.clone(), Lasting { since, lasted }))
         });
         let lasting = lasting.collect();
         let Turn { begun, ended, next } = turn(alert, &told.marks, &lasting, |_| false);
@@ -44,13 +52,17 @@ impl Teller {
             next_probe: rests
                 .get(account)
                 .filter(|_| state == Rests::Paused)
-                .map(|rest| rest.next.max(now)),
+                .and_then(|rest| Some(rest.paused.as_ref()?.next.max(now))),
             message: match state {
                 Rests::Paused => "its credentials were refused: nothing is asked or sent with it",
+                Rests::Held => "what its system refused is not sent again by itself",
                 Rests::Resumed => "it is used again",
             }
             .to_owned(),
-            command: format!("towpath account test {account}"),
+            command: match state {
+                Rests::Held => "towpath account".to_owned(),
+                _ => format!("towpath account test {account}"),
+            },
         };
         for account in ended {
             let Some(mark) = told.forget(&account) else { continue };
@@ -61,12 +73,9 @@ impl Teller {
         }
         for account in begun {
             let Some(rest) = rests.get(&account) else { continue };
-            let since = rest.since;
-            told.tell(
-                ("paused", &account),
-                since.millis(),
-                &record(&account, Rests::Paused, since),
-            );
+            let Some(since) = since(rest) else { continue };
+            let state = if rest.paused.is_some() { Rests::Paused } else { Rests::Held };
+            told.tell(("paused", &account), since.millis(), &record(&account, state, since));
             told.mark(account, Mark { at: since, ..Mark::default() });
         }
         Ok(next)

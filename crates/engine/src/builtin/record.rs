@@ -97,7 +97,7 @@ pub(super) struct Coded {
     pub(super) count: u64,
 }
 
-/// An account that is paused, or one that is used again.
+/// An account that is paused or held in part, or one that is used again.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("examples" = [{
@@ -109,7 +109,7 @@ pub(super) struct Coded {
 pub(super) struct AccountPaused {
     /// The account's name in `towpath.yaml`.
     pub(super) account: String,
-    /// Whether it is paused, or used again.
+    /// Whether it is paused, held in part, or used again.
     pub(super) state: Rests,
     /// When its credentials were refused first.
     pub(super) since: Timestamp,
@@ -128,8 +128,10 @@ pub(super) struct AccountPaused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Rests {
-    /// It is.
+    /// It is paused.
     Paused,
-    /// It was, and is used again.
+    /// It is used, but what its system refused is not sent again by itself.
+    Held,
+    /// It was paused or held in part, and is used again.
     Resumed,
 }

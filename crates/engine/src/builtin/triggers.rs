@@ -79,7 +79,8 @@ pub(super) struct DeadLettered {
     pub(super) flows: Option<BTreeSet<String>>,
 }
 
-/// Tells of each account that is paused because its credentials were refused: once a pause.
+/// Tells of each account that is paused because its credentials were refused: once a pause. Where what
+/// was refused is held beyond the pause, the account counts as used again when that is over.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("examples" = [{ "resumed": true }]))]

@@ -80,6 +80,8 @@ pub struct Line {
     pub expires: Option<Timestamp>,
     /// Why it is paused, if it is.
     pub paused: Option<String>,
+    /// Why something of it is held, if it is.
+    pub held: Option<String>,
     /// The flows that use it.
     pub flows: Vec<String>,
 }

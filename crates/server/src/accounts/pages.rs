@@ -83,11 +83,12 @@ fn connects(connector: &Connector) -> bool {
 }
 
 fn state(line: &Line) -> String {
-    match (&line.paused, line.login) {
-        (_, Login::Missing) => "needs a login".to_owned(),
-        (Some(_), _) => "paused".to_owned(),
-        (None, Login::NotNeeded) => "in use".to_owned(),
-        (None, login) => login.words().to_owned(),
+    match line.login {
+        Login::Missing => "needs a login".to_owned(),
+        _ if line.paused.is_some() => "paused".to_owned(),
+        _ if line.held.is_some() => "in use, but for what is held".to_owned(),
+        Login::NotNeeded => "in use".to_owned(),
+        login => login.words().to_owned(),
     }
 }
 
@@ -208,9 +209,13 @@ async fn one(logins: &Logins, session: &Session, name: &str, said: &str) -> Resu
     let expires = line.expires.map_or_else(String::new, |at| {
         format!("<dt>Token until</dt><dd>{}</dd>\n", escape(&at.to_string()))
     });
-    let paused = line.paused.as_ref().map_or_else(String::new, |why| {
-        format!("<dt>Paused</dt><dd class=\"error\">{}</dd>\n", escape(why))
-    });
+    let because = |state: &str, why: Option<&String>| {
+        why.map_or_else(String::new, |why| {
+            format!("<dt>{state}</dt><dd class=\"error\">{}</dd>\n", escape(why))
+        })
+    };
+    let paused = because("Paused", line.paused.as_ref());
+    let held = because("Held", line.held.as_ref());
     let button = |action: &str, words: &str, class: &str| {
         format!(
             "<form method=\"post\" action=\"/accounts/{}/{action}\"><input type=\"hidden\" \
@@ -234,7 +239,7 @@ async fn one(logins: &Logins, session: &Session, name: &str, said: &str) -> Resu
     }
     actions.push_str(&button("remove", "Remove", "second"));
     let body = format!(
-        "{said}<dl><dt>Connector</dt><dd>{}</dd>\n<dt>State</dt><dd>{}</dd>\n{expires}{paused}\
+        "{said}<dl><dt>Connector</dt><dd>{}</dd>\n<dt>State</dt><dd>{}</dd>\n{expires}{paused}{held}\
          <dt>Flows</dt><dd>{}</dd></dl>\n{address}<div class=\"actions\">{actions}</div>\n\
          <p><a href=\"/accounts\">All accounts</a></p>",
         escape(&line.connector),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use engine::{AccountState, Answer, Open, Outage, Request, Rest};
+use engine::{AccountState, Answer, Held, Open, Outage, Request, Rest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,10 @@ struct AccountView {
     /// Why it is paused, if it is: nothing is asked or sent with it but a probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Rest>,
+    /// Why something of it is held, if it is: what the system refused is sent again only after
+    /// somebody resumed the account, or with other settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Held>,
     /// The limit classes whose circuit breakers are open, and why.
     open: Vec<Open>,
     /// The limit classes whose requests have been answered with nothing but 5xx for so long that
@@ -97,14 +101,15 @@ async fn all(server: &Server) -> Result<BTreeMap<String, AccountView>, Problem> 
             account: account.clone(),
             connector,
             paused: None,
+            held: None,
             open: vec![],
             outages: vec![],
         };
         views.insert(account, view);
     }
-    for AccountState { account, paused, open, outages } in accounts {
+    for AccountState { account, paused, held, open, outages } in accounts {
         let connector = views.get(&account).and_then(|view| view.connector.clone());
-        let view = AccountView { account: account.clone(), connector, paused, open, outages };
+        let view = AccountView { account: account.clone(), connector, paused, held, open, outages };
         views.insert(account, view);
     }
     Ok(views)

@@ -195,7 +195,11 @@ fn account_event(account: &str, change: &AccountChange<'_>) -> Value {
             "account": account, "change": "paused", "reason": reason,
             "probeInSeconds": wait.as_secs_f64(),
         }),
-        AccountChange::Resumed => json!({ "account": account, "change": "resumed" }),
+        AccountChange::Resumed { .. } => json!({ "account": account, "change": "resumed" }),
+        AccountChange::Held { reason } => {
+            json!({ "account": account, "change": "held", "reason": reason })
+        }
+        AccountChange::Released => json!({ "account": account, "change": "released" }),
         AccountChange::BreakerOpened { class, reason, wait, .. } => json!({
             "account": account, "change": "breakerOpened", "class": class, "reason": reason,
             "probeInSeconds": wait.as_secs_f64(),

@@ -22,6 +22,7 @@ impl Host for Shown {
             login: Login::NotNeeded,
             expires: None,
             paused: None,
+            held: None,
             flows: vec!["alpha".to_owned()],
         }])
     }

@@ -18,7 +18,7 @@ impl Process {
     /// A run fails, since its one request was answered so, or not at all.
     async fn failed(&mut self, status: Option<u16>) {
         let one = const { std::num::NonZeroUsize::new(1).unwrap() };
-        let limit = Limit { class: "default", concurrency: one, per_second: None, probes: true };
+        let limit = Limit { class: "default", concurrency: one, per_second: None };
         let permit = self.engine.limiter("crm").acquire("", limit).await.unwrap();
         let reason = "of ada@example.com".to_owned();
         permit.answered(&Answer::Failed { status, after: None, reason });
