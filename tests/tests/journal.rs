@@ -189,6 +189,32 @@ async fn a_message_without_an_answer_is_a_dead_letter_at_once_and_the_run_says_w
     assert_eq!(story.in_doubt().await.len(), 2);
 }
 
+/// What was refused before it was sent makes the call no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_an_answer_ends_its_run_though_some_of_its_batch_was_refused() {
+    let story = Story::new();
+    story.events.on_send(|batch| {
+        let mut outcomes = batch.outcomes();
+        if &*batch.items[0].key == "0" {
+            outcomes.set(1, Outcome::rejected("bad", "not sent"));
+            outcomes.unanswered("the answer broke off");
+        } else {
+            outcomes.fill(&Outcome::done(json!("took it")));
+        }
+        Ok(outcomes)
+    });
+    let report = story.run().await;
+    let error = report.errors.first().unwrap().to_string();
+    assert!(error.contains("step \"events\"") && error.contains("broke off"), "{error}");
+    assert_eq!((report.counts.delivered, report.counts.dead_lettered, report.pages), (1, 2, 1));
+    let letters = story.letters().await;
+    let codes: Vec<_> = letters.iter().map(|it| (&*it.record_key, &*it.code)).collect();
+    assert_eq!(codes, [("0", "inDoubt"), ("1", "bad")]);
+    assert!(letters[0].reason.contains("broke off"), "{}", letters[0].reason);
+    assert!(story.run().await.errors.is_empty());
+    assert_eq!(story.sent(), once(&KEYS));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_step_says_so_it_is_sent_again_live_and_after_a_death() {
     let mut story = Story::new();

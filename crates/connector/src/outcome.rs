@@ -92,18 +92,21 @@ impl Rejection {
 
 /// The outcomes of a batch, by position; all unset at first. What stays unset is unknown.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcomes(Vec<Option<Outcome>>);
+pub struct Outcomes {
+    all: Vec<Option<Outcome>>,
+    unanswered: Option<String>,
+}
 
 impl Outcomes {
     /// Outcomes of `len` messages, all unset.
     pub fn unset(len: usize) -> Self {
-        Self(vec![None; len])
+        Self { all: vec![None; len], unanswered: None }
     }
 
     /// Sets the outcome at `index`; beyond the batch it is ignored, since a vendor's answer may
     /// name a position that was never sent.
     pub fn set(&mut self, index: usize, outcome: Outcome) {
-        if let Some(slot) = self.0.get_mut(index) {
+        if let Some(slot) = self.all.get_mut(index) {
             *slot = Some(outcome);
         }
     }
@@ -111,24 +114,37 @@ impl Outcomes {
     /// How many messages there are.
     #[expect(clippy::len_without_is_empty, reason = "a batch has messages")]
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether the outcome at `index` is unset.
     pub fn is_unset(&self, index: usize) -> bool {
-        self.0.get(index).is_some_and(Option::is_none)
+        self.all.get(index).is_some_and(Option::is_none)
     }
 
     /// Sets every outcome that is unset.
     pub fn fill(&mut self, outcome: &Outcome) {
-        for slot in self.0.iter_mut().filter(|slot| slot.is_none()) {
+        for slot in self.all.iter_mut().filter(|slot| slot.is_none()) {
             *slot = Some(outcome.clone());
         }
     }
 
+    /// Says that what is unset was sent and got no answer, and why: as [`Error::Unknown`] does of a whole
+    /// batch, for one of which something was refused before it was sent.
+    ///
+    /// [`Error::Unknown`]: crate::Error::Unknown
+    pub fn unanswered(&mut self, reason: impl Into<String>) {
+        self.unanswered = Some(reason.into());
+    }
+
+    /// Why what is unset got no answer, if that is so.
+    pub fn why_unanswered(&self) -> Option<&str> {
+        self.unanswered.as_deref().filter(|_| self.all.iter().any(Option::is_none))
+    }
+
     /// The outcomes, by position; `None` is unknown.
     pub fn into_vec(self) -> Vec<Option<Outcome>> {
-        self.0
+        self.all
     }
 }
 

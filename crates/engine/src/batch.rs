@@ -13,7 +13,10 @@ use crate::context::{Context, StepContext};
 use crate::narrowing::{Failed, Narrowing, Part};
 use crate::retry::Tries;
 use crate::step::Arrival;
-use crate::{Error, Event, Result};
+use crate::{Error, Event, Place, Result};
+
+/// Why the outcome of a message that a call leaves out is unknown.
+const UNSAID: &str = "the system did not say what became of a message";
 
 /// A message that is about to be sent.
 #[derive(Clone)]
@@ -135,22 +138,19 @@ pub(crate) async fn send(
             watch.on(&Event::Called { place: &taken.place, messages, took });
             let failed = match answer {
                 Ok(outcomes) => {
-                    let verdicts = outcomes.into_vec().into_iter();
-                    let verdicts = verdicts.map(|outcome| verdict(outcome, answered));
+                    if let Some(reason) = outcomes.why_unanswered().filter(|_| holds) {
+                        let error = unanswered(&taken.place, reason.to_owned());
+                        ends(&mut outage, error, parts.is_empty())?;
+                    }
                     let unknown = holds.then_some(begun);
-                    let (left, failed) = sort_out(verdicts.collect(), &open, unknown, &mut sent);
+                    let verdicts = verdicts_of(outcomes, answered);
+                    let (left, failed) = sort_out(verdicts, &open, unknown, &mut sent);
                     open = left;
                     failed
                 }
                 Err(Call::Unknown { reason }) if holds => {
-                    let error = Call::Unknown { reason: reason.clone() };
-                    let error = Error::of_call(taken.place.clone(), error, 1);
-                    if !parts.is_empty() {
-                        // It is in the journal. What is left of the batch waits for another run,
-                        // lest one call after another has no answer.
-                        return Err(error);
-                    }
-                    outage.get_or_insert(error);
+                    let error = unanswered(&taken.place, reason.clone());
+                    ends(&mut outage, error, parts.is_empty())?;
                     set(&mut sent, &mut open, &Sent::InDoubt { sent: begun, reason });
                     None
                 }
@@ -256,13 +256,26 @@ async fn journaled(
     context.calls.run(&place, call).await
 }
 
+/// A call of a step that holds what is in doubt, and got no answer.
+fn unanswered(place: &Place, reason: String) -> Error {
+    Error::of_call(place.clone(), Call::Unknown { reason }, 1)
+}
+
+/// Ends the page of a call without an answer: with what is sent by now, or where more was to come,
+/// at once. The call is in the journal, and what is left of the batch waits for another run, lest one
+/// call after another has no answer.
+fn ends(outage: &mut Option<Error>, error: Error, is_last: bool) -> Result<()> {
+    if !is_last {
+        return Err(error);
+    }
+    outage.get_or_insert(error);
+    Ok(())
+}
+
 /// What a call says about each of its messages.
 fn verdicts(call: &CallAnswer, messages: usize) -> Vec<Verdict> {
     match &call.answer {
-        Ok(outcomes) => {
-            let outcomes = outcomes.clone().into_vec().into_iter();
-            outcomes.map(|outcome| verdict(outcome, call.answered)).collect()
-        }
+        Ok(outcomes) => verdicts_of(outcomes.clone(), call.answered),
         Err(Call::Unknown { reason }) => {
             (0..messages).map(|_| Verdict::Unknown { reason: reason.clone() }).collect()
         }
@@ -273,7 +286,13 @@ fn verdicts(call: &CallAnswer, messages: usize) -> Vec<Verdict> {
     }
 }
 
-fn verdict(outcome: Option<Outcome>, answered: Timestamp) -> Verdict {
+fn verdicts_of(outcomes: Outcomes, answered: Timestamp) -> Vec<Verdict> {
+    let unsaid = outcomes.why_unanswered().unwrap_or(UNSAID).to_owned();
+    let outcomes = outcomes.into_vec().into_iter();
+    outcomes.map(|outcome| verdict(outcome, &unsaid, answered)).collect()
+}
+
+fn verdict(outcome: Option<Outcome>, unsaid: &str, answered: Timestamp) -> Verdict {
     match outcome {
         Some(Outcome::Done { value, target_key }) => Verdict::Done { value, target_key },
         Some(Outcome::Rejected { code, reason }) => Verdict::Rejected { code, reason },
@@ -284,9 +303,7 @@ fn verdict(outcome: Option<Outcome>, answered: Timestamp) -> Verdict {
             deadline: answered.plus(deadline).millis(),
         }),
         Some(Outcome::Retry { reason, after }) => Verdict::NotTaken { reason, after },
-        None => Verdict::Unknown {
-            reason: "the system did not say what became of a message".to_owned(),
-        },
+        None => Verdict::Unknown { reason: unsaid.to_owned() },
     }
 }
 

@@ -84,7 +84,9 @@ impl<'a> Groups<'a> {
                         outcomes.set(index, done(recipient));
                     }
                 }
-                Err(error) if alone => return record::in_doubt_alone(Err(error), all_sent),
+                Err(error) if alone => {
+                    return record::in_doubt_alone(Err(error), all_sent, outcomes);
+                }
                 Err(Error::Reject { .. }) if members.len() > 1 => {
                     let second = members.split_off(members.len() / 2);
                     groups.push_front((says, second));

@@ -61,11 +61,14 @@ pub(crate) fn trimmed<'de, D: serde::Deserializer<'de>>(
 }
 
 /// What is in doubt after a call without an answer: what was sent, and none of what was refused before.
-/// Where nothing was, the error says more.
-pub(crate) fn in_doubt_alone(sent: Result<()>, all_sent: bool) -> Result<()> {
+pub(crate) fn in_doubt_alone(
+    sent: Result<()>,
+    all_sent: bool,
+    outcomes: &mut Outcomes,
+) -> Result<()> {
     match sent {
         Err(Error::Unknown { reason }) if !all_sent => {
-            tracing::warn!(%reason, "what was sent is in doubt");
+            outcomes.unanswered(reason);
             Ok(())
         }
         sent => sent,

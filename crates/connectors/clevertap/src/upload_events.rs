@@ -173,7 +173,8 @@ impl Action for UploadEvents {
             }
         }
         let uploaded = record::upload(api, events, (&sent, self.dry_run), &mut outcomes).await;
-        record::in_doubt_alone(uploaded, sent.len() == batch.items.len())?;
+        let all = sent.len() == batch.items.len();
+        record::in_doubt_alone(uploaded, all, &mut outcomes)?;
         Ok(outcomes)
     }
 }

@@ -120,7 +120,8 @@ impl Action for UploadProfiles {
         let profiles = profiles.map(|item| &*item.input).collect();
         let uploaded = record::upload(api, profiles, (&sent, self.dry_run), &mut outcomes).await;
         // What may be sent again is no dead letter, and so is nothing of it in doubt.
-        record::in_doubt_alone(uploaded, self.idempotent() || sent.len() == batch.items.len())?;
+        let all = self.idempotent() || sent.len() == batch.items.len();
+        record::in_doubt_alone(uploaded, all, &mut outcomes)?;
         Ok(outcomes)
     }
 }
