@@ -463,4 +463,29 @@ async fn a_failure_that_a_connector_reads_shows_nothing_of_the_system() {
     assert_eq!(*shown.0.lock().unwrap(), [Answer::Taken, Answer::Taken]);
     assert!(api.get(["503"]).send().await.is_err());
     assert!(matches!(&shown.0.lock().unwrap()[..], [_, _, Answer::Failed { .. }]));
+    // Nor does what answers at an address that the system gave.
+    for code in [200, 403, 503] {
+        let request = api.to_given(Method::PUT, &format!("{url}/{code}")).unwrap();
+        assert_eq!(request.send().await.is_ok(), code == 200);
+    }
+    assert_eq!(shown.0.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_system_is_one_though_its_answer_breaks_off() {
+    let (listener, url) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let read = stream.read(&mut [0; 1024]).await.unwrap();
+        assert!(read > 0);
+        let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\n{";
+        stream.write_all(answer).await.unwrap();
+    });
+    let shown = Shown::default();
+    let world = World { limiter: Arc::new(shown.clone()), ..World::new() };
+    let connector = Connector::new("plain", "https://api.example.com", Auth::None);
+    let api = world.api(&connector, &url, &[]);
+    assert!(matches!(api.get(["things"]).send().await, Err(Error::Retry { .. })));
+    let shown = shown.0.lock().unwrap();
+    assert!(matches!(&shown[..], [Answer::Failed { status: Some(503), .. }]), "{shown:?}");
 }

@@ -10,6 +10,8 @@ impl Api {
     /// A request to an address that the system gave, such as one that takes a file: the whole address
     /// is what lets it in, so no credentials go along.
     ///
+    /// Its answer neither ends a pause of the account nor counts for its circuit breaker.
+    ///
     /// It is at the system's own base URL, or by https at one of the hosts that the connector
     /// [declares](crate::Connector::gives_addresses_at); nothing else is reached.
     pub fn to_given(&self, method: Method, address: &str) -> Result<Request<'_>> {
@@ -25,7 +27,9 @@ impl Api {
             return refuse("it carries credentials");
         }
         // Not a segment of it is touched: what lets in is a signature of all of it.
-        Ok(Request::new(self, method, url, None).unsigned())
+        let mut request = Request::new(self, method, url, None).unsigned();
+        request.elsewhere = true;
+        Ok(request)
     }
 
     fn may_give(&self, url: &Url) -> bool {

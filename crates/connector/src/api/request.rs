@@ -26,6 +26,8 @@ pub struct Request<'a> {
     safe: bool,
     undone: bool,
     pub(super) unsigned: bool,
+    /// Whether it goes to an address that the system gave: what answers there says nothing of it.
+    pub(super) elsewhere: bool,
     accepted: Vec<StatusCode>,
 }
 
@@ -44,6 +46,7 @@ impl<'a> Request<'a> {
             limit: api.inner.limit(UNDECLARED.class),
             undone: false,
             unsigned: false,
+            elsewhere: false,
             accepted: vec![],
         }
     }
@@ -162,11 +165,12 @@ impl<'a> Request<'a> {
                 Err(error) => (Err(error), None),
             };
             // What a connector wants to see of these may still be a refusal of the credentials.
-            let doubtful = ended.as_ref().is_ok_and(|it| matches!(it.status.as_u16(), 400..=403));
+            let doubtful =
+                ended.as_ref().is_ok_and(|it| matches!(it.status.as_u16(), 400..=403 | 422));
             let answer = if doubtful { Answer::Refused } else { Answer::of(&ended, status) };
             // A failure of the system that means something to the connector tells neither that it
             // is well nor that it is away.
-            if ended.as_ref().is_ok_and(|it| it.status.is_server_error()) {
+            if self.elsewhere || ended.as_ref().is_ok_and(|it| it.status.is_server_error()) {
                 drop(permit);
             } else {
                 permit.answered(&answer);
@@ -209,7 +213,11 @@ impl<'a> Request<'a> {
             observed.note(date);
         }
         tracing::debug!(request = %label, status = status.as_u16(), "answered");
-        let body = body?;
+        let body = match body {
+            // Whatever it wanted to say, it failed by itself.
+            Err(error) if status.is_server_error() => return Ok(Some((Err(error), status))),
+            body => body?,
+        };
         let (status, message) = self.judge(status, &body);
         let redactor = match &authorised.token {
             Some(token) => api.redactor.and(token.clone()),
