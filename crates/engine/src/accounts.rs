@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use connector::{Clock, Limiter, OutageAdvice, Timestamp};
 use store::Store;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 use crate::limits::{Limits, Turn};
 use crate::watch::AccountChange;
@@ -27,6 +27,7 @@ use desk::Desk;
 use keeping::Entry;
 pub use kept::{AccountState, Held, Open, Outage, Rest};
 pub(crate) use kept::{resume, states};
+pub(crate) use outage::Lasted;
 use outage::Ongoing;
 use pause::{Hold, Pause};
 
@@ -40,6 +41,8 @@ pub(crate) struct Accounts {
     /// Held by who writes: whoever comes next finds what it wrote.
     writing: tokio::sync::Mutex<()>,
     watch: OnceLock<Arc<dyn Watch>>,
+    /// An outage has lasted for as long as its connector says.
+    lasts: Notify,
 }
 
 #[derive(Default)]
@@ -94,6 +97,7 @@ impl Accounts {
             loaded: OnceCell::new(),
             writing: tokio::sync::Mutex::default(),
             watch: OnceLock::new(),
+            lasts: Notify::new(),
         }
     }
 

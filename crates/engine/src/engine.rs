@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use connector::{Api, Clock, Connector, OutageAdvice, Services, Timestamp, Tokens, Unlimited};
 use flow::Flow;
 use store::{RunLine, Store};
 
-use crate::accounts::{Accounts, Use};
+use crate::accounts::{Accounts, Lasted, Use};
 use crate::context::{Context, StepContext};
 use crate::echo::{Flows, Ways};
 use crate::exhausted::Exhausted;
@@ -232,8 +231,13 @@ impl Engine {
         &self,
         account: &str,
         since: Timestamp,
-    ) -> store::Result<Option<Duration>> {
+    ) -> store::Result<Option<Lasted>> {
         self.accounts.outage(account, since).await
+    }
+
+    /// Waits until an outage has lasted for as long as its connector says.
+    pub(crate) async fn outage_lasts(&self) {
+        self.accounts.outage_lasts().await;
     }
 
     /// The limiter of an account, as its requests meet it.

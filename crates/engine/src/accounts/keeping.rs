@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::breaker::Breaker;
-use super::outage::Ongoing;
+use super::outage::{LONGEST_GAP, Ongoing};
 use super::pause::{Hold, Pause};
 use super::{Accounts, Guarded, kept};
 use crate::watch::AccountChange;
@@ -54,10 +54,7 @@ impl Accounts {
 
     /// Takes over what the process before kept.
     pub(super) async fn load(&self) -> store::Result<()> {
-        let pauses = kept::all::<kept::KeptPause>(&*self.store, kept::PAUSE).await?;
-        let holds = kept::all::<kept::KeptHold>(&*self.store, kept::HOLD).await?;
-        let breakers = kept::all::<kept::KeptBreaker>(&*self.store, kept::BREAKER).await?;
-        let outages = kept::all::<kept::KeptOutage>(&*self.store, kept::OUTAGE).await?;
+        let kept::All { pauses, holds, breakers, outages } = kept::all(&*self.store).await?;
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut state = self.state();
         for it in pauses {
@@ -79,8 +76,15 @@ impl Accounts {
             state.breakers.entry(it.identity).or_default().entry(it.class).or_insert(guarded);
         }
         for it in outages {
+            if now.since(it.last) > LONGEST_GAP {
+                // Nobody will ask again what an identity that is not used any more would answer.
+                state.unkept.insert(Entry::Outage(it.identity, it.class));
+                continue;
+            }
             let (account, since, last, advice) = (it.account, it.since, it.last, it.advice);
-            let outage = Ongoing { account, since, last, noticed: elapsed, advice };
+            let lasted = last.since(since);
+            let outage =
+                Ongoing { account, since, last, noticed: elapsed, lasted, kept: last, advice };
             state.outages.entry(it.identity).or_default().entry(it.class).or_insert(outage);
         }
         Ok(())

@@ -153,39 +153,56 @@ pub(super) fn seconds(wait: Duration) -> u64 {
     wait.as_secs()
 }
 
-/// Reads everything below a prefix. What cannot be read is left out: whatever it was, the next
-/// request finds out again.
-pub(super) async fn all<T: DeserializeOwned>(
-    store: &dyn Store,
-    prefix: &str,
-) -> store::Result<Vec<T>> {
-    let mut found = vec![];
-    for name in store.vault_names(prefix).await? {
-        let value = store.vault_get(&name).await?;
-        found.extend(value.and_then(|value| serde_json::from_slice(&value).ok()));
+/// All that the store keeps of accounts.
+#[derive(Debug, Default)]
+pub(super) struct All {
+    pub(super) pauses: Vec<KeptPause>,
+    pub(super) holds: Vec<KeptHold>,
+    pub(super) breakers: Vec<KeptBreaker>,
+    pub(super) outages: Vec<KeptOutage>,
+}
+
+/// Reads it, by one look through the vault's names. What cannot be read is left out: whatever it was,
+/// the next request finds out again.
+pub(super) async fn all(store: &dyn Store) -> store::Result<All> {
+    fn add<T: DeserializeOwned>(to: &mut Vec<T>, value: &[u8]) {
+        to.extend(serde_json::from_slice::<T>(value).ok());
     }
-    Ok(found)
+    let mut all = All::default();
+    for name in store.vault_names("").await? {
+        let is = |prefix: &&str| name.starts_with(prefix);
+        let Some(prefix) = [PAUSE, HOLD, BREAKER, OUTAGE].into_iter().find(is) else { continue };
+        let Some(value) = store.vault_get(&name).await? else { continue };
+        match prefix {
+            PAUSE => add(&mut all.pauses, &value),
+            HOLD => add(&mut all.holds, &value),
+            BREAKER => add(&mut all.breakers, &value),
+            _ => add(&mut all.outages, &value),
+        }
+    }
+    Ok(all)
 }
 
 /// Lists the accounts that are not used as usual, by name.
 pub(crate) async fn states(store: &dyn Store) -> store::Result<Vec<AccountState>> {
     let mut states = std::collections::BTreeMap::<String, AccountState>::new();
     let state = |account: &str| AccountState { account: account.to_owned(), ..Default::default() };
-    for pause in all::<KeptPause>(store, PAUSE).await? {
+    let All { pauses, holds, breakers, outages } = all(store).await?;
+    for pause in pauses {
         let KeptPause { account, since, next, reason, .. } = pause;
         let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
         entry.paused = Some(Rest { since, next, reason });
     }
-    for KeptHold { account, since, reason, .. } in all::<KeptHold>(store, HOLD).await? {
+    for KeptHold { account, since, reason, .. } in holds {
         let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
         entry.held = Some(Held { since, reason });
     }
-    for breaker in all::<KeptBreaker>(store, BREAKER).await? {
+    for breaker in breakers {
         let KeptBreaker { account, class, since, next, reason, .. } = breaker;
         let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
         entry.open.push(Open { class, rest: Rest { since, next, reason } });
     }
-    for outage in all::<KeptOutage>(store, OUTAGE).await? {
+    for outage in outages {
         let KeptOutage { account, class, since, last, advice, .. } = outage;
         let Some(advice) = advice else { continue };
         let entry = states.entry(account.clone()).or_insert_with(|| state(&account));
@@ -194,15 +211,17 @@ pub(crate) async fn states(store: &dyn Store) -> store::Result<Vec<AccountState>
     Ok(states.into_values().collect())
 }
 
-/// Forgets that an account is paused or something of it held, and that its breakers are open; says
-/// whether there was anything to forget.
+/// Forgets that an account is paused or something of it held, that its breakers are open, and what was
+/// answered with nothing but 5xx; says whether there was anything to forget.
 pub(crate) async fn resume(store: &dyn Store, account: &str) -> store::Result<bool> {
     let mut found = store.vault_remove(&pause_name(account)).await?;
     found |= store.vault_remove(&hold_name(account)).await?;
-    for breaker in all::<KeptBreaker>(store, BREAKER).await? {
-        if breaker.account == account {
-            found |= store.vault_remove(&breaker_name(&breaker.identity, &breaker.class)).await?;
-        }
+    let All { breakers, outages, .. } = all(store).await?;
+    for breaker in breakers.iter().filter(|it| it.account == account) {
+        found |= store.vault_remove(&breaker_name(&breaker.identity, &breaker.class)).await?;
+    }
+    for outage in outages.iter().filter(|it| it.account == account) {
+        found |= store.vault_remove(&outage_name(&outage.identity, &outage.class)).await?;
     }
     Ok(found)
 }

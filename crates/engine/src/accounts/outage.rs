@@ -10,6 +10,11 @@ use super::keeping::Entry;
 use super::{Accounts, kept};
 use crate::watch::AccountChange;
 
+/// Failures that lie further apart are not one outage: nobody asked in between.
+pub(super) const LONGEST_GAP: Duration = Duration::from_secs(2 * 3600);
+/// So often at most the store is told that an outage goes on.
+const KEPT_EACH: Duration = Duration::from_secs(60);
+
 /// A limit class whose requests were answered with nothing but 5xx.
 ///
 /// Whatever else becomes of one ends it: an answer of another kind, and none at all. What the
@@ -25,25 +30,31 @@ pub(super) struct Ongoing {
     /// When the first one was noticed, by what has elapsed: a clock that is set back makes it no
     /// younger.
     pub(super) noticed: Duration,
+    /// How long it had lasted at the last answer: what has not been asked since, nobody knows of.
+    pub(super) lasted: Duration,
+    /// The last one that the store was told of.
+    pub(super) kept: Timestamp,
     /// What its connector says, once it has lasted for that.
     pub(super) advice: Option<String>,
 }
 
-impl Ongoing {
-    /// How long it lasts.
-    fn lasted(&self, now: Timestamp, elapsed: Duration) -> Duration {
-        now.since(self.since).max(elapsed.saturating_sub(self.noticed))
-    }
+/// How long a system has answered nothing but 5xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lasted {
+    /// From the first of these answers to the last one.
+    pub(crate) answered: Duration,
+    /// From the first one until now.
+    pub(crate) begun: Duration,
 }
 
 impl Accounts {
-    /// How long an account's system has answered nothing but 5xx, of those outages in which it
-    /// answered since a moment; the longest one.
+    /// How long a limit class of an account has been answered with nothing but 5xx, of those outages in
+    /// which it was answered since a moment; the longest one.
     pub(crate) async fn outage(
         &self,
         account: &str,
         answered_since: Timestamp,
-    ) -> store::Result<Option<Duration>> {
+    ) -> store::Result<Option<Lasted>> {
         self.loaded.get_or_try_init(|| self.load()).await?;
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let state = self.state();
@@ -54,7 +65,16 @@ impl Accounts {
                 .filter(move |it| identity == Some(of.as_str()) || it.account == account)
         });
         let of = of.filter(|it| it.last >= answered_since);
-        Ok(of.map(|it| it.lasted(now, elapsed)).max())
+        let lasted = |it: &Ongoing| {
+            let begun = now.since(it.since).max(elapsed.saturating_sub(it.noticed));
+            Lasted { answered: it.lasted, begun }
+        };
+        Ok(of.map(lasted).max())
+    }
+
+    /// Waits until an outage has lasted for as long as its connector says.
+    pub(crate) async fn outage_lasts(&self) {
+        self.lasts.notified().await;
     }
 
     /// What the store keeps of an outage.
@@ -95,24 +115,35 @@ impl Admitted {
         let Accounts { clock, .. } = &*self.accounts;
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let classes = state.outages.entry(self.identity.clone()).or_default();
-        let outage = classes.entry(self.class.to_owned()).or_insert_with(|| Ongoing {
+        let begins = Ongoing {
             account: self.account.to_string(),
             since: self.began,
             last: self.began,
             noticed: elapsed,
+            lasted: Duration::ZERO,
+            kept: Timestamp::default(),
             advice: None,
-        });
+        };
+        let outage = classes.entry(self.class.to_owned()).or_insert_with(|| begins.clone());
+        if self.began.since(outage.last) > LONGEST_GAP {
+            *outage = begins;
+        }
         outage.last = outage.last.max(self.began);
         let since = outage.since;
-        let told = outage.advice.is_none() && outage.lasted(now, elapsed) >= after;
+        outage.lasted = now.since(since).max(elapsed.saturating_sub(outage.noticed));
+        let told = outage.advice.is_none() && outage.lasted >= after;
         if told {
             outage.advice = Some(advice.to_owned());
         }
-        state.unkept.insert(self.entry());
+        if told || outage.last.since(outage.kept) >= KEPT_EACH {
+            outage.kept = outage.last;
+            state.unkept.insert(self.entry());
+        }
         drop(state);
         if told {
             let change = AccountChange::Outage { class: self.class, since, advice };
             self.accounts.say(&self.account, &change);
+            self.accounts.lasts.notify_one();
         }
     }
 

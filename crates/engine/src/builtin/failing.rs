@@ -58,7 +58,8 @@ impl Teller {
         let mut next = next;
         let mut later = |wait: Duration| next = Some(next.map_or(wait, |next| next.min(wait)));
         let told_before = told.marks.iter().filter(|(flow, mark)| {
-            !mark.advised && streaks.get(*flow).is_some_and(|it| it.kept.since == mark.at)
+            let lasts = || streaks.get(*flow).is_some_and(|it| it.kept.since == mark.at);
+            !mark.advised && alert.is_about(flow) && lasts()
         });
         let told_before: Vec<String> = told_before.map(|(flow, _)| flow.clone()).collect();
         let begun = begun.into_iter().map(|flow| (flow, false));
@@ -67,10 +68,6 @@ impl Teller {
             else {
                 continue;
             };
-            // Somebody knows of it: it runs no more until they say so.
-            if paused(self.store(), &flow).await.is_ok_and(|paused| paused.is_some()) {
-                continue;
-            }
             let advice = match self.advice(&failure, since).await? {
                 Advice::Due(advice) => Some(advice),
                 // It is told once where that is all but over.
@@ -81,6 +78,10 @@ impl Teller {
                 Advice::None if again => continue,
                 Advice::In(_) | Advice::None => None,
             };
+            // Somebody knows of it: it runs no more until they say so.
+            if paused(self.store(), &flow).await.is_ok_and(|paused| paused.is_some()) {
+                continue;
+            }
             let what = if again { "advised" } else { "failing" };
             let record = self.of_failing(&flow, since, failure.clone(), Fails::Failing).await?;
             let record = FlowFailing { advice: advice.map(str::to_owned), ..record };
@@ -97,11 +98,14 @@ impl Teller {
         let account = failure.account.as_deref().filter(|_| failure.is_outage());
         let Some(account) = account else { return Ok(Advice::None) };
         let Some(known) = self.engine.outage_advice(account) else { return Ok(Advice::None) };
-        let lasted = self.engine.outage(account, since).await?;
-        Ok(match lasted.map(|lasted| known.after.saturating_sub(lasted)) {
-            None => Advice::None,
-            Some(Duration::ZERO) => Advice::Due(known.advice),
-            Some(left) => Advice::In(left),
+        Ok(match self.engine.outage(account, since).await? {
+            Some(lasted) if lasted.answered >= known.after => Advice::Due(known.advice),
+            Some(lasted) if lasted.begun < known.after => Advice::In(known.after - lasted.begun),
+            // What makes it due may be on its way.
+            Some(lasted) if lasted.begun < known.after + LOOK => {
+                Advice::In(known.after + LOOK - lasted.begun)
+            }
+            _ => Advice::None,
         })
     }
 

@@ -43,7 +43,7 @@ impl Teller {
     /// Tells what there is to tell until told to stop: what is left then is told after the next
     /// start.
     pub(crate) async fn tell(mut self, mut stop: Stop) {
-        let (alerts, clock) = (self.alerts.clone(), self.engine.clock().clone());
+        let (alerts, engine) = (self.alerts.clone(), self.engine.clone());
         loop {
             let wait = tokio::select! {
                 biased;
@@ -52,7 +52,7 @@ impl Teller {
             };
             let slept = async {
                 match wait {
-                    Some(wait) => clock.sleep(wait).await,
+                    Some(wait) => engine.clock().sleep(wait).await,
                     None => std::future::pending().await,
                 }
             };
@@ -60,6 +60,7 @@ impl Teller {
                 biased;
                 () = stop.wait() => return,
                 () = alerts.changed() => {}
+                () = engine.outage_lasts() => {}
                 () = slept => {}
             }
         }

@@ -74,3 +74,27 @@ async fn what_a_connector_says_of_5xx_is_told_once_there_was_nothing_else_for_lo
     // Where that is all but over, it is waited for.
     assert_eq!(told_of(10, &first).await, [(11, true)]);
 }
+
+/// Nothing is said of what nobody asked: it lasts from answer to answer.
+#[tokio::test]
+async fn an_outage_lasts_from_answer_to_answer_and_not_across_a_long_gap() {
+    let desk = Desk::new();
+    let mut process = desk.process(alert(Of::Failing, 10));
+    process.failed(Some(503)).await;
+    desk.pass(11);
+    let told = process.told().await;
+    assert_eq!((told.len(), &told[0]["advice"]), (1, &Value::Null), "{told:?}");
+    process.failed(Some(503)).await;
+    let told = process.told().await;
+    assert_eq!((told.len(), &told[0]["advice"]), (1, &json!("ring up its makers")), "{told:?}");
+    desk.pass(3 * 60);
+    process.failed(Some(503)).await;
+    let lasted = process.engine.outage("crm", Timestamp::default()).await.unwrap();
+    assert_eq!(lasted.map(|it| it.answered), Some(Duration::ZERO));
+    // Nor is one shown that the process before knew of, where nobody asked for long.
+    desk.pass(3 * 60);
+    let process = desk.process(alert(Of::Failing, 10));
+    assert_eq!(process.engine.outage("crm", Timestamp::default()).await.unwrap(), None);
+    process.engine.keep_accounts().await;
+    assert_eq!(desk.store.vault_names("outage/").await.unwrap(), [""; 0]);
+}
