@@ -363,6 +363,57 @@ async fn no_event_is_counted_twice_whatever_the_vendor_does() {
     }
 }
 
+/// Sends each receiver a message; the first and the last of five get the same.
+const LETTERS: &str = r#"
+flow: letters
+trigger:
+  use: cleverreach.getReceiversByGroupIdPolling
+  account: newsletter
+  fields: { groupName: Newsletter }
+steps:
+  - id: written
+    use: clevertap.sendToUsers
+    account: engagement
+    fields:
+      channel: email
+      customMapping: |
+        { "identity": metadata.recordUid,
+          "content": { "subject": "Hello", "body": "You are " & ($number(metadata.recordUid) % 4) } }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_batch_that_takes_several_calls_each_is_halved_or_in_doubt_by_itself() {
+    let letters = "POST /1/send/email.json";
+    // What the first calls are answered by; the calls of the first run and of all runs, the dead
+    // letters, and how many people got their message.
+    for (fault, times, calls, codes, people) in [
+        (Fault::status(400), 2, (6, 6), vec!["http400"], 4),
+        (Fault::status(413), 1, (6, 6), vec![], 5),
+        (Fault::CloseConnection { process: true }, 1, (1, 4), vec!["inDoubt"; 2], 5),
+        (Fault::CloseConnection { process: false }, 1, (1, 4), vec!["inDoubt"; 2], 3),
+    ] {
+        let world = World::with(5).await;
+        let failure = sandbox::Fault::new(Vendor::CleverTap, "/1/send/", fault.clone());
+        world.sandbox.fault(failure.times(times));
+        let flow = world.flow(LETTERS);
+        let called = || world.sandbox.stats().clevertap.requests_to(letters);
+        let report = world.run(&flow).await;
+        assert_eq!(called(), calls.0, "{fault:?}");
+        assert_eq!(report.errors.is_empty(), calls.0 == calls.1, "{fault:?}: {report:?}");
+        let report = world.run(&flow).await;
+        assert!(report.errors.is_empty(), "{fault:?}: {report:?}");
+        assert_eq!(called(), calls.1, "{fault:?}");
+        let kept = world.store.dead_letters(None).await.unwrap();
+        assert_eq!(kept.iter().map(|it| &*it.code).collect::<Vec<_>>(), codes, "{fault:?}");
+        let orders = world.sandbox.ordered().into_iter();
+        let people_of = |body: Value| body["to"]["Identity"].as_array().unwrap().clone();
+        let told: Vec<_> =
+            orders.flat_map(|it| people_of(it.body)).map(|it| it.to_string()).collect();
+        let different: BTreeSet<_> = told.iter().collect();
+        assert_eq!((told.len(), different.len()), (people, people), "{fault:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_be_repeated_costs_the_journal_nothing() {
     let story = Story::new();

@@ -1,6 +1,7 @@
 //! Actions: what an author writes, and the same erased for the engine.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -60,9 +61,8 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// What a message has in common with those that may share its call, where not any of its batch
     /// may, such as what it says to many people.
     ///
-    /// The messages of a batch that [`run`](Self::run) is given are alike in this. Without it, an action
-    /// that makes several calls of a batch leaves all of it in doubt where the process is killed
-    /// between two of them.
+    /// The messages of a batch that [`run`](Self::run) is given are alike in this. Without it, an action that makes several calls of a batch leaves all of it in
+    /// doubt where the process is killed between two of them.
     fn shares(&self, _message: &Item<Self::Input>) -> Option<String> {
         None
     }
@@ -177,6 +177,21 @@ pub trait ErasedAction: Send + Sync {
     async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome>;
 }
 
+/// The messages of a batch by the calls that they go with: those together that share the same, by
+/// their places, in the order in which the first of them came.
+pub fn by_call(shared: impl IntoIterator<Item = Option<String>>) -> Vec<Vec<usize>> {
+    let mut calls: Vec<Vec<usize>> = vec![];
+    let mut known = HashMap::new();
+    for (place, shares) in shared.into_iter().enumerate() {
+        let at = *known.entry(shares).or_insert(calls.len());
+        match calls.get_mut(at) {
+            Some(call) => call.push(place),
+            None => calls.push(vec![place]),
+        }
+    }
+    calls
+}
+
 pub(crate) struct Erased<A>(pub(crate) A);
 
 fn typed<I: Send + Sync + 'static>(input: &Prepared) -> Result<Arc<I>, Error> {
@@ -229,7 +244,7 @@ impl<A: Action> ErasedAction for Erased<A> {
     }
 
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes> {
-        let items = items.iter().map(of_type).collect::<Result<_>>()?;
+        let items = items.iter().map(of_type).collect::<Result<Vec<_>>>()?;
         self.0.run(api, &Batch { items }).await
     }
 
@@ -239,5 +254,17 @@ impl<A: Action> ErasedAction for Erased<A> {
 
     async fn first_check(&self, api: &Api, token: &str) -> Result<Outcome> {
         self.0.first_check(api, token).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shares_the_same_goes_together_in_the_order_of_the_first() {
+        let shared = ["b", "a", "b", "c", "a"].map(|it| Some(it.to_owned()));
+        assert_eq!(by_call(shared), [vec![0, 2], vec![1, 4], vec![3]]);
+        assert_eq!(by_call([None, None]), [vec![0, 1]]);
     }
 }

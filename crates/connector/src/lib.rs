@@ -36,7 +36,7 @@ mod webhook;
 
 pub use about::{About, Handling, Trouble};
 pub use account::{Account, AccountError, Values};
-pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared};
+pub use action::{Action, Batch, ErasedAction, ErasedItem, Item, Prepared, by_call};
 pub use api::{Api, Observed, Request, Services};
 pub use auth::{Auth, OAuth2};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

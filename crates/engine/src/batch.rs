@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector::{ErasedItem, Error as Call, Outcome, Outcomes, Timestamp};
+use connector::{ErasedItem, Error as Call, Outcome, Outcomes, Timestamp, by_call};
 use flow::{InDoubt, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -116,7 +116,8 @@ pub(crate) async fn send(
     let holds = taken.is_journaled() && taken.step.in_doubt == InDoubt::Hold;
     let mut sent: Vec<Option<Sent>> = vec![None; going.len()];
     let mut outage = None;
-    let mut parts = Narrowing::new(going.iter().map(|it| taken.step.action.shares(&it.item)));
+    let shared = going.iter().map(|it| taken.step.action.shares(&it.item));
+    let mut parts = Narrowing::new(by_call(shared));
     let mut first_failure: Option<(Error, u64)> = None;
     let mut alone = 0;
     while let Some(Part { places: mut open, once }) = parts.next() {

@@ -4,7 +4,7 @@
 //! passes soon, and shows that the system is there. Where nothing passes, it is the system that is
 //! sick, and the batch fails as it is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// So many parts in a row may fail before it is concluded that the system is sick: the whole, its
 /// halves and their quarters.
@@ -37,19 +37,10 @@ pub(crate) enum Failed {
 }
 
 impl Narrowing {
-    /// All messages of a batch: those together that share the same, in the order in which the first
-    /// of them came.
-    pub(crate) fn new(shared: impl Iterator<Item = Option<String>>) -> Self {
-        let mut parts: VecDeque<Part> = VecDeque::new();
-        let mut known = HashMap::new();
-        for (place, shares) in shared.enumerate() {
-            let at = *known.entry(shares).or_insert(parts.len());
-            match parts.get_mut(at) {
-                Some(part) => part.places.push(place),
-                None => parts.push_back(Part { places: vec![place], once: false }),
-            }
-        }
-        Self { parts, in_a_row: 0 }
+    /// All messages of a batch, by the calls that they go with.
+    pub(crate) fn new(calls: Vec<Vec<usize>>) -> Self {
+        let parts = calls.into_iter().map(|places| Part { places, once: false });
+        Self { parts: parts.collect(), in_a_row: 0 }
     }
 
     /// Whether nothing is still to be sent.
@@ -104,7 +95,7 @@ mod tests {
     /// Sends a batch of `messages` to a system that fails with any of `bad`: what stands alone at
     /// the end, how many parts were sent, and how many of them failed; `None` if it seems sick.
     fn narrow(messages: usize, bad: &[usize]) -> Option<(Vec<usize>, usize, usize)> {
-        let (mut narrowing, mut alone) = (Narrowing::new((0..messages).map(|_| None)), vec![]);
+        let (mut narrowing, mut alone) = (Narrowing::new(vec![(0..messages).collect()]), vec![]);
         let (mut sent, mut failed) = (0, 0);
         while let Some(Part { places, once }) = narrowing.next() {
             sent += 1;
@@ -121,14 +112,6 @@ mod tests {
         }
         alone.sort_unstable();
         Some((alone, sent, failed))
-    }
-
-    #[test]
-    fn what_shares_the_same_is_sent_together_in_the_order_of_the_first() {
-        let shared = ["b", "a", "b", "c", "a"].map(|it| Some(it.to_owned()));
-        let mut narrowing = Narrowing::new(shared.into_iter());
-        let parts = std::iter::from_fn(|| narrowing.next().map(|part| part.places));
-        assert_eq!(parts.collect::<Vec<_>>(), [vec![0, 2], vec![1, 4], vec![3]]);
     }
 
     #[test]
