@@ -19,21 +19,25 @@ use crate::tape::{Heard, Reply};
 pub(crate) struct Traces(Vec<Trace>);
 
 struct Trace {
+    /// The message's.
+    key: String,
     values: BTreeSet<String>,
     /// Those that no other message has; none of them where two messages say the same.
     own: BTreeSet<String>,
 }
 
 impl Traces {
-    /// Takes them from the inputs of a batch.
-    pub(crate) fn of(inputs: &[Value]) -> Self {
-        let all: Vec<BTreeSet<String>> = inputs.iter().map(leaves).collect();
+    /// Takes them from the messages of a call, their keys and inputs.
+    pub(crate) fn of<'a>(messages: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
+        let messages = messages.into_iter();
+        let all: Vec<_> = messages.map(|(key, input)| (key.to_owned(), leaves(input))).collect();
         let own = |at: usize, values: &BTreeSet<String>| {
             let others = all.iter().enumerate().filter(|(other, _)| *other != at);
-            let others: BTreeSet<&String> = others.flat_map(|(_, values)| values).collect();
+            let others: BTreeSet<&String> = others.flat_map(|(_, (_, values))| values).collect();
             values.iter().filter(|value| !others.contains(value)).cloned().collect()
         };
-        let trace = |(at, values): (usize, &BTreeSet<String>)| Trace {
+        let trace = |(at, (key, values)): (usize, &(String, BTreeSet<String>))| Trace {
+            key: key.clone(),
             values: values.clone(),
             own: own(at, values),
         };
@@ -81,7 +85,7 @@ impl Traces {
                 Ended::Failed(error) => format!("{error:?}"),
                 _ => "put off".to_owned(),
             };
-            let got = format!("{got}, though it was sent: {}", named(stage, &again));
+            let got = format!("{got}, though it was sent: {}", self.named(&again));
             ledger.breaks(Promise::Again, "what may have been done left open", got);
         }
     }
@@ -99,15 +103,15 @@ impl Traces {
         let unset = unset.filter(|(_, it)| *it == Became::Unknown).map(|(at, _)| at);
         let undone: Vec<usize> = unset.filter(|at| !open.contains(at)).collect();
         if !undone.is_empty() {
-            let got = format!("in doubt: {}", named(stage, &undone));
+            let got = format!("in doubt: {}", self.named(&undone));
             ledger.breaks(Promise::TooLarge, "what was not sent put off", got);
         }
     }
-}
 
-fn named(stage: &Stage<'_>, messages: &[usize]) -> String {
-    let key = |at: &usize| stage.story.batch.get(*at).map(|it| format!("message {}", it.key));
-    messages.iter().filter_map(key).collect::<Vec<_>>().join(", ")
+    fn named(&self, messages: &[usize]) -> String {
+        let key = |at: &usize| self.0.get(*at).map(|it| format!("message {}", it.key));
+        messages.iter().filter_map(key).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Every single value of JSON, as text.
@@ -149,6 +153,7 @@ mod tests {
             body: body.to_string().into_bytes(),
             ..Asked::default()
         };
+        let traces = |inputs| Traces::of(<[Value]>::iter(inputs).map(|input| ("", input)));
         for (asked, expected) in [
             (asked("/send", json!({ "to": ["7"] })), vec![0]),
             (asked("/send", json!({ "to": ["7", "8 b"], "text": "hello" })), vec![0, 1, 2]),
@@ -156,11 +161,11 @@ mod tests {
             (asked("/send?id=7", json!({})), vec![0]),
             (asked("/send", json!({ "to": ["77"] })), vec![]),
         ] {
-            let about: Vec<_> = Traces::of(&inputs).within(&asked).collect();
+            let about: Vec<_> = traces(&inputs).within(&asked).collect();
             assert_eq!(about, expected, "{asked:?}");
         }
         // A single message is in every order.
-        let alone = Traces::of(&inputs[..1]);
+        let alone = traces(&inputs[..1]);
         assert_eq!(alone.within(&asked("/send", json!({}))).collect::<Vec<_>>(), [0]);
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Start with [`accept`]: it plays a connector's recorded exchanges, and their mutations, from a
 //! server on loopback. [`Promise`] lists what is looked at. `trigger.rs`, `webhook.rs` and `action.rs`
-//! play a story, `outage.rs` and `pages.rs` are what goes wrong, `tape.rs` is the recorded system.
-//! [`record`] plays the stories against a real system and writes them down; [`outdated`] tells which
-//! of them a sandbox answers otherwise by now.
+//! with `call.rs` play a story, `outage.rs` and `pages.rs` are what goes wrong, `tape.rs` is the
+//! recorded system. [`record`] plays the stories against a real system and writes them down;
+//! [`outdated`] tells which of them a sandbox answers otherwise by now.
 //!
 //! An address that the system gives begins with `{origin}` in a story, which is where it is
 //! played; what is written to it is the request's `text`, without headers that prove who asks. A
@@ -18,6 +18,7 @@
 mod accept;
 mod action;
 mod again;
+mod call;
 mod completing;
 mod expect;
 mod http;
