@@ -61,7 +61,8 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// What a message has in common with those that may share its call, where not any of its batch
     /// may, such as what it says to many people.
     ///
-    /// The messages of a batch that [`run`](Self::run) is given are alike in this. Without it, an action that makes several calls of a batch leaves all of it in
+    /// [`run`](Self::run) is given batches alone whose messages are alike in this; another one is
+    /// refused before. Without it, an action that makes several calls of a batch leaves all of it in
     /// doubt where the process is killed between two of them.
     fn shares(&self, _message: &Item<Self::Input>) -> Option<String> {
         None
@@ -245,6 +246,11 @@ impl<A: Action> ErasedAction for Erased<A> {
 
     async fn run(&self, api: &Api, items: &[ErasedItem]) -> Result<Outcomes> {
         let items = items.iter().map(of_type).collect::<Result<Vec<_>>>()?;
+        let mut shared = items.iter().map(|it| self.0.shares(it));
+        let first = shared.next();
+        if shared.any(|it| Some(it) != first) {
+            return Err(Error::config("the messages of this batch may not share a call"));
+        }
         self.0.run(api, &Batch { items }).await
     }
 

@@ -1,6 +1,4 @@
-//! Whom a message is for, and calls that go to many: those who get the same share one.
-
-use std::collections::VecDeque;
+//! Whom a message is for, and the call that goes to many.
 
 use connector::prelude::*;
 use serde_json::Map;
@@ -23,100 +21,35 @@ pub(crate) fn one<'a>(
     }
 }
 
-/// Messages that say the same, in the order in which the first of them came.
-pub(crate) struct Groups<'a>(Vec<(&'a Map<String, Value>, Members<'a>)>);
-
-/// Messages by their positions, and whom they are for.
-type Members<'a> = Vec<(usize, Recipient<'a>)>;
-
-impl<'a> Groups<'a> {
-    pub(crate) const fn new() -> Self {
-        Self(vec![])
+/// Sends one request to all whom a batch is for, and sets their outcomes; without anybody it sends
+/// nothing. The body has `to` and what `body` holds.
+pub(crate) async fn send(
+    api: &Api,
+    (path, label): (&[&str], &str),
+    body: Map<String, Value>,
+    all: &[(usize, Recipient<'_>)],
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
     }
-
-    /// Adds a message by its position, with what it says.
-    pub(crate) fn add(
-        &mut self,
-        says: &'a Map<String, Value>,
-        index: usize,
-        recipient: Recipient<'a>,
-    ) {
-        match self.0.iter_mut().find(|(known, _)| *known == says) {
-            Some((_, members)) => members.push((index, recipient)),
-            None => self.0.push((says, vec![(index, recipient)])),
+    let mut whole = Map::from_iter([("to".to_owned(), to(all))]);
+    whole.extend(body);
+    let sent = match call::send(api, api.post(path).json(&whole), label).await {
+        Ok(answer) => answer::succeeded(&answer, label),
+        Err(error) => Err(error),
+    };
+    if sent.is_ok() {
+        for (index, recipient) in all {
+            outcomes.set(*index, done(*recipient));
         }
     }
-
-    /// How many messages there are.
-    fn count(&self) -> usize {
-        self.0.iter().map(|(_, members)| members.len()).sum()
-    }
-
-    /// Sends a request for each group, one after the other, and sets the outcomes. The body has `to`
-    /// and what `body` makes of what the group says.
-    ///
-    /// None of it is sent again unasked: what was taken is told, what has no answer stays unset, and
-    /// what surely was not sent is for another try. A group that is refused as a whole is halved until
-    /// those at fault stand alone; a refusal says that nobody of it was taken.
-    pub(crate) async fn send(
-        self,
-        api: &Api,
-        (path, label): (&[&str], &str),
-        body: impl Fn(&Map<String, Value>) -> Map<String, Value>,
-        outcomes: &mut Outcomes,
-    ) -> Result<()> {
-        // Of one group alone the engine learns what became of the call, and halves it itself.
-        let alone = self.0.len() == 1;
-        let all_sent = self.count() == outcomes.len();
-        let mut told = false;
-        let mut groups = VecDeque::from(self.0);
-        while let Some((says, mut members)) = groups.pop_front() {
-            let mut whole = Map::from_iter([("to".to_owned(), to(&members))]);
-            whole.extend(body(says));
-            let request = api.post(path).json(&whole);
-            let sent = match call::send(api, request, label).await {
-                Ok(answer) => answer::succeeded(&answer, label),
-                Err(error) => Err(error),
-            };
-            match sent {
-                Ok(()) => {
-                    for (index, recipient) in members {
-                        outcomes.set(index, done(recipient));
-                    }
-                }
-                Err(error) if alone => {
-                    return record::in_doubt_alone(Err(error), all_sent, outcomes);
-                }
-                Err(Error::Reject { .. }) if members.len() > 1 => {
-                    let second = members.split_off(members.len() / 2);
-                    groups.push_front((says, second));
-                    groups.push_front((says, members));
-                }
-                Err(Error::Reject { code, reason }) => {
-                    for (index, _) in members {
-                        outcomes.set(index, Outcome::rejected(code.as_str(), reason.as_str()));
-                    }
-                }
-                Err(error) => {
-                    let open = matches!(error, Error::Unknown { .. });
-                    if !told && !open {
-                        return Err(error);
-                    }
-                    let left = groups.into_iter().flat_map(|(_, members)| members);
-                    let members = members.into_iter().filter(|_| !open);
-                    put_off(members.chain(left), error, outcomes);
-                    return Ok(());
-                }
-            }
-            told = true;
-        }
-        Ok(())
-    }
+    record::in_doubt_alone(sent, all.len() == outcomes.len(), outcomes)
 }
 
-fn to(members: &[(usize, Recipient<'_>)]) -> Value {
+fn to(all: &[(usize, Recipient<'_>)]) -> Value {
     let mut lists = Map::new();
-    for (_, (name, id)) in members {
+    for (_, (name, id)) in all {
         let list = lists.entry(*name).or_insert_with(|| json!([]));
         if let Some(list) = list.as_array_mut() {
             list.push(json!(id));
@@ -135,27 +68,4 @@ fn done((name, id): Recipient<'_>) -> Outcome {
         _ => name.to_owned(),
     };
     Outcome::Done { value: json!({ (name): id, "queued": true }), target_key: Some(id.to_owned()) }
-}
-
-/// Leaves messages that were not sent for another try.
-fn put_off<'a>(
-    left: impl Iterator<Item = (usize, Recipient<'a>)>,
-    why: Error,
-    outcomes: &mut Outcomes,
-) {
-    let outcome = later(why);
-    for (index, _) in left {
-        outcomes.set(index, outcome.clone());
-    }
-}
-
-/// What comes of a message that was not sent, since a call before it failed, or its own did.
-pub(crate) fn later(why: Error) -> Outcome {
-    let reason = format!("not sent: {why}");
-    match why {
-        Error::Retry { after, .. } | Error::HeldBack { after, .. } => {
-            Outcome::Retry { after, reason }
-        }
-        _ => Outcome::Retry { after: None, reason },
-    }
 }

@@ -3,9 +3,8 @@
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::recipients::{self, Groups};
 use crate::record::{self, Identity};
-use crate::rejections;
+use crate::{recipients, rejections};
 
 /// Sends each person a message by one channel. People who get the same share a call of up to 1,000.
 /// CleverTap puts it into its queue, and sends once more what is handed over again: each call is
@@ -110,6 +109,11 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    /// What it says, where the field `content` says this.
+    fn says<'a>(&'a self, content: &'a Map<String, Value>) -> &'a Map<String, Value> {
+        self.content.as_ref().unwrap_or(content)
+    }
+
     fn recipient(&self) -> Result<recipients::Recipient<'_>, Outcome> {
         recipients::one([
             ("Identity", &self.identity),
@@ -132,37 +136,36 @@ impl Action for SendToUsers {
     }
 
     fn shares(&self, message: &Item<Message>) -> Option<String> {
-        let content = message.input.content.as_ref().unwrap_or(&self.content);
-        serde_json::to_string(content).ok()
+        serde_json::to_string(message.input.says(&self.content)).ok()
     }
 
     async fn run(&self, api: &Api, batch: &Batch<Message>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
-        let mut groups = Groups::new();
+        let mut recipients = vec![];
+        // All messages of the batch say the same.
+        let first = batch.items.first();
+        let content = first.map_or(&self.content, |it| it.input.says(&self.content));
         for (index, item) in batch.items.iter().enumerate() {
-            let content = item.input.content.as_ref().unwrap_or(&self.content);
             match item.input.recipient() {
                 Err(refusal) => outcomes.set(index, refusal),
                 Ok(_) if content.is_empty() => {
                     let why = "neither the message nor the field `content` says anything";
                     outcomes.set(index, rejections::NO_CONTENT.because(why));
                 }
-                Ok(recipient) => groups.add(content, index, recipient),
+                Ok(recipient) => recipients.push((index, recipient)),
             }
         }
-        let (path, label) = self.channel.path();
-        let body = |content: &Map<String, Value>| {
-            let mut body = Map::new();
-            let mut put = |name: &str, value: Option<Value>| {
-                body.extend(value.map(|value| (name.to_owned(), value)));
-            };
-            put("tag_group", self.tag_group.as_deref().map(Value::from));
-            put("respect_frequency_caps", self.respect_frequency_caps.map(Value::from));
-            put("provider_nick_name", self.provider_nick_name.as_deref().map(Value::from));
-            put("content", Some(Value::Object(content.clone())));
-            body
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            body.extend(value.map(|value| (name.to_owned(), value)));
         };
-        groups.send(api, (&["1", "send", path], label), body, &mut outcomes).await?;
+        put("tag_group", self.tag_group.as_deref().map(Value::from));
+        put("respect_frequency_caps", self.respect_frequency_caps.map(Value::from));
+        put("provider_nick_name", self.provider_nick_name.as_deref().map(Value::from));
+        put("content", Some(Value::Object(content.clone())));
+        let (path, label) = self.channel.path();
+        let path = (&["1", "send", path][..], label);
+        recipients::send(api, path, body, &recipients, &mut outcomes).await?;
         Ok(outcomes)
     }
 }

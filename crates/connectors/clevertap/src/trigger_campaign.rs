@@ -3,9 +3,8 @@
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::recipients::{self, Groups};
 use crate::record::{self, Identity};
-use crate::{answer, call, rejections};
+use crate::{answer, call, recipients, rejections};
 
 const EXTERNAL: &str = "POST /1/send/externaltrigger.json";
 const BULLETIN: &str = "POST /1/targets/trigger.json";
@@ -121,49 +120,27 @@ impl Action for TriggerCampaign {
 impl TriggerCampaign {
     async fn raise(&self, api: &Api, event: &str, batch: &Batch<Cause>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
-        let only = batch.items.len() == 1;
-        let mut told = false;
-        let mut items = batch.items.iter().enumerate();
-        while let Some((index, item)) = items.next() {
-            let body = match item.input.bulletin(event, self.created_by.as_deref()) {
-                Ok(body) => body,
-                Err(refusal) => {
-                    outcomes.set(index, refusal);
-                    continue;
-                }
-            };
-            let request = api.post(["1", "targets", "trigger.json"]).json(&body);
-            let sent = match call::send(api, request, BULLETIN).await {
-                Ok(answer) => answer::succeeded(&answer, BULLETIN),
-                Err(error) => Err(error),
-            };
-            match sent {
-                Ok(()) => outcomes.set(index, Outcome::done(json!({ "businessEvent": event }))),
-                Err(Error::Reject { code, reason }) => {
-                    outcomes.set(index, Outcome::rejected(code, reason));
-                }
-                Err(error) if !told && (only || !matches!(error, Error::Unknown { .. })) => {
-                    return Err(error);
-                }
-                // What was raised stays told; this one is open, and those behind it were not sent.
-                Err(error) => {
-                    let own = (!matches!(error, Error::Unknown { .. })).then_some(index);
-                    let outcome = recipients::later(error);
-                    for later in own.into_iter().chain(items.map(|(index, _)| index)) {
-                        outcomes.set(later, outcome.clone());
-                    }
-                    return Ok(outcomes);
-                }
+        let [item] = &*batch.items else {
+            return Err(Error::config("each message raises a business event of its own"));
+        };
+        let body = match item.input.bulletin(event, self.created_by.as_deref()) {
+            Ok(body) => body,
+            Err(refusal) => {
+                outcomes.set(0, refusal);
+                return Ok(outcomes);
             }
-            told = true;
-        }
+        };
+        let request = api.post(["1", "targets", "trigger.json"]).json(&body);
+        let answer = call::send(api, request, BULLETIN).await?;
+        answer::succeeded(&answer, BULLETIN)?;
+        outcomes.set(0, Outcome::done(json!({ "businessEvent": event })));
         Ok(outcomes)
     }
 }
 
 async fn set_off(api: &Api, campaign: &str, batch: &Batch<Cause>) -> Result<Outcomes> {
     let mut outcomes = batch.outcomes();
-    let mut groups = Groups::new();
+    let mut recipients = vec![];
     for (index, item) in batch.items.iter().enumerate() {
         let cause = &*item.input;
         let recipient = recipients::one([
@@ -172,17 +149,17 @@ async fn set_off(api: &Api, campaign: &str, batch: &Batch<Cause>) -> Result<Outc
             ("objectId", &cause.object_id),
         ]);
         match recipient {
-            Ok(recipient) => groups.add(&cause.properties, index, recipient),
+            Ok(recipient) => recipients.push((index, recipient)),
             Err(refusal) => outcomes.set(index, refusal),
         }
     }
-    let body = |properties: &Map<String, Value>| {
-        Map::from_iter([
-            ("campaign_id".to_owned(), json!(campaign)),
-            ("ExternalTrigger".to_owned(), Value::Object(properties.clone())),
-        ])
-    };
+    // All messages of the batch have the same properties.
+    let properties = batch.items.first().map(|it| it.input.properties.clone());
+    let body = Map::from_iter([
+        ("campaign_id".to_owned(), json!(campaign)),
+        ("ExternalTrigger".to_owned(), Value::Object(properties.unwrap_or_default())),
+    ]);
     let path = (&["1", "send", "externaltrigger.json"][..], EXTERNAL);
-    groups.send(api, path, body, &mut outcomes).await?;
+    recipients::send(api, path, body, &recipients, &mut outcomes).await?;
     Ok(outcomes)
 }

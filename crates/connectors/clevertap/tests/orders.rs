@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connector::prelude::*;
-use connector::{ErasedAction, ErasedItem, Services};
+use connector::{ErasedAction, ErasedItem, Services, by_call};
 use sandbox::{
     Action as Failure, Fault, MissingProfile, Options, OrderAnswer, OrderSwitches, Sandbox,
     Switches, UnknownCampaign, Vendor,
@@ -44,16 +44,26 @@ impl World {
         inputs: &[Value],
     ) -> Result<Vec<Option<Outcome>>> {
         let action = configured(action, fields).unwrap();
-        let items: Vec<_> = inputs
-            .iter()
-            .enumerate()
-            .map(|(index, input)| ErasedItem {
-                id: Arc::from(format!("message-{index}")),
-                key: Arc::from(format!("{index}")),
-                input: action.prepare(input.clone()).unwrap(),
-            })
-            .collect();
-        Ok(action.run(&self.api, &items).await?.into_vec())
+        Ok(action.run(&self.api, &items(&*action, inputs)).await?.into_vec())
+    }
+
+    /// Makes the calls that the messages go with, whatever comes of each, and shows them.
+    async fn calls(&self, action: &str, fields: Value, inputs: &[Value]) -> String {
+        let action = configured(action, fields).unwrap();
+        let items = items(&*action, inputs);
+        let mut called = vec![];
+        for places in by_call(items.iter().map(|it| action.shares(it))) {
+            let batch: Vec<_> = places.iter().map(|place| items[*place].clone()).collect();
+            called.push(match action.run(&self.api, &batch).await {
+                Ok(outcomes) => shown(&outcomes.into_vec()),
+                Err(Error::Reject { code, .. }) => format!("Reject {code}"),
+                Err(error) => {
+                    let said = format!("{error:?}");
+                    said.split(' ').next().unwrap().to_owned()
+                }
+            });
+        }
+        called.join(" | ")
     }
 
     /// Orders a deletion and gives the token of what waits.
@@ -70,6 +80,15 @@ impl World {
     async fn check(&self, fields: Value, token: &str) -> Outcome {
         configured("deleteProfiles", fields).unwrap().check(&self.api, token).await.unwrap()
     }
+}
+
+fn items(action: &dyn ErasedAction, inputs: &[Value]) -> Vec<ErasedItem> {
+    let item = |(index, input): (usize, &Value)| ErasedItem {
+        id: Arc::from(format!("message-{index}")),
+        key: Arc::from(format!("{index}")),
+        input: action.prepare(input.clone()).unwrap(),
+    };
+    inputs.iter().enumerate().map(item).collect()
 }
 
 fn configured(action: &str, fields: Value) -> Result<Arc<dyn ErasedAction>, String> {
@@ -330,49 +349,39 @@ async fn people_who_get_the_same_share_a_call_and_nobody_gets_it_twice() {
     let fields = json!({ "channel": "sms", "content": { "body": "Hello" } });
     let own = json!({ "identity": "3", "content": { "body": "Goodbye" } });
     let inputs = [json!({ "identity": "1" }), json!({ "email": "a@example.com" }), own];
-    let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
-    assert_eq!(shown(&outcomes), ". . .");
+    let called = world.calls("sendToUsers", fields.clone(), &inputs).await;
+    assert_eq!(called, ". . | .");
     let bodies: Vec<_> = world.sandbox.ordered().into_iter().map(|it| it.body).collect();
     let first = json!({ "to": { "Identity": ["1"], "Email": ["a@example.com"] },
         "content": { "body": "Hello" } });
     let second = json!({ "to": { "Identity": ["3"] }, "content": { "body": "Goodbye" } });
     assert_eq!(bodies, [first, second]);
+    // Nobody gets what another one's message says.
+    let mixed = world.run("sendToUsers", fields.clone(), &inputs).await;
+    assert!(matches!(mixed, Err(Error::Config { .. })), "{mixed:?}");
+    assert_eq!(world.sandbox.ordered().len(), 2);
 
     let path = "/1/send/sms.json";
-    for (failure, expected) in [
-        (Failure::CloseConnection { process: true }, ". . ?"),
-        (Failure::TooManyRequests { retry_after: None }, ". . retry"),
-        (Failure::status(413), ". . retry"),
-        (Failure::status(400), ". . http400"),
+    for (failure, second, first) in [
+        (Failure::CloseConnection { process: true }, ". . | Unknown", "Unknown | ."),
+        (Failure::TooManyRequests { retry_after: None }, ". . | Retry", "Retry | ."),
+        (Failure::status(413), ". . | TooLarge", "TooLarge | ."),
+        // The engine halves the batch, and finds whoever is refused.
+        (Failure::status(400), ". . | Reject http400", "Reject http400 | ."),
     ] {
-        world.sandbox.clear_faults();
-        world.sandbox.fault(world.fault(path, failure.clone()).after(1));
-        let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
-        assert_eq!(shown(&outcomes), expected, "{failure:?}");
+        for (before, expected) in [(1, second), (0, first)] {
+            world.sandbox.clear_faults();
+            world.sandbox.fault(world.fault(path, failure.clone()).after(before));
+            let called = world.calls("sendToUsers", fields.clone(), &inputs).await;
+            assert_eq!(called, expected, "{failure:?}");
+        }
     }
-    // Without an answer to the first call, the second one surely was not sent.
-    world.sandbox.clear_faults();
-    world.sandbox.fault(world.fault(path, Failure::CloseConnection { process: true }));
-    let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
-    assert_eq!(shown(&outcomes), "? ? retry");
     // Of one call, too, only who was in it is in doubt.
     world.sandbox.clear_faults();
     world.sandbox.fault(world.fault(path, Failure::CloseConnection { process: true }));
     let nobody = [json!({ "identity": "1" }), json!({})];
     let outcomes = world.run("sendToUsers", fields.clone(), &nobody).await.unwrap();
     assert_eq!(shown(&outcomes), "? noIdentity");
-    // Whoever is refused is found among those who get the same.
-    world.sandbox.clear_faults();
-    world.sandbox.fault(world.fault(path, Failure::status(400)).times(2));
-    let outcomes = world.run("sendToUsers", fields.clone(), &inputs).await.unwrap();
-    assert_eq!(shown(&outcomes), "http400 . .");
-    // Where there is nothing else, the engine halves the batch.
-    world.sandbox.fault(world.fault(path, Failure::status(400)));
-    let error = world.run("sendToUsers", fields.clone(), &inputs[..2]).await.unwrap_err();
-    assert!(matches!(error, Error::Reject { .. }), "{error:?}");
-    world.sandbox.fault(world.fault(path, Failure::TooManyRequests { retry_after: None }));
-    let error = world.run("sendToUsers", fields, &inputs).await.unwrap_err();
-    assert!(matches!(error, Error::Retry { .. }), "{error:?}");
     let silent = world.run("sendToUsers", json!({ "channel": "push" }), &inputs[..1]).await;
     assert_eq!(shown(&silent.unwrap()), "noContent");
 }
@@ -383,15 +392,18 @@ async fn a_business_event_is_raised_once_for_each_message() {
     let fields = json!({ "businessEvent": "Match won" });
     let named = |name: &str| json!({ "name": name });
     let inputs = [named("Final"), named(""), named("Cup")];
-    let lost = world.fault("/1/targets/trigger.json", Failure::status(500)).after(1);
-    world.sandbox.fault(lost);
-    let outcomes = world.run("triggerCampaign", fields.clone(), &inputs).await.unwrap();
-    assert_eq!(shown(&outcomes), ". noName ?");
-    world.sandbox.fault(world.fault("/1/targets/trigger.json", Failure::status(500)));
-    let outcomes = world.run("triggerCampaign", fields.clone(), &inputs).await.unwrap();
-    assert_eq!(shown(&outcomes), "? retry retry");
-    let outcomes = world.run("triggerCampaign", fields, &inputs).await.unwrap();
-    assert_eq!(shown(&outcomes), ". noName .");
+    let path = "/1/targets/trigger.json";
+    for (failure, before, expected) in [
+        (Failure::status(500), 1, ". | noName | Unknown"),
+        (Failure::status(500), 0, "Unknown | noName | ."),
+        (Failure::status(400), 0, "Reject http400 | noName | ."),
+    ] {
+        world.sandbox.fault(world.fault(path, failure).after(before));
+        assert_eq!(world.calls("triggerCampaign", fields.clone(), &inputs).await, expected);
+    }
+    assert_eq!(world.calls("triggerCampaign", fields.clone(), &inputs).await, ". | noName | .");
+    let together = world.run("triggerCampaign", fields, &inputs).await;
+    assert!(matches!(together, Err(Error::Config { .. })), "{together:?}");
     for (fields, says) in
         [(json!({}), "is needed"), (json!({ "campaignId": "1", "businessEvent": "A" }), "two ways")]
     {
