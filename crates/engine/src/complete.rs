@@ -7,8 +7,9 @@ use connector::{Completed, Record, Timestamp};
 
 use crate::backfill::{Of, Rules};
 use crate::context::Context;
-use crate::detect::{Candidates, Detected, Emitted, Fingerprint, TOMBSTONE, rules_leave_out};
+use crate::detect::{Candidates, Detected, Emitted, rules_leave_out};
 use crate::fetch::Fetched;
+use crate::identity::{Fingerprint, TOMBSTONE};
 use crate::page::InFlight;
 use crate::retry::Tries;
 use crate::run::Run;

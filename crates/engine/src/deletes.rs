@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use store::{Name, NamesChange, Seen, SeenChange};
 
 use crate::beside::Beside;
-use crate::detect::{self, Emitted, Identity, TOMBSTONE};
+use crate::detect::Emitted;
 use crate::gone::Gone;
+use crate::identity::{Identity, TOMBSTONE, record_key};
 use crate::run::Run;
 use crate::seen::{Entry, Key, SLACK};
 use crate::step::Origin;
@@ -166,8 +167,7 @@ impl Run {
             for name in names {
                 let Some(at) = misses.at(&name.key) else { continue };
                 let mut now = Missing::Gone;
-                let wholes =
-                    partitions.iter().map(|it| detect::record_key(&**store, it, &name.name));
+                let wholes = partitions.iter().map(|it| record_key(&**store, it, &name.name));
                 let wholes: Vec<Key> = wholes.collect();
                 if completes && !wholes.contains(&name.key) {
                     let is_there = wholes.iter().any(|whole| gone.has(whole));
@@ -228,7 +228,7 @@ impl Run {
         let mut emitted = vec![];
         for (key, name) in page {
             let Some(entry) = self.seen.as_ref().and_then(|seen| seen.get(key)) else { continue };
-            if !told.insert(detect::record_key(&*context.store, "", name)) {
+            if !told.insert(record_key(&*context.store, "", name)) {
                 continue;
             }
             let identity = Identity {

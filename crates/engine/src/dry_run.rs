@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::backfill::Of;
 use crate::context::Context;
-use crate::detect::{Candidates, Emitted, Identity, Names};
+use crate::detect::{Candidates, Emitted, Names};
+use crate::identity::Identity;
 use crate::seen::{Loading, SeenTable};
 use crate::snapshot::{ScanState, Snapshot};
 use crate::{Engine, Error, Result, Watch, fetch};

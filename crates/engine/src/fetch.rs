@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::complete::Wholes;
 use crate::context::Context;
-use crate::detect::{Fingerprint, record_key};
+use crate::identity::{Fingerprint, record_key};
 use crate::retry::Tries;
 use crate::{Error, Result};
 use crate::{echo, inbox};

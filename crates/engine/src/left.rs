@@ -10,7 +10,8 @@ use crate::beside::Beside;
 use crate::complete::{self, Wholes};
 use crate::deletes::DELETES;
 use crate::deliver;
-use crate::detect::{Candidates, Fingerprint, Identity, Names, TOMBSTONE, record_key};
+use crate::detect::{Candidates, Detected, Names};
+use crate::identity::{Fingerprint, Identity, TOMBSTONE, record_key};
 use crate::run::Run;
 use crate::seen::{Entry, Key, SeenTable};
 use crate::step::Origin;
@@ -102,7 +103,7 @@ impl Run {
         partition: &str,
         records: Vec<(Record, Fingerprint)>,
         wholes: Wholes,
-    ) -> crate::detect::Detected {
+    ) -> Detected {
         let (context, sequence) = (self.context.clone(), self.sequence + 1);
         let trigger = &context.flow.trigger;
         let mut unread = SeenTable::default();
@@ -129,7 +130,7 @@ impl Run {
         seen.detect(&*context.store, page)
     }
 
-    fn take_back(&mut self, overlaid: Vec<crate::detect::Detected>) {
+    fn take_back(&mut self, overlaid: Vec<Detected>) {
         let Some(seen) = &mut self.seen else { return };
         overlaid.into_iter().rev().for_each(|detected| seen.undo(detected));
     }

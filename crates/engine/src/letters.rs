@@ -146,7 +146,7 @@ pub(crate) async fn record_keys(
         partitions.extend(Snapshot::read(flow, &head.snapshot)?.partitions.into_keys());
     }
     let key = |partition: String| {
-        let key = crate::detect::record_key(store, &partition, record);
+        let key = crate::identity::record_key(store, &partition, record);
         (partition, key)
     };
     Ok(partitions.into_iter().map(key).collect())

@@ -39,6 +39,7 @@ mod held;
 mod history;
 pub mod hooks;
 mod horizon;
+mod identity;
 mod import;
 mod inbox;
 mod journal;

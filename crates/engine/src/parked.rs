@@ -12,8 +12,8 @@ use crate::age::{self, Before};
 use crate::beside::Beside;
 use crate::context::{Context, StepContext};
 use crate::deliver;
-use crate::detect;
 use crate::due::{AllDue, Due, Noted, again, is_due};
+use crate::identity::seed;
 use crate::learned::Payload;
 use crate::resume::{Resume, Resumed};
 use crate::run::Run;
@@ -223,7 +223,7 @@ impl Run {
             key: parked.record_key.as_str().into(),
             partition_key: parked.partition_key,
             message: payload.message.get().into(),
-            seed: detect::seed(&parked.message_id),
+            seed: seed(&parked.message_id),
             results,
             at: Resume::Behind(parked.step.clone()),
         })
@@ -334,15 +334,4 @@ fn too_late(parked: &Parked, problem: Option<&Call>) -> String {
         Some(problem) => format!("the last question after it failed: {problem}"),
     };
     format!("handed over at {since} and not finished by {deadline}; {last}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_messages_seed_is_read_from_its_id() {
-        assert_eq!(detect::seed("aabb0102030405060708ccddeeff0011"), 0x0807_0605_0403_0201);
-        assert_eq!(detect::seed("short"), 0);
-    }
 }

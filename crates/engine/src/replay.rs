@@ -311,7 +311,7 @@ fn resume(letter: &DeadLetter) -> Result<Resumed> {
         key: letter.record_key.as_str().into(),
         partition_key: letter.partition_key,
         message: message.get().into(),
-        seed: crate::detect::seed(&letter.message_id),
+        seed: crate::identity::seed(&letter.message_id),
         results,
         at: letter.step.clone().map_or(Resume::FromTrigger, Resume::FromStep),
     })

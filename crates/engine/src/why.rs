@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{DeadLetter, DeadLetterSummary, LetterState, Parked, Seen, Store, TrailBlock};
 
-use crate::detect::TOMBSTONE;
+use crate::identity::TOMBSTONE;
 use crate::journal::{self, Intent};
 use crate::letters::{is_about, record_keys};
 use crate::seen::{UNVERSIONED, settled_by};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::Store;
 
-use crate::detect::{Fingerprint, record_key};
+use crate::identity::{Fingerprint, record_key};
 
 /// The records of one request.
 #[derive(Serialize, Deserialize)]
