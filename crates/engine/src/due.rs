@@ -113,13 +113,14 @@ pub(crate) fn again(parked: &Parked, now: Timestamp, after: Option<Duration>) ->
 
 #[cfg(test)]
 mod tests {
+    use store::{Commit, MasterKey, MemoryStore, ParkedChange};
+
     use super::*;
 
-    #[test]
-    fn waits_double_up_to_an_hour_and_follow_what_the_system_says() {
-        let parked = Parked {
-            id: String::new(),
-            message_id: String::new(),
+    fn parked(id: &str, message: &str) -> Parked {
+        Parked {
+            id: format!("{id:0>16}"),
+            message_id: message.to_owned(),
             step: String::new(),
             record_key: String::new(),
             partition_key: [0; 16],
@@ -128,7 +129,37 @@ mod tests {
             deadline: 0,
             token: String::new(),
             payload: vec![],
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_together_than_memory_holds_and_one_a_message() {
+        let token = "x".repeat(TOGETHER_BYTES / 2);
+        let payload = vec![0; TOGETHER_BYTES - token.len()];
+        let all = [
+            Parked { token, ..parked("a", "1") },
+            Parked { payload, ..parked("b", "2") },
+            parked("c", "3"),
+            parked("d", "3"),
+            parked("e", "4"),
+        ];
+        let store = MemoryStore::new(MasterKey::generate());
+        let fence = store.lease("flow").await.unwrap().fence;
+        let put = all.iter().cloned().map(ParkedChange::Put).collect();
+        store.commit(&fence, 1, Commit { parked: put, ..Commit::default() }).await.unwrap();
+        let mut due = AllDue::default();
+        all.into_iter().for_each(|it| due.add(it));
+        for expected in [&["a", "b"][..], &["c", "e"], &["d"], &[]] {
+            let read = due.next(&store, "flow").await.unwrap();
+            let ids: Vec<_> = read.iter().map(|(it, _)| it.id.trim_start_matches('0')).collect();
+            assert_eq!(ids, expected);
+        }
+        assert!(due.is_empty());
+    }
+
+    #[test]
+    fn waits_double_up_to_an_hour_and_follow_what_the_system_says() {
+        let parked = parked("", "");
         let wait = |now: i64, after: Option<u64>| {
             let now = Timestamp::from_secs(now);
             again(&parked, now, after.map(Duration::from_secs)) / 1000 - now.millis() / 1000
