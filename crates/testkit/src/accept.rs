@@ -9,6 +9,7 @@ use connector::{
 use serde_json::{Map, Value};
 
 use crate::expect::Became;
+use crate::poll::Play;
 use crate::promise::{Accepted, Ledger, Promise, Rejected};
 use crate::stage::Stage;
 use crate::story::{self, Exchange, Story, System};
@@ -94,7 +95,7 @@ async fn play(
         proven(connector, &stage, &mut ledger);
         let names = (story.trigger.as_deref(), story.action.as_deref());
         if let Some(descriptor) = names.0.and_then(|name| connector.find_trigger(name)) {
-            let found = trigger::Play::new(&stage, descriptor).check(&mut ledger).await;
+            let found = trigger::check(&Play::new(&stage, descriptor), &mut ledger).await;
             let seen = seen.entry(descriptor.name).or_default();
             seen.stories += 1;
             seen.most_pages = seen.most_pages.max(found.pages);

@@ -8,13 +8,12 @@ use serde_json::Value;
 
 use crate::again::Traces;
 use crate::expect::Became;
-use crate::outage::{self, May, Outage};
+use crate::outage::{self, May, Outage, renews};
 use crate::promise::{Ledger, Promise};
 use crate::records;
 use crate::stage::{Ended, Played, Stage};
 use crate::story::Kind;
 use crate::tape::{Fault, Heard, Spoil};
-use crate::trigger::renews;
 
 /// A call on its story's stage: with messages that may share one, or the question after what was
 /// handed over.

@@ -2,7 +2,8 @@
 //!
 //! Start with [`accept`]: it plays a connector's recorded exchanges, and their mutations, from a
 //! server on loopback. [`Promise`] lists what is looked at. `trigger.rs`, `webhook.rs` and `action.rs`
-//! with `call.rs` play a story, `outage.rs` and `pages.rs` are what goes wrong, `tape.rs` is the
+//! play a story as recorded; `outage.rs` lists what goes wrong with an exchange, and `questions.rs`,
+//! `pages.rs` and `call.rs` play a trigger's and an action's calls with it. `tape.rs` is the
 //! recorded system. [`record`] plays the stories against a real system and writes them down;
 //! [`outdated`] tells which of them a sandbox answers otherwise by now.
 //!
@@ -25,7 +26,9 @@ mod http;
 mod mapped;
 mod outage;
 mod pages;
+mod poll;
 mod promise;
+mod questions;
 mod record;
 mod records;
 mod stage;

@@ -159,6 +159,11 @@ pub(crate) fn only_asks(system: &System, asked: &Asked) -> bool {
     system.only_asks(&asked.method, asked.path())
 }
 
+/// Whether the request carries a token that can be renewed.
+pub(crate) fn renews(exchange: &Exchange) -> bool {
+    exchange.request.headers.values().any(|value| value.contains("{token}"))
+}
+
 impl Outage {
     /// Whether an order's error may be of this kind.
     pub(crate) fn may_be(&self, kind: Kind) -> bool {

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use connector::{Error, Page, Result};
 use serde_json::Value;
 
+use crate::poll::{Call, Play};
 use crate::promise::{Ledger, Promise};
 use crate::records;
 use crate::stage::{Ended, Played};
 use crate::story::Response;
 use crate::tape::{Fault, Spoil};
-use crate::trigger::{Call, Play};
 
 /// A recorded page that can be changed: where its records are.
 struct Paper<'a> {

@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::expect::{Became, Expect};
 use crate::http::Server;
+use crate::poll::Play;
 use crate::stage::Stage;
 use crate::story::{self, Kind, Story, System, Unreadable};
 use crate::{action, trigger};
@@ -230,7 +231,7 @@ async fn outcome(stage: &Stage<'_>) -> Result<(Expect, Option<Error>), String> {
     if let Some(name) = &story.trigger {
         let found = stage.connector.find_trigger(name);
         let descriptor = found.ok_or_else(|| format!("there is no trigger {name}"))?;
-        return Ok(trigger::Play::new(stage, descriptor).outcome().await);
+        return Ok(trigger::outcome(&Play::new(stage, descriptor)).await);
     }
     let name = story.action.as_deref().unwrap_or_default();
     let found = stage.connector.find_action(name);
