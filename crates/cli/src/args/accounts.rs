@@ -13,6 +13,9 @@ request probes it after a minute, then after twice as long, up to an hour. It is
 probe passes, when one of its settings is another one, after a login, or after `towpath account
 resume`.
 
+What a system wants not to be asked again once it refused it, such as CleverTap's attribution, is held
+besides: it goes on after `towpath account resume` or with other settings, and by nothing else.
+
 A circuit breaker opens when, of at least 20 requests of one class in a minute, three quarters
 failed: no answer, 429 or 5xx. A request probes after 10 s, then after twice as long, up to 5
 minutes or as long as the system asks.
