@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use engine::{
 use flow::{Flow, Schedule};
 use sandbox::{Action, Fault, Touch, Vendor};
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use towpath_tests::{START, Waiting, World};
 
@@ -88,6 +88,7 @@ struct Served {
     desk: Arc<Desk>,
     said: watch::Receiver<Vec<String>>,
     handle: Handle,
+    _nobody: TcpSocket,
     _stopper: Stopper,
 }
 
@@ -101,11 +102,14 @@ impl Served {
             say.send_modify(|said: &mut Vec<String>| said.push(text));
             Json(Value::Null)
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let chat = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().route("/messages", post(take));
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Bound, and nobody listens: no other test gets this port.
+        let nobody = TcpSocket::new_v4().unwrap();
+        nobody.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let refused = nobody.local_addr().unwrap();
         let credentials = world.sandbox.credentials();
         let of_nobody = [
             ("projectId", credentials.project_id.as_str()),
@@ -116,7 +120,7 @@ impl Served {
         let of_nobody = of_nobody.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let accounts = [
             ("ops-chat", http_connector::connector(), chat, BTreeMap::new()),
-            ("refused", clevertap::connector(), format!("http://{nobody}"), of_nobody),
+            ("refused", clevertap::connector(), format!("http://{refused}"), of_nobody),
         ];
         for (name, connector, url, values) in accounts {
             let account = connector.account(name, Some(&url), values).unwrap();
@@ -129,7 +133,7 @@ impl Served {
         let (ran, heard) = (watch::Sender::new(Timestamp::default()), Mutex::default());
         let desk = Arc::new(Desk { flows, ran, heard });
         let (handle, _stopper) = serve(&world, &desk);
-        Self { world, desk, said, handle, _stopper }
+        Self { world, desk, said, handle, _nobody: nobody, _stopper }
     }
 
     /// Lets a minute pass and the flow run, at each of them.

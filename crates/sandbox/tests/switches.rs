@@ -132,7 +132,7 @@ async fn events_and_profiles_keep_to_the_documented_limits_unless_that_is_switch
         (event("Cart", json!({ "a.b": 1 })), 555),
         (event("Cart", json!({ "k".repeat(121): 1 })), 555),
         (event("Cart", json!({ "Note": "n".repeat(513) })), 555),
-        (event("Cart", items(257)), 522),
+        (event("Charged", items(257)), 522),
         (event("Cart", many), 522),
         (profile(json!({ "a#b": 1 })), 555),
         (profile(json!({ "Note": "n".repeat(513) })), 555),
@@ -143,7 +143,8 @@ async fn events_and_profiles_keep_to_the_documented_limits_unless_that_is_switch
     let list: Vec<_> = (0..101).collect();
     let fine = [
         event("Cart #1", json!({ "No #": "n".repeat(512), "Sizes": list })),
-        event("Cart", items(256)),
+        event("Charged", items(256)),
+        event("Cart", items(257)),
         profile(json!({ "ä".repeat(120): "ü".repeat(512), "Sizes": list })),
     ];
     assert_eq!(world.codes(&fine).await, [] as [u64; 0]);

@@ -182,7 +182,7 @@ pub(super) fn answer(
         ("account_token", &credentials.token),
         ("account_passcode", &credentials.passcode),
     ];
-    let wrong = |(name, value): &(&str, &String)| call.parameter(name) != Some(value.as_str());
+    let wrong = |(name, value): &(&str, &String)| given(name) != Some(value.as_str());
     if switches.account_unknown || known.iter().any(wrong) {
         return (Answer::fail(switches.refused, "Invalid Account Info"), false);
     }
@@ -221,7 +221,8 @@ pub(super) fn answer(
             Prefix::Name => format!("{partner}_{event}"),
             Prefix::None => event.to_owned(),
         };
-        store(archive, call, switches, (&name, at), now);
+        let device = given(DEVICE).unwrap_or_default();
+        store(archive, call, switches, (device, &name, at), now);
     }
     let taken = match switches.taken {
         TakenAnswer::Success => Answer::json(200, &json!({ "status": "success" })),
@@ -235,7 +236,7 @@ fn store(
     archive: &Mutex<Archive>,
     call: &Call,
     switches: &AttributionSwitches,
-    (name, at): (&str, i64),
+    (device, name, at): (&str, &str, i64),
     now: i64,
 ) {
     let (mut properties, mut session) = (Map::new(), Map::new());
@@ -257,7 +258,6 @@ fn store(
             put(&mut properties, key, value);
         }
     }
-    let device = call.parameter(DEVICE).unwrap_or_default().trim();
     let mut record = json!({
         "objectId": device, "type": "event", "ts": at, "evtName": name, "evtData": properties,
     });

@@ -92,7 +92,10 @@ impl EventData {
         if strict && self.count > MOST_PROPERTIES {
             return Err(refusal(522, "Event has too many properties. "));
         }
-        let minded = |it: &&Breach| it.is_minded(switches);
+        // That there may be so many items is said of `Charged` alone.
+        let minded = |it: &&Breach| {
+            it.is_minded(switches) && (name == "Charged" || !matches!(it, Breach::Items))
+        };
         match self.breaches.iter().find(minded) {
             None => Ok(()),
             Some(Breach::Items) => Err(refusal(522, "Event has too many items. ")),
