@@ -30,17 +30,7 @@ pub(crate) async fn send(
     send_as(api, request, what, Uncoded::Refusal).await
 }
 
-/// A success that has an error in it, as reports have been seen to be, tells neither.
-fn contradicts_itself(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Said {
-        error: Value,
-    }
-    let said = (body.len() <= crate::LARGEST_FAILURE).then(|| serde_json::from_slice(body).ok());
-    said.flatten().is_some_and(|Said { error }| !plain(&error).trim().is_empty())
-}
-
-/// The same for any request, by what its failures are.
+/// The same as [`send`] for any request, by what its failures are.
 ///
 /// A 404 with CleverTap's own words is about what was asked for, since the paths are all known ones;
 /// any other is about the account's `baseUrl`.
@@ -64,11 +54,18 @@ pub(crate) async fn send_as(
         }
         status if !refusals.contains(&status) => Ok(answer),
         _ if blames_account(&answer) && is_unknown(api).await? => Err(unknown(what, &answer)),
-        REFUSED_INSIDE_200 if is_trouble(&answer, uncoded) => {
-            Err(Error::retry(format!("{what} answered with a failure: {}", answer.message())))
-        }
-        _ => Err(refusal(what, &answer)),
+        _ => Err(trouble(what, &answer, uncoded).unwrap_or_else(|| refusal(what, &answer))),
     }
+}
+
+/// A success that has an error in it, as reports have been seen to be, tells neither.
+fn contradicts_itself(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        error: Value,
+    }
+    let said = (body.len() <= crate::LARGEST_FAILURE).then(|| serde_json::from_slice(body).ok());
+    said.flatten().is_some_and(|Said { error }| !plain(&error).trim().is_empty())
 }
 
 fn said(answer: &Response) -> Option<serde_json::Map<String, Value>> {
@@ -80,7 +77,12 @@ fn word(said: &serde_json::Map<String, Value>, name: &str) -> String {
     said.get(name).map(plain).unwrap_or_default().trim().to_lowercase()
 }
 
-/// Whether a failure inside a 200 tells of CleverTap's own trouble.
+/// The error of a failure inside a 200 that tells of CleverTap's own trouble.
+pub(crate) fn trouble(what: &str, answer: &Response, uncoded: Uncoded) -> Option<Error> {
+    let troubled = answer.status() == REFUSED_INSIDE_200 && is_trouble(answer, uncoded);
+    troubled.then(|| Error::retry(format!("{}: {}", answered(what, answer), answer.message())))
+}
+
 fn is_trouble(answer: &Response, uncoded: Uncoded) -> bool {
     let said = said(answer).unwrap_or_default();
     if !word(&said, "code").is_empty() {
@@ -129,10 +131,18 @@ pub(crate) async fn is_unknown(api: &Api) -> Result<bool> {
     }
 }
 
-/// The error of credentials that a 400 refuses.
+/// The error of credentials that are refused by another status than theirs.
 pub(crate) fn unknown(what: &str, answer: &Response) -> Error {
-    let reason = format!("{what} answered 400: {}", answer.message());
+    let reason = format!("{}: {}", answered(what, answer), answer.message());
     explained(Error::Unauthorized { reason })
+}
+
+/// How a refusal came: by a status of HTTP, or inside a 200.
+fn answered(what: &str, answer: &Response) -> String {
+    match answer.status() {
+        REFUSED_INSIDE_200 => format!("{what} answered with a failure"),
+        status => format!("{what} answered {}", status.as_u16()),
+    }
 }
 
 const CHECK: &str = "check the account's projectId, passcode and region";
@@ -151,15 +161,10 @@ pub(crate) fn explained(error: Error) -> Error {
 /// What a refusal means that is none of the credentials: something that CleverTap does not take, which
 /// a smaller batch narrows down.
 pub(crate) fn refusal(what: &str, answer: &Response) -> Error {
-    let said = answer.message();
-    let (code, reason) = match answer.status() {
-        REFUSED_INSIDE_200 => {
-            ("http400".to_owned(), format!("{what} answered with a failure: {said}"))
-        }
-        status => {
-            let status = status.as_u16();
-            (format!("http{status}"), format!("{what} answered {status}: {said}"))
-        }
+    let status = match answer.status() {
+        REFUSED_INSIDE_200 => StatusCode::BAD_REQUEST,
+        status => status,
     };
-    Error::Reject { code, reason }
+    let reason = format!("{}: {}", answered(what, answer), answer.message());
+    Error::Reject { code: format!("http{}", status.as_u16()), reason }
 }

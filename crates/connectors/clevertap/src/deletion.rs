@@ -132,8 +132,12 @@ async fn order_part(
     let at = date.date().unwrap_or_else(|| api.now());
     match (answer, part) {
         (Ok(answer), _) => answer::succeeded(&answer, ORDER)?,
-        // Of one alone it says that there is nothing to delete; of several a smaller order tells whom.
-        (Err(Error::Reject { code, .. }), [(index, whose)]) if code == NOT_THERE => {
+        // Of one alone it says that there is nothing to delete, unless the profile was found a moment
+        // before; of several a smaller order tells whom.
+        (Err(Error::Reject { code, reason }), [(index, whose)])
+            if says_missing(&code, &reason)
+                && !before.iter().any(|it| matches!(it, Found::Profile(_))) =>
+        {
             outcomes.set(*index, told("confirmed", *whose, at));
             return Ok(());
         }
@@ -167,6 +171,12 @@ async fn order_part(
         outcomes.set(*index, outcome);
     }
     Ok(())
+}
+
+/// Whether a refusal of the order says that there is no such profile: by its code, or by its words. The
+/// order's own name is none of these.
+fn says_missing(code: &str, reason: &str) -> bool {
+    code == NOT_THERE || reason.strip_prefix(ORDER).is_some_and(profile::says_missing)
 }
 
 /// Asks for the profile that is to go.

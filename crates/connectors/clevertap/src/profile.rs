@@ -2,7 +2,8 @@
 
 use connector::prelude::*;
 
-use crate::{answer, call};
+use crate::answer;
+use crate::call::{self, Uncoded};
 
 /// What a profile is asked for by.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,13 @@ pub(crate) enum Found {
     Doubtful,
 }
 
+impl By<'_> {
+    /// Whether it is the question with which nothing can be wrong.
+    fn is_nobody(self) -> bool {
+        matches!(self, Self::Identity(call::NOBODY))
+    }
+}
+
 impl Found {
     /// The profile, for those to whom a doubt makes no difference.
     pub(crate) fn profile(self) -> Option<Value> {
@@ -41,7 +49,9 @@ impl Found {
 /// What CleverTap answers where there is none is not documented. It is said by `status: fail` with
 /// code 404 or with words for it, whatever the HTTP status of a refusal, and by a success without a
 /// record, or with an empty one. A bare 404, and a failure without any words, leave a doubt. Nothing
-/// else is taken for it: an outage must not look like a profile that is gone.
+/// else is taken for it: neither an outage nor a refusal of the credentials must look like a profile
+/// that is gone. Where the words may blame the account, nobody is asked for besides: an odd id must not
+/// look like an account that is refused.
 pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
     let request = api.get(["1", "profile.json"]);
     let request = match by {
@@ -70,6 +80,9 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
     if status == StatusCode::NOT_FOUND && answer.body().trim_ascii().is_empty() {
         return Ok(Found::Doubtful);
     }
+    if call::blames_account(&answer) && (by.is_nobody() || call::is_unknown(api).await?) {
+        return Err(call::unknown(PROFILE, &answer));
+    }
     let said: Option<Said> = serde_json::from_slice(answer.body()).ok();
     let failed = said.filter(|said| said.status.as_deref() == Some("fail"));
     let code = failed.as_ref().map(|said| answer::plain(&said.code)).unwrap_or_default();
@@ -84,8 +97,8 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
         _ if status == StatusCode::NOT_FOUND => {
             Err(answer.nonsense("with something that CleverTap does not say of profiles"))
         }
-        _ if call::blames_account(&answer) => Err(call::unknown(PROFILE, &answer)),
-        _ => Err(call::refusal(PROFILE, &answer)),
+        _ => Err(call::trouble(PROFILE, &answer, Uncoded::ByWords)
+            .unwrap_or_else(|| call::refusal(PROFILE, &answer))),
     }
 }
 
@@ -103,7 +116,38 @@ struct Said {
     record: Option<Value>,
 }
 
-fn says_missing(error: &str) -> bool {
-    let error = error.to_lowercase();
-    ["not found", "no profile", "does not exist", "no record"].iter().any(|it| error.contains(it))
+/// Whether words say that there is no such profile; no source shows them. What is missing has to be a
+/// person, however they are called: what is not found may be the account just as well.
+pub(crate) fn says_missing(words: &str) -> bool {
+    let words = words.to_lowercase();
+    let has = |any: &[&str]| any.iter().any(|it| words.contains(it));
+    let missing =
+        ["not found", "not exist", "n't exist", "no such", "no profile", "no record", "no user"];
+    let person = ["profile", "record", "user", "identity", "identifier"];
+    has(&missing) && has(&person) && !has(&["account", "project", "passcode"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_missing_and_nothing_else() {
+        for (words, expected) in [
+            ("Profile not found", true),
+            ("No profile found", true),
+            ("No such user", true),
+            ("Record for identity \"21\" does not exist", true),
+            ("The user identifier is not found", true),
+            ("User doesn't exist", true),
+            ("Account id not found", false),
+            ("The account of this user does not exist", false),
+            ("No such project for this user", false),
+            ("Endpoint not found", false),
+            ("Invalid profile", false),
+            ("", false),
+        ] {
+            assert_eq!(says_missing(words), expected, "{words}");
+        }
+    }
 }
