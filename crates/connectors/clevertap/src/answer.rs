@@ -59,7 +59,7 @@ pub(crate) fn settle(
     done: impl Fn(&Sent<'_>) -> Outcome,
 ) -> Result<()> {
     let read: Answer = answer.json()?;
-    if !matches!(read.status.as_str(), "success" | "partial" | "fail") {
+    if !["success", "partial", "fail"].into_iter().any(|word| is(&read.status, word)) {
         return Err(answer.nonsense("with a status that is none of success, partial and fail"));
     }
     let mut certain = read.processed == sent.len().checked_sub(read.refusals().len());
@@ -194,23 +194,38 @@ fn says(body: &[u8]) -> Says {
     let fine = |text: &str| if is_fine(text) { Says::Nothing } else { Says::Other };
     match serde_json::from_slice(body) {
         Ok(Value::Object(said)) => {
-            let has = |name: &str| match said.get(name) {
-                None => false,
-                Some(Value::Array(listed)) => !listed.is_empty(),
-                Some(words) => !plain(words).trim().is_empty(),
-            };
-            let fails = ["error", "errors", "unprocessed"].into_iter().any(has);
+            let told = ["error", "errors", "unprocessed"].into_iter().filter_map(|it| said.get(it));
+            let code = || said.get("code").and_then(|code| plain(code).parse().ok());
             match said.get("status").map(plain) {
-                _ if fails => Says::Other,
-                Some(status) if status == "success" => Says::Success,
+                _ if told.into_iter().any(is_error) => Says::Other,
+                Some(status) if is(&status, "success") => Says::Success,
                 Some(status) => fine(&status),
                 None if said.is_empty() => Says::Nothing,
+                // A status of HTTP, said once more.
+                None if code().is_some_and(|code: u16| (200..300).contains(&code)) => Says::Nothing,
                 None => Says::Other,
             }
         }
         Ok(Value::String(word)) => fine(&word),
         Ok(_) => Says::Other,
         Err(_) => fine(&String::from_utf8_lossy(body)),
+    }
+}
+
+/// Whether a status is this word, in whatever letters.
+pub(crate) fn is(status: &str, word: &str) -> bool {
+    status.trim().eq_ignore_ascii_case(word)
+}
+
+/// Whether what stands where an error would be tells of one: null, `false`, 0 and what is empty do not.
+pub(crate) fn is_error(told: &Value) -> bool {
+    match told {
+        Value::Null => false,
+        Value::Bool(fails) => *fails,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(words) => !words.trim().is_empty(),
+        Value::Array(listed) => !listed.is_empty(),
+        Value::Object(members) => !members.is_empty(),
     }
 }
 
@@ -281,11 +296,23 @@ mod tests {
                     r#"{"status":"success"}"#,
                     r#"{"status":"success","message":"Added to queue for processing"}"#,
                     r#"{"status":"success","error":null,"unprocessed":[]}"#,
+                    r#"{"status":"success","error":false,"errors":{},"unprocessed":0}"#,
+                    r#"{"status":"Success","error":""}"#,
                 ][..],
                 Says::Success,
             ),
             (
-                &["", " ", "OK", "ok - success", "\"Success\"", "{}", r#"{"status":"ok"}"#],
+                &[
+                    "",
+                    " ",
+                    "OK",
+                    "ok - success",
+                    "\"Success\"",
+                    "{}",
+                    r#"{"status":"ok"}"#,
+                    r#"{"code":200,"message":"OK"}"#,
+                    r#"{"code":"204","error":false}"#,
+                ],
                 Says::Nothing,
             ),
             (
@@ -296,6 +323,9 @@ mod tests {
                     r#"{"status":"success","unprocessed":[{}]}"#,
                     r#"{"error":"quota"}"#,
                     r#"{"code":400}"#,
+                    r#"{"code":200,"error":"no"}"#,
+                    r#"{"status":"success","error":1}"#,
+                    r#"{"status":"success","error":{"text":"no"}}"#,
                     r#"{"message":"away"}"#,
                     "okapi",
                     "<html>",

@@ -2,7 +2,7 @@
 
 use connector::prelude::*;
 
-use crate::answer::plain;
+use crate::answer::{is_error, plain};
 
 /// What a failure inside a 200 stands for that names no HTTP status: CleverTap refuses the request.
 pub(crate) const REFUSED_INSIDE_200: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
@@ -10,7 +10,8 @@ pub(crate) const REFUSED_INSIDE_200: StatusCode = StatusCode::UNPROCESSABLE_ENTI
 /// What a failure inside a 200 is that names no code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Uncoded {
-    /// A refusal of what was sent: the failure is clear, and it is no order to be repeated unasked.
+    /// Of an order that may not be repeated unasked: a refusal. Words of CleverTap's own trouble leave
+    /// in doubt whether it was carried out, as a 500 does.
     Refusal,
     /// A refusal where its words can be meant so. Words of CleverTap's own trouble, or none, say
     /// nothing of what was sent: it is tried again.
@@ -18,6 +19,9 @@ pub(crate) enum Uncoded {
     /// Nothing of what was sent: what is refused of that is listed. To refuse all for it could be to
     /// refuse all that there are.
     Outage,
+    /// The same of what may not be repeated unasked: it is in doubt. Recorded answers to uploads say
+    /// `processed: 0` where none was taken; that alone leaves no doubt.
+    InDoubt,
 }
 
 /// Sends an order that may not be repeated unasked, and says of a refusal what may be wrong with the
@@ -65,7 +69,7 @@ fn contradicts_itself(body: &[u8]) -> bool {
         error: Value,
     }
     let said = (body.len() <= crate::LARGEST_FAILURE).then(|| serde_json::from_slice(body).ok());
-    said.flatten().is_some_and(|Said { error }| !plain(&error).trim().is_empty())
+    said.flatten().is_some_and(|Said { error }| is_error(&error))
 }
 
 fn said(answer: &Response) -> Option<serde_json::Map<String, Value>> {
@@ -77,25 +81,29 @@ fn word(said: &serde_json::Map<String, Value>, name: &str) -> String {
     said.get(name).map(plain).unwrap_or_default().trim().to_lowercase()
 }
 
-/// The error of a failure inside a 200 that tells of CleverTap's own trouble.
+/// The error of a failure inside a 200 that refuses nothing of what was sent.
 pub(crate) fn trouble(what: &str, answer: &Response, uncoded: Uncoded) -> Option<Error> {
-    let troubled = answer.status() == REFUSED_INSIDE_200 && is_trouble(answer, uncoded);
-    troubled.then(|| Error::retry(format!("{}: {}", answered(what, answer), answer.message())))
+    let said = said(answer).unwrap_or_default();
+    if answer.status() != REFUSED_INSIDE_200 || !word(&said, "code").is_empty() {
+        return None;
+    }
+    let reason = format!("{}: {}", answered(what, answer), answer.message());
+    let words = [word(&said, "error"), word(&said, "message")].concat();
+    match uncoded {
+        Uncoded::Refusal => is_own_trouble(&words).then_some(Error::Unknown { reason }),
+        Uncoded::ByWords => {
+            (words.is_empty() || is_own_trouble(&words)).then(|| Error::retry(reason))
+        }
+        Uncoded::InDoubt if word(&said, "processed") != "0" => Some(Error::Unknown { reason }),
+        Uncoded::Outage | Uncoded::InDoubt => Some(Error::retry(reason)),
+    }
 }
 
-fn is_trouble(answer: &Response, uncoded: Uncoded) -> bool {
-    let said = said(answer).unwrap_or_default();
-    if !word(&said, "code").is_empty() {
-        return false;
-    }
-    let words = [word(&said, "error"), word(&said, "message")].concat();
+/// Whether words, in lower case, tell of CleverTap's own trouble.
+fn is_own_trouble(words: &str) -> bool {
     let own =
         ["internal", "server", "unavailable", "time out", "timed out", "timeout", "try again"];
-    match uncoded {
-        Uncoded::Refusal => false,
-        Uncoded::ByWords => words.is_empty() || own.iter().any(|it| words.contains(it)),
-        Uncoded::Outage => true,
-    }
+    own.iter().any(|it| words.contains(it))
 }
 
 /// Nobody's id: what is asked for where the answer is all that matters.

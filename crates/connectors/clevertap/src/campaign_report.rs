@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use connector::prelude::*;
 
+use crate::answer::plain;
 use crate::call::{self, Uncoded};
 use crate::{record, rejections};
 
@@ -50,7 +51,8 @@ const HTTP_400: Rejection = Rejection::new(
 
 #[derive(Deserialize)]
 struct Said {
-    error: Option<String>,
+    #[serde(default)]
+    error: Value,
     result: Option<Value>,
 }
 
@@ -104,7 +106,7 @@ async fn report(api: &Api, id: u64) -> Result<Outcome> {
     }
     if !answer.status().is_success() {
         let said: Option<Said> = serde_json::from_slice(answer.body()).ok();
-        let early = said.and_then(|said| said.error).is_some_and(|error| says_not_yet(&error));
+        let early = said.is_some_and(|said| says_not_yet(&plain(&said.error)));
         return match early {
             true => Ok(not_yet(id)),
             false => Err(answer.nonsense(&format!("with a failure: {}", answer.message()))),
@@ -114,7 +116,7 @@ async fn report(api: &Api, id: u64) -> Result<Outcome> {
         Said { result: Some(Value::Object(figures)), .. } => {
             Ok(Outcome::done(Value::Object(figures)))
         }
-        Said { error: Some(error), .. } if says_not_yet(&error) => Ok(not_yet(id)),
+        Said { error, .. } if says_not_yet(&plain(&error)) => Ok(not_yet(id)),
         _ => Err(answer.nonsense("without a result")),
     }
 }

@@ -30,6 +30,20 @@ const HTTP_400: Rejection = Rejection::new(
     "correct the names of events and properties in it",
 );
 
+/// The names that an answer has for itself: a group that is called so could not be told from them.
+const TAKEN: [&str; 4] = ["status", "error", "code", "req_id"];
+
+/// Looks whether groups have names that an answer leaves free.
+pub(crate) fn names<'a>(groups: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
+    match groups.into_iter().find(|name| TAKEN.contains(&name.as_str())) {
+        Some(name) => Err(format!(
+            "a group is called `{name}`, as CleverTap calls a part of each answer: give it another \
+             name"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// An answer, or the promise of one.
 #[derive(Deserialize)]
 struct Said {
@@ -37,9 +51,15 @@ struct Said {
     req_id: Option<Value>,
 }
 
-/// A question's query about the last days, where it does not say which; or why it cannot be asked.
-pub(crate) fn query(api: &Api, query: &Query, last_days: u16) -> Result<Result<Query, Outcome>> {
-    if let Err(problem) = query.validate() {
+/// A question's query about the last days, where it does not say which; or why it cannot be asked for
+/// these groups.
+pub(crate) fn query<'a>(
+    api: &Api,
+    query: &Query,
+    groups: impl IntoIterator<Item = &'a String>,
+    last_days: u16,
+) -> Result<Result<Query, Outcome>> {
+    if let Err(problem) = query.validate().and_then(|()| names(groups)) {
         return Ok(Err(NO_QUESTION.because(problem)));
     }
     let zone = Zone::of(api)?;
@@ -77,7 +97,7 @@ pub(crate) async fn check(api: &Api, path: &'static str, req_id: &str) -> Result
 /// or by the one that it was asked after by.
 fn outcome(answer: &Response, known: Option<&str>) -> Result<Outcome> {
     let Said { status, req_id } = answer.json()?;
-    match (status.as_str(), req_id) {
+    match (status.trim().to_lowercase().as_str(), req_id) {
         ("success", _) => {
             let Value::Object(mut counted) = answer.json()? else {
                 return Err(answer.nonsense("with something that is no object"));

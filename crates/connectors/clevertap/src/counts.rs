@@ -75,7 +75,7 @@ impl Action for Counts {
     async fn run(&self, api: &Api, batch: &Batch<Question>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
         for (index, item) in batch.items.iter().enumerate() {
-            let outcome = match counting::query(api, &item.input.query, self.last_days)? {
+            let outcome = match counting::query(api, &item.input.query, [], self.last_days)? {
                 Ok(query) => self.told(counting::ask(api, self.path(), &query).await?),
                 Err(outcome) => outcome,
             };

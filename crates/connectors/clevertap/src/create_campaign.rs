@@ -3,7 +3,8 @@
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, call, rejections};
+use crate::call::{self, Uncoded};
+use crate::{answer, rejections};
 
 const PATH: &str = "POST /1/targets/create.json";
 
@@ -140,11 +141,14 @@ impl Action for CreateCampaign {
             let estimated = campaign.estimate_only == Some(true);
             let request = api.post(["1", "targets", "create.json"]).json(campaign);
             // An estimate creates nothing.
-            let request = if estimated { request.safe() } else { request };
-            let answer = call::send(api, request, PATH).await?;
+            let answer = if estimated {
+                call::send_as(api, request.safe(), PATH, Uncoded::ByWords).await?
+            } else {
+                call::send(api, request, PATH).await?
+            };
             let Created { status, id, estimates } = answer.json()?;
             let there = if estimated { estimates.is_some() } else { id.is_some() };
-            if status != "success" || !there {
+            if !answer::is(&status, "success") || !there {
                 let what = if estimated { "an estimate" } else { "the id of a campaign" };
                 return Err(answer.nonsense(&format!("without {what}")));
             }

@@ -191,8 +191,9 @@ fn reading(connector: Connector) -> Connector {
 }
 
 /// Finds `{"status":"fail","error":"…","code":…}`, which may come with a 200, unless it lists
-/// refused records: those are theirs, not the call's. A code that is no HTTP status says nothing of
-/// the system's health: then the request is what is refused.
+/// refused records: those are theirs, not the call's. A code that is an HTTP status says more than the
+/// words. One that is none says nothing of the system's health: then the request is what is refused,
+/// unless the words say that it came too early, or too often.
 fn failure(body: &[u8]) -> Option<Failure> {
     #[derive(Deserialize)]
     struct Failed {
@@ -211,20 +212,19 @@ fn failure(body: &[u8]) -> Option<Failure> {
     }
     let failed: Failed = serde_json::from_slice(body).ok()?;
     let listed = failed.unprocessed.as_array().is_some_and(|records| !records.is_empty());
-    if failed.status != "fail" || listed {
+    if !answer::is(&failed.status, "fail") || listed {
         return None;
     }
     let words = [&failed.error, &failed.message].into_iter().find(|it| !it.is_null());
     let message = words.map_or_else(String::new, answer::plain);
     let said = message.to_lowercase();
     let code = answer::plain(&failed.code).parse().ok().filter(|code| (400..600).contains(code));
-    let status = if said.contains("in progress") {
+    let status = match code {
+        Some(code) => code,
         // What is being prepared is asked for again.
-        StatusCode::TOO_EARLY.as_u16()
-    } else if said.contains("too many") {
-        StatusCode::TOO_MANY_REQUESTS.as_u16()
-    } else {
-        code.unwrap_or(call::REFUSED_INSIDE_200.as_u16())
+        None if said.contains("in progress") => StatusCode::TOO_EARLY.as_u16(),
+        None if said.contains("too many") => StatusCode::TOO_MANY_REQUESTS.as_u16(),
+        None => call::REFUSED_INSIDE_200.as_u16(),
     };
     Some(Failure { status, message })
 }
@@ -253,6 +253,17 @@ mod tests {
         // What is being prepared is asked for too early.
         let early = r#"{"status":"fail","error":"Request still in progress, please retry later"}"#;
         assert_eq!(found(early).map(|(status, _)| status), Some(425));
+        // What a code says goes before the words.
+        for (coded, status) in [
+            (r#"{"status":"fail","error":"Too many recipients","code":400}"#, 400),
+            (
+                r#"{"status":"Fail","error":"Campaign in progress cannot be stopped","code":400}"#,
+                400,
+            ),
+            (r#"{"status":"fail","error":"Too many concurrent requests","code":3}"#, 429),
+        ] {
+            assert_eq!(found(coded).map(|(status, _)| status), Some(status), "{coded}");
+        }
         for fine in [
             r#"{"status":"success","processed":2,"unprocessed":[]}"#,
             r#"{"status":"fail","processed":0,"unprocessed":[{"status":"fail","code":516}]}"#,

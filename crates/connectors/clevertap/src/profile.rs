@@ -66,8 +66,8 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
     let status = answer.status();
     if status.is_success() {
         let Said { status, record, error, .. } = answer.json()?;
-        let error = answer::plain(&error);
-        if status.as_deref() != Some("success") || !error.trim().is_empty() {
+        let succeeds = status.is_some_and(|status| answer::is(&status, "success"));
+        if !succeeds || answer::is_error(&error) {
             return Err(answer.nonsense("with a status that is not success, or with an error"));
         }
         let is_empty = |it: &Value| match it {
@@ -84,7 +84,8 @@ pub(crate) async fn find(api: &Api, by: By<'_>) -> Result<Found> {
         return Err(call::unknown(PROFILE, &answer));
     }
     let said: Option<Said> = serde_json::from_slice(answer.body()).ok();
-    let failed = said.filter(|said| said.status.as_deref() == Some("fail"));
+    let failed =
+        said.filter(|said| said.status.as_deref().is_some_and(|it| answer::is(it, "fail")));
     let code = failed.as_ref().map(|said| answer::plain(&said.code)).unwrap_or_default();
     let words = failed.map(|said| match said.error {
         Value::Null => answer::plain(&said.message),

@@ -75,12 +75,18 @@ pub(crate) fn in_doubt_alone(
     }
 }
 
+/// What a failure of an upload is that names no code, by whether the upload may be repeated.
+pub(crate) const fn uncoded(idempotent: bool) -> Uncoded {
+    if idempotent { Uncoded::Outage } else { Uncoded::InDoubt }
+}
+
 /// Uploads records, or has them looked at where it is a dry run, and sets the outcomes of those that
-/// were sent; without any it does nothing.
+/// were sent; without any it does nothing. `uncoded` is what a failure of the whole is that names no
+/// code.
 pub(crate) async fn upload<T: Serialize + Sync>(
     api: &Api,
     d: Vec<T>,
-    (sent, dry_run): (&[answer::Sent<'_>], bool),
+    (sent, dry_run, uncoded): (&[answer::Sent<'_>], bool, Uncoded),
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     #[derive(Serialize)]
@@ -93,6 +99,6 @@ pub(crate) async fn upload<T: Serialize + Sync>(
     let body = Upload { d };
     let request = api.post(["1", "upload"]).query_if("dryRun", dry_run.then_some(1));
     let request = request.class("upload").json(&body);
-    let answer = call::send_as(api, request, "POST /1/upload", Uncoded::Outage).await?;
+    let answer = call::send_as(api, request, "POST /1/upload", uncoded).await?;
     answer::settle(&answer, sent, outcomes, |it| it.done(dry_run))
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use connector::prelude::*;
 use serde_json::Map;
 
-use crate::{answer, call, rejections};
+use crate::call::{self, Uncoded};
+use crate::{answer, rejections};
 
 /// The file goes to its address when the message is looked at again.
 const NEXT: Duration = Duration::from_secs(1);
@@ -108,9 +109,10 @@ impl Kind {
         let (path, label) = self.address;
         let (observed, date) = api.observed();
         // An address that nobody uses ends by itself: asking twice does no harm.
-        let answer = call::send(api, observed.post([path]).safe(), label).await?;
+        let request = observed.post([path]).safe();
+        let answer = call::send_as(api, request, label, Uncoded::ByWords).await?;
         match answer.json()? {
-            Address { status, url: Some(url), expiry } if status == "success" => {
+            Address { status, url: Some(url), expiry } if answer::is(&status, "success") => {
                 let told = expiry.and_then(|it| it.date.as_i64()).map(|millis| millis / 1000);
                 let now = date.date().unwrap_or_else(|| api.now()).secs();
                 Ok((url, told.unwrap_or_else(|| now.saturating_add(HOLDS))))

@@ -24,7 +24,6 @@ pub(crate) struct TopProperties {
     query: Option<Query>,
     /// The groups that the default mapping asks for, by names of your own.
     #[serde(default)]
-    #[expect(dead_code, reason = "the default mapping reads it as `$fields.groups`")]
     groups: Option<Map<String, Value>>,
     /// How many days back it goes, today besides, where the query does not say `from` and `to`.
     #[serde(default = "crate::day::month")]
@@ -86,6 +85,10 @@ impl Action for TopProperties {
     type Input = Question;
     const REJECTIONS: &'static [Rejection] = counting::REJECTIONS;
 
+    fn validate(&self) -> Result<(), String> {
+        counting::names(self.groups.iter().flat_map(Map::keys))
+    }
+
     fn idempotent(&self) -> bool {
         true
     }
@@ -94,7 +97,7 @@ impl Action for TopProperties {
         let mut outcomes = batch.outcomes();
         for (index, item) in batch.items.iter().enumerate() {
             let Question { query, groups } = &*item.input;
-            let outcome = match counting::query(api, query, self.last_days)? {
+            let outcome = match counting::query(api, query, groups.keys(), self.last_days)? {
                 Ok(query) => counting::ask(api, PATH, &Asked { query, groups }).await?,
                 Err(outcome) => outcome,
             };

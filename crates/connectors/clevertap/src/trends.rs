@@ -24,7 +24,6 @@ pub(crate) struct Trends {
     query: Option<Query>,
     /// The groups that the default mapping asks for, by names of your own.
     #[serde(default)]
-    #[expect(dead_code, reason = "the default mapping reads it as `$fields.groups`")]
     groups: Option<Map<String, Value>>,
     /// Whether each person counts once.
     #[serde(default)]
@@ -97,6 +96,10 @@ impl Action for Trends {
     type Input = Question;
     const REJECTIONS: &'static [Rejection] = counting::REJECTIONS;
 
+    fn validate(&self) -> Result<(), String> {
+        counting::names(self.groups.iter().flat_map(Map::keys))
+    }
+
     fn idempotent(&self) -> bool {
         true
     }
@@ -105,7 +108,7 @@ impl Action for Trends {
         let mut outcomes = batch.outcomes();
         for (index, item) in batch.items.iter().enumerate() {
             let Question { query, unique, sum_event_prop, groups } = &*item.input;
-            let outcome = match counting::query(api, query, self.last_days)? {
+            let outcome = match counting::query(api, query, groups.keys(), self.last_days)? {
                 Ok(query) => {
                     let sum_event_prop = sum_event_prop.as_deref();
                     let asked = Asked { query, unique: *unique, sum_event_prop, groups };

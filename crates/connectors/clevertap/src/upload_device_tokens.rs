@@ -109,7 +109,8 @@ impl Action for UploadDeviceTokens {
                 }
             }
         }
-        record::upload(api, devices, (&sent, self.dry_run), &mut outcomes).await?;
+        let how = (&*sent, self.dry_run, record::uncoded(self.idempotent()));
+        record::upload(api, devices, how, &mut outcomes).await?;
         Ok(outcomes)
     }
 }

@@ -172,7 +172,8 @@ impl Action for UploadEvents {
                 Err(outcome) => outcomes.set(index, outcome),
             }
         }
-        let uploaded = record::upload(api, events, (&sent, self.dry_run), &mut outcomes).await;
+        let how = (&*sent, self.dry_run, record::uncoded(self.idempotent()));
+        let uploaded = record::upload(api, events, how, &mut outcomes).await;
         let all = sent.len() == batch.items.len();
         record::in_doubt_alone(uploaded, all, &mut outcomes)?;
         Ok(outcomes)

@@ -118,7 +118,8 @@ impl Action for UploadProfiles {
         }
         let profiles = sent.iter().filter_map(|sent| batch.items.get(sent.index));
         let profiles = profiles.map(|item| &*item.input).collect();
-        let uploaded = record::upload(api, profiles, (&sent, self.dry_run), &mut outcomes).await;
+        let how = (&*sent, self.dry_run, record::uncoded(self.idempotent()));
+        let uploaded = record::upload(api, profiles, how, &mut outcomes).await;
         // What may be sent again is no dead letter, and so is nothing of it in doubt.
         let all = self.idempotent() || sent.len() == batch.items.len();
         record::in_doubt_alone(uploaded, all, &mut outcomes)?;

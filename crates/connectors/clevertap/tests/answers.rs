@@ -155,3 +155,109 @@ async fn one_odd_id_is_not_the_accounts_trouble() {
         assert_eq!((told.as_str(), world.asked() - before), ("http400", 2), "{words}");
     }
 }
+
+#[tokio::test]
+async fn a_success_is_one_however_it_is_written() {
+    let world = World::new().await;
+    for answer in
+        [r#"{"status":"Success"}"#, r#"{"status":"success","error":0}"#, r#"{"status":"SUCCESS "}"#]
+    {
+        world.answers("/1/targets/stop.json", (200, answer));
+        assert_eq!(world.run("stopCampaign", json!({}), json!({ "id": 1 })).await, "done");
+    }
+    let report = r#"{"status":"success","error":false,"result":{"sent":1}}"#;
+    world.answers("/1/targets/result.json", (200, report));
+    assert_eq!(world.run("campaignReport", json!({}), json!({ "id": 1 })).await, "done");
+    let found = r#"{"status":"Success","error":{},"record":{"identity":"8"}}"#;
+    world.answers(PROFILE, (200, found));
+    assert_eq!(world.run("getProfile", json!({}), json!({ "identity": "8" })).await, "done");
+}
+
+#[tokio::test]
+async fn groups_have_no_name_that_the_answer_has_for_itself() {
+    let world = World::new().await;
+    for (action, group) in [
+        ("topProperties", json!({ "property_type": "profile_fields", "name": "Plan" })),
+        ("trends", json!({ "trend_type": "daily" })),
+    ] {
+        for name in ["error", "status", "code", "req_id"] {
+            let asked =
+                json!({ "query": { "event_name": "Charged" }, "groups": { (name): group } });
+            let connector = towpath_clevertap::connector();
+            let configured = connector.find_action(action).unwrap().configure;
+            let problem = configured(asked.clone()).err().unwrap();
+            assert!(problem.contains(&format!("`{name}`")), "{problem}");
+            // A mapping may give them, too.
+            assert_eq!(world.run(action, json!({}), asked).await, "noQuestion", "{name}");
+        }
+        let asked = json!({ "query": { "event_name": "Charged" }, "groups": { "errors": group } });
+        assert_eq!(world.run(action, asked.clone(), asked).await, "done");
+    }
+}
+
+#[tokio::test]
+async fn trouble_inside_a_200_is_no_refusal_and_is_repeated_where_that_does_no_harm() {
+    let world = World::new().await;
+    let product = json!({ "Identity": "1", "Name": "n", "ImageURL": "u", "Category": "c" });
+    let named = json!({ "name": "A", "creator": "Jane", "email": "jane@example.com" });
+    let campaign = |estimate_only: bool| {
+        json!({ "name": "A", "target_mode": "email", "segment": 7, "when": "now",
+            "content": { "subject": "-", "body": "-" }, "estimate_only": estimate_only })
+    };
+    let event = json!({ "identity": "1", "evtName": "Viewed" });
+    let profile = json!({ "identity": "1", "profileData": { "Name": "Ada" } });
+    let message = json!({ "channel": "sms", "content": { "body": "Hello" } });
+    let trouble = [
+        r#"{"status":"fail","error":"Internal error"}"#,
+        r#"{"status":"fail","error":"Request timed out"}"#,
+    ];
+    let upload = "/1/upload";
+    for (path, action, fields, input, expected) in [
+        ("/get_catalog_url", "uploadCatalog", named, json!({ "rows": [product] }), "retry"),
+        ("/1/targets/create", "createCampaign", json!({}), campaign(true), "retry"),
+        (upload, "uploadProfiles", json!({}), profile.clone(), "retry"),
+        (upload, "uploadEvents", json!({ "event": "-", "dryRun": true }), event.clone(), "retry"),
+        // Nobody knows whether it was carried out, and twice does harm.
+        (upload, "uploadProfiles", json!({ "increments": true }), profile, "unknown"),
+        (upload, "uploadEvents", json!({ "event": "-" }), event.clone(), "unknown"),
+        ("/1/targets/create", "createCampaign", json!({}), campaign(false), "unknown"),
+        ("/1/send/sms", "sendToUsers", message, json!({ "identity": "1" }), "unknown"),
+    ] {
+        for trouble in trouble {
+            world.answers(path, (200, trouble));
+            let told = world.run(action, fields.clone(), input.clone()).await;
+            assert_eq!(told, expected, "{action} {fields} {trouble}");
+        }
+        world.answers(path, (200, r#"{"status":"fail","error":"Malformed request","code":400}"#));
+        assert_eq!(world.run(action, fields, input).await, "http400", "{action}");
+    }
+    // That none was processed leaves no doubt; that it failed, without another word, does.
+    for (answer, expected) in [
+        (r#"{"status":"fail","error":"Request timed out","processed":0}"#, "retry"),
+        (r#"{"status":"fail","processed":0,"unprocessed":[]}"#, "retry"),
+        (r#"{"status":"fail","error":"no"}"#, "unknown"),
+        (r#"{"status":"fail"}"#, "unknown"),
+    ] {
+        world.answers(upload, (200, answer));
+        let told = world.run("uploadEvents", json!({ "event": "-" }), event.clone()).await;
+        assert_eq!(told, expected, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_progress_is_asked_for_again_whatever_its_code() {
+    let world = World::new().await;
+    let connector = towpath_clevertap::connector();
+    let fields = json!({ "event": "Charged" });
+    let trigger = (connector.find_trigger("eventsPolling").unwrap().configure)(fields).unwrap();
+    let early =
+        r#"{"status":"fail","error":"Request still in progress, please retry later","code":400}"#;
+    let answer = Failure::body(early);
+    world.sandbox.fault(Fault::new(Vendor::CleverTap, "cursor=", answer).times(2));
+    let scan = |cursor| Scan { want: Want::All, partition: None, cursor };
+    let page = trigger.poll(&world.api, &scan(None)).await.unwrap();
+    assert!(page.records.is_empty() && page.next.is_some());
+    let again = trigger.poll(&world.api, &scan(page.next.clone())).await;
+    assert!(matches!(again, Err(Error::Retry { after: Some(_), .. })), "{again:?}");
+    assert!(trigger.poll(&world.api, &scan(page.next)).await.unwrap().next.is_none());
+}

@@ -184,6 +184,8 @@ async fn what_does_not_say_that_it_was_taken_was_not() {
         ("\"Success\"", true),
         ("{}", true),
         (r#"{"status":"ok"}"#, true),
+        (r#"{"code":200,"message":"OK"}"#, true),
+        (r#"{"status":"success","error":false}"#, true),
         (r#"{"error":"quota"}"#, false),
         (r#"{"code":400}"#, false),
         (r#"{"message":"away"}"#, false),
