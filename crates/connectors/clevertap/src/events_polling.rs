@@ -6,7 +6,7 @@ use connector::prelude::*;
 
 use crate::answer;
 use crate::day::{self, Day, Zone};
-use crate::export::{BatchSize, Cursor, Export};
+use crate::export::{self, BatchSize, Cursor, Export};
 use crate::query::Query;
 
 /// Devices that were offline tell late what was done on them.
@@ -167,7 +167,7 @@ impl EventsPolling {
 
 /// An event with its key: what it is and whose, since it has no id.
 fn record(data: &RawValue, zone: Zone) -> Option<Record> {
-    let known: Known = serde_json::from_str(data.get()).ok()?;
+    let known: Known = export::object(data)?;
     let at = answer::plain(&known.ts).parse().ok().and_then(|time| zone.moment(time));
     let key = known.key(known.whose().next().unwrap_or(&Value::Null));
     let Some(at) = at else {
@@ -250,6 +250,17 @@ mod tests {
         let [one, two] = [r#"{"a":1,"b":[{"c":2,"d":3}]}"#, r#"{"b":[{"d":3,"c":2}],"a":1}"#]
             .map(|props| of(&SAMPLE.replace(r#"{"value":"pizza"}"#, props)).key);
         assert_eq!(one, two);
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_event() {
+        let zone = Zone::named("Asia/Kolkata").unwrap();
+        for odd in
+            ["[]", "[null]", r#"[{"objectId":"o"},20151023140416,{},{}]"#, "7", "\"\"", "null"]
+        {
+            let odd = RawValue::from_string(odd.to_owned()).unwrap();
+            assert!(record(&odd, zone).is_none(), "{odd}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::query::Query;
 /// How long CleverTap is left to prepare a page before it is asked for again.
 const PREPARING: Duration = Duration::from_secs(2);
 
-/// An export is opened anew so often where CleverTap does not know its cursor any more, and again once
+/// An export is opened so often in all where CleverTap does not know its cursor any more, and again once
 /// this much time has passed since: a run does not go on for ever, and a flow is not stopped for ever.
 const MOST_OPENED: u8 = 3;
 const AGAIN: Duration = Duration::from_secs(3600);
@@ -215,6 +215,12 @@ fn says_lost(reason: &str) -> bool {
     let reason = reason.to_lowercase();
     let words = ["cursor", "expired", "invalid", "not found", "unknown", "answered 404"];
     words.iter().any(|word| reason.contains(word))
+}
+
+/// Reads a record. A list is none, though what reads structs takes one for the members in their order.
+pub(crate) fn object<T: serde::de::DeserializeOwned>(record: &RawValue) -> Option<T> {
+    let text = record.get().trim_start();
+    text.starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 /// A cursor without its escapes: it comes percent-encoded, and a query encodes it once more.

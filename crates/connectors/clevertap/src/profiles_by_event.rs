@@ -3,7 +3,7 @@
 use connector::prelude::*;
 
 use crate::day::Zone;
-use crate::export::{BatchSize, Cursor, Export};
+use crate::export::{self, BatchSize, Cursor, Export};
 use crate::query::Query;
 
 /// Emits the profiles of people by what they did in the last days: each that is new among them, and
@@ -123,7 +123,7 @@ impl ProfilesByEvent {
 /// The person's own id; of somebody who has none, that of a device (the first in order, since lists
 /// have none), or the address; of nobody at all, what is known.
 fn key(data: &RawValue) -> Option<String> {
-    let Known { identity, devices, object_id, email } = serde_json::from_str(data.get()).ok()?;
+    let Known { identity, devices, object_id, email } = export::object(data)?;
     let text = |value: Value| match value {
         Value::String(text) if !text.is_empty() => Some(text),
         Value::Number(number) => Some(number.to_string()),
@@ -150,6 +150,8 @@ mod tests {
             (json!({ "email": "a@b.de", "platformInfo": [] }), Some("a@b.de")),
             (json!({ "email": "a@b.de", "platformInfo": null }), Some("a@b.de")),
             (json!("somebody"), None),
+            (json!([]), None),
+            (json!(["5", null, null, null]), None),
         ] {
             assert_eq!(key(profile.clone()).as_deref(), expected, "{profile}");
         }

@@ -109,7 +109,7 @@ pub(crate) const TRIGGER: &[Rejection] =
 
 /// Those of `uploadCatalog`.
 pub(crate) const CATALOG: &[Rejection] =
-    &[NO_ROWS, BAD_ROW, TOO_LARGE, DUPLICATE, BAD_TOKEN, ADDRESS_ENDED, FILE_REFUSED];
+    &[EMPTY_NAME, NO_ROWS, BAD_ROW, TOO_LARGE, DUPLICATE, BAD_TOKEN, ADDRESS_ENDED, FILE_REFUSED];
 
 /// Those of `uploadCustomList`.
 pub(crate) const CUSTOM_LIST: &[Rejection] = CATALOG;
@@ -238,6 +238,12 @@ pub(crate) const NO_CONTENT: Rejection = Rejection::new(
 pub(crate) const CAMPAIGN_NAME: Rejection =
     Rejection::new("noName", "there is no `name`; nothing was sent", "give it in `customMapping`");
 
+pub(crate) const EMPTY_NAME: Rejection = Rejection::new(
+    CAMPAIGN_NAME.code,
+    "the message's own `name` is empty; nothing was sent",
+    "give one in `customMapping`, or leave it out: the field `name` is taken then",
+);
+
 pub(crate) const TARGET: Rejection = Rejection::new(
     "target",
     "there is neither `where` nor `segment`, or both; nothing was sent",
@@ -306,7 +312,7 @@ pub(crate) const BAD_TOKEN: Rejection = Rejection::new(
 
 pub(crate) const BAD_REQUEST: Rejection = Rejection::new(
     "http<status>",
-    "CleverTap refuses the request by this HTTP status: 400, 405 or 409",
+    "CleverTap refuses the request by this HTTP status, or inside a 200: then it is 400",
     "its words are in the reason; correct what they name",
 );
 

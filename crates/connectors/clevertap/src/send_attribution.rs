@@ -59,7 +59,8 @@ const NO_UTM: Rejection = Rejection::new(
 const BAD_TIMESTAMP: Rejection = Rejection::new(
     "badTimestamp",
     "`timestamp` is not in epoch seconds; nothing was sent",
-    "give seconds since 1970, not milliseconds, or leave it out",
+    "give whole seconds since 1970, not milliseconds, such as `$floor($millis() / 1000)`, or leave it \
+     out",
 );
 const BAD_PARAMETER: Rejection = Rejection::new(
     "badParameter",
@@ -116,7 +117,7 @@ pub(crate) struct Attribution {
     #[serde(default, deserialize_with = "record::id", skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
     /// When it happened, in epoch seconds; the time of its processing if it is left out.
-    #[serde(default, deserialize_with = "record::id", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     timestamp: Option<String>,
     /// Where the user came from: a site, a search engine, a newsletter.
     #[serde(default, deserialize_with = "record::id", skip_serializing_if = "Option::is_none")]
@@ -131,6 +132,13 @@ pub(crate) struct Attribution {
     /// booleans; null is left out.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     parameters: Map<String, Value>,
+}
+
+/// Reads a time as it is written; whether it is one is looked at before it is sent.
+fn time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = answer::plain(&Value::deserialize(deserializer)?);
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 /// What has to be there before anything is sent.
@@ -160,7 +168,8 @@ impl Attribution {
         if let Some(text) = &self.timestamp
             && text.parse().map_or(true, |second: u64| second > LAST_SECOND)
         {
-            return Err(BAD_TIMESTAMP.because(format!("`timestamp` is {text}, no epoch seconds")));
+            let why = format!("`timestamp` is {text}, no whole epoch seconds");
+            return Err(BAD_TIMESTAMP.because(why));
         }
         let plain = event_type.to_lowercase().replace([' ', '-'], "_");
         // Written otherwise, CleverTap would count an install as an event of that name.
@@ -344,6 +353,8 @@ mod tests {
             (json!({ "utm_source": "" }), "noUtm"),
             (json!({ "timestamp": 1_660_717_763_000_u64 }), "badTimestamp"),
             (json!({ "timestamp": "soon" }), "badTimestamp"),
+            (json!({ "timestamp": 1_660_717_763.123 }), "badTimestamp"),
+            (json!({ "timestamp": true }), "badTimestamp"),
             (json!({ "parameters": { "account_id": "x" } }), "badParameter"),
             (json!({ "parameters": { "items": ["shoes"] } }), "badParameter"),
         ] {

@@ -156,7 +156,9 @@ impl Kind {
     }
 
     /// Tells CleverTap. There is no way to ask whether it heard: told again it takes the same file once
-    /// more, or finds the name taken, and that by this very file.
+    /// more, or finds the name taken. That may be by this very file, or by another one where the process
+    /// ended after this stage was kept and before its request left: then nothing says that this file was
+    /// uploaded.
     async fn complete(
         &self,
         api: &Api,
@@ -176,10 +178,20 @@ impl Kind {
                 Ok(rejections::DUPLICATE.because(reason))
             }
             (Err(Error::Reject { reason, .. }), Asked::Again) if is_duplicate(&reason) => {
-                done(json!({ "name": name, "uploaded": true, "wasThere": reason }))
+                done(json!({ "name": name, "wasThere": reason }))
             }
             (Err(error), _) => Err(error),
         }
+    }
+}
+
+/// The name of a file: the message's own, or the field's.
+pub(crate) fn name<'a>(own: Option<&'a str>, field: &'a str) -> Result<&'a str, Outcome> {
+    match own {
+        Some(own) if own.trim().is_empty() => {
+            Err(rejections::EMPTY_NAME.because("the message's own `name` is empty"))
+        }
+        own => Ok(own.unwrap_or(field)),
     }
 }
 

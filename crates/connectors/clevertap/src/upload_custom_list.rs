@@ -112,9 +112,9 @@ impl Action for UploadCustomList {
     async fn run(&self, api: &Api, batch: &Batch<List>) -> Result<Outcomes> {
         let mut outcomes = batch.outcomes();
         for (index, item) in batch.items.iter().enumerate() {
-            let name = item.input.name.as_deref().unwrap_or(&self.name);
-            let outcome = match item.input.csv() {
-                Ok(csv) => FILES.begin(api, name, csv).await?,
+            let name = staged::name(item.input.name.as_deref(), &self.name);
+            let outcome = match name.and_then(|name| Ok((name, item.input.csv()?))) {
+                Ok((name, csv)) => FILES.begin(api, name, csv).await?,
                 Err(refusal) => refusal,
             };
             outcomes.set(index, outcome);

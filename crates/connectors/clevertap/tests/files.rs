@@ -147,6 +147,24 @@ async fn an_address_that_ended_is_asked_for_anew_and_a_name_is_taken_once() {
 }
 
 #[tokio::test]
+async fn a_name_that_a_message_gives_is_one() {
+    let row = json!({ "Identity": "1", "Name": "n", "ImageURL": "u", "Category": "c" });
+    for (action, row) in [("uploadCatalog", row), ("uploadCustomList", json!({ "identity": "7" }))]
+    {
+        let world = World::new(action).await;
+        for name in ["", "  "] {
+            let blank = world.begin(json!({ "name": name, "rows": [row] })).await;
+            let refused = matches!(&blank, Outcome::Rejected { code, .. } if code == "noName");
+            assert!(refused, "{action}: {blank:?}");
+        }
+        let asked = world.sandbox.stats().clevertap.total_requests();
+        assert_eq!(asked, 0, "{action}");
+        let own = token(world.begin(json!({ "name": "Own", "rows": [row] })).await);
+        assert!(own.contains("\"name\":\"Own\""), "{own}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_is_taken_is_refused_unless_this_very_file_may_have_taken_it() {
     let product = json!({ "Identity": "1", "Name": "n", "ImageURL": "u", "Category": "c" });
     for (action, row, words) in [
@@ -170,6 +188,8 @@ async fn a_name_that_is_taken_is_refused_unless_this_very_file_may_have_taken_it
         assert_eq!(target_key.as_deref(), Some("Spring"));
         let noted = value["wasThere"].as_str();
         assert_eq!(noted.is_some(), words.is_some(), "{value}");
+        // The name may be another file's all the same: then nobody says that this one was uploaded.
+        assert_eq!(value.get("uploaded"), words.is_none().then_some(&json!(true)), "{value}");
         assert!(noted.unwrap_or_default().contains(words.unwrap_or_default()), "{value}");
         // Another file of this name was not told of before.
         let other = world.written(&token(world.begin(file).await)).await;
