@@ -6,7 +6,7 @@ use connector::prelude::*;
 
 use crate::answer::plain;
 use crate::call::{self, Uncoded};
-use crate::{record, rejections};
+use crate::record;
 
 /// How long a campaign without a result is left before it is asked after again.
 const RUNNING: Duration = Duration::from_secs(5 * 60);
@@ -59,7 +59,7 @@ struct Said {
 #[async_trait]
 impl Action for CampaignReport {
     type Input = Campaign;
-    const REJECTIONS: &'static [Rejection] = &[NO_CAMPAIGN, HTTP_400, rejections::BAD_REQUEST];
+    const REJECTIONS: &'static [Rejection] = &[NO_CAMPAIGN, HTTP_400];
 
     fn idempotent(&self) -> bool {
         true

@@ -7,7 +7,6 @@ use connector::prelude::*;
 use crate::call::{self, Uncoded};
 use crate::day::Zone;
 use crate::query::Query;
-use crate::rejections;
 
 /// How long CleverTap is left to count before it is asked again.
 const COUNTING: Duration = Duration::from_secs(3);
@@ -15,7 +14,7 @@ const COUNTING: Duration = Duration::from_secs(3);
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// The refusals of what counts.
-pub(crate) const REJECTIONS: &[Rejection] = &[NO_QUESTION, HTTP_400, rejections::BAD_REQUEST];
+pub(crate) const REJECTIONS: &[Rejection] = &[NO_QUESTION, HTTP_400];
 
 const NO_QUESTION: Rejection = Rejection::new(
     "noQuestion",

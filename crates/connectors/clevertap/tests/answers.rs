@@ -129,8 +129,14 @@ async fn what_is_not_said_of_a_profile_is_no_profile_that_is_missing() {
         }
     }
     // Credentials are refused to everybody, whatever was asked for.
-    let refused = r#"{"status":"fail","error":"Account id not found","code":404}"#;
-    for status in [200, 400, 404] {
+    let uncoded = failed("Account id not found");
+    let coded = r#"{"status":"fail","error":"Account id not found","code":404}"#;
+    for (status, refused, says) in [
+        (200, &*uncoded, "with a failure"),
+        (200, coded, "404"),
+        (400, coded, "400"),
+        (404, coded, "404"),
+    ] {
         let answer = Failure::Body { status, body: refused.to_owned() };
         world.sandbox.clear_faults();
         world.sandbox.fault(Fault::new(Vendor::CleverTap, PROFILE, answer).forever());
@@ -138,7 +144,8 @@ async fn what_is_not_said_of_a_profile_is_no_profile_that_is_missing() {
         assert_eq!(told, "unauthorized", "{status}");
         let token = r#"{"identity":"21","at":1763699000}"#;
         let waits = configured("deleteProfiles", json!({})).check(&world.api, token).await;
-        assert_eq!(shown(waits.map(Some)), "unauthorized", "{status}");
+        let Err(Error::Unauthorized { reason }) = waits else { panic!("{status}: {waits:?}") };
+        assert!(reason.contains(&format!("answered {says}: Account id")), "{reason}");
         let tested = towpath_clevertap::connector().test_account(&world.api).await.unwrap();
         assert!(!tested.is_good(), "{status}: {tested:?}");
     }
