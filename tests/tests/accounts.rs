@@ -218,7 +218,7 @@ async fn an_account_whose_credentials_are_refused_is_paused_and_probes_itself() 
         assert_eq!(report.outcome(), "paused");
         let error = report.errors[0].to_string();
         assert!(error.contains("paused since 2026-03-01T12:00:00Z"), "{error}");
-        assert!(error.contains("towpath accounts resume newsletter"), "{error}");
+        assert!(error.contains("towpath account resume newsletter"), "{error}");
     }
     assert_eq!(requests(), sent, "a paused account is not asked");
 
