@@ -401,6 +401,7 @@ mod tests {
             Event::DeadLetter { place: &place, code: "c" },
             Event::Account { account: "a", change: &opened },
             Event::Account { account: "a", change: &AccountChange::Resumed { holds: false } },
+            Event::Account { account: "a", change: &AccountChange::Released },
         ] {
             metrics.on(&event);
         }
