@@ -224,6 +224,45 @@ async fn attribution_that_was_not_refused_goes_on_when_uploads_pass() {
     assert_eq!(asked(&world), 2);
 }
 
+/// Its page may fail for another one: what was refused is a dead letter once that is committed. Mapped
+/// otherwise it is another message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_is_not_sent_again_with_its_page() {
+    let once = "account: engagement\n    retry: { attempts: 1 }\n    concurrency: 1\n";
+    let text = FLOW.replace("account: engagement\n", once);
+    for (last, delivered, refused) in [(&text, 1, 1), (&text.replace("Android", "iOS"), 2, 0)] {
+        let (world, _) = self::world(2).await;
+        let (flow, last) = (world.flow(&text), world.flow(last));
+        let answer = |status| Fault::new(Vendor::CleverTap, "/attribution", Action::status(status));
+        world.sandbox.fault(answer(400));
+        world.sandbox.fault(answer(503).forever());
+        for times in 2..5 {
+            assert_eq!(world.run(&flow).await.outcome(), "failed");
+            assert_eq!(asked(&world), times, "the other one of the page alone");
+        }
+        world.sandbox.clear_faults();
+        assert_eq!(world.run(&last).await.outcome(), "completed");
+        assert_eq!(world.sandbox.delivered_count(), delivered);
+        let codes: Vec<_> = letters(&world).await.into_iter().map(|it| it.code).collect();
+        assert_eq!(codes, vec!["http400"; refused]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_that_cannot_be_told_apart_is_held() {
+    let (world, flow) = self::world(1).await;
+    let body = r#"{"status":"fail","error":"Failed to process request","code":400}"#;
+    let answer = Action::Body { status: 400, body: body.to_owned() };
+    world.sandbox.fault(Fault::new(Vendor::CleverTap, "/attribution", answer));
+    let away = Fault::new(Vendor::CleverTap, "/1/profile.json", Action::status(503));
+    world.sandbox.fault(away.forever());
+    assert_eq!(asked_in_a_day(&world, &flow).await, 1);
+    assert!(letters(&world).await.is_empty() && state(&world).await.held.is_some());
+    world.sandbox.clear_faults();
+    resume(&world).await;
+    assert_eq!(world.run(&flow).await.outcome(), "completed");
+}
+
 /// Time goes on by itself where nothing else happens.
 #[tokio::test]
 async fn one_that_is_not_answered_within_60_seconds_is_in_doubt() {

@@ -217,24 +217,33 @@ impl Accounts {
     }
 
     /// Pauses an account and holds what must not be sent again with it, after a request of that kind
-    /// was refused. It is kept when this returns, if the store takes it: the next process has to know
-    /// of it, since it cannot find out without sending once more.
-    pub(crate) async fn hold(&self, account: &str, reason: &str) {
-        self.pause(account, reason);
-        {
-            let mut state = self.state();
-            let since = state.pauses.get(account).map_or_else(|| self.clock.now(), |it| it.since);
-            let Some(known) = state.fingerprints.get(account) else { return };
-            let fingerprint = known.fingerprint.clone();
-            if state.holds.contains_key(account) {
-                return;
-            }
-            let hold = Hold { since, reason: reason.to_owned(), fingerprint };
-            state.holds.insert(account.to_owned(), hold);
-            state.unkept.insert(Entry::Hold(account.to_owned()));
+    /// was refused; says whether the store knows of it. The next process has to know, since it cannot
+    /// find out without sending once more.
+    ///
+    /// Where the account's settings are others by now than those that were refused, nothing is held.
+    pub(crate) async fn hold(&self, account: &connector::Account, reason: &str) -> bool {
+        let (name, fingerprint) = (account.name(), self.fingerprint(account));
+        if !self.has(name, &fingerprint) {
+            return true;
         }
-        self.say(account, &AccountChange::Held { reason });
+        self.pause(name, reason);
+        let is_new = {
+            let mut state = self.state();
+            let is_new = !state.holds.contains_key(name);
+            if is_new {
+                let since = state.pauses.get(name).map_or_else(|| self.clock.now(), |it| it.since);
+                let hold = Hold { since, reason: reason.to_owned(), fingerprint };
+                state.holds.insert(name.to_owned(), hold);
+                state.unkept.insert(Entry::Hold(name.to_owned()));
+            }
+            is_new
+        };
+        if is_new {
+            self.say(name, &AccountChange::Held { reason });
+        }
+        // Also of one that another request began: it may be on its way to the store.
         self.keep().await;
+        !self.state().unkept.contains(&Entry::Hold(name.to_owned()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

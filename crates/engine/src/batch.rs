@@ -220,12 +220,14 @@ fn may_be_a_message(error: &Call) -> bool {
 async fn plain(context: &Context, step: &StepContext, batch: Vec<ErasedItem>) -> CallAnswer {
     let begun = context.clock.now();
     context.watch.at("engine.batch.next");
-    let answer = step.step.action.run(&step.api, &batch).await;
+    let mut answer = step.step.action.run(&step.api, &batch).await;
     if let Err(Call::Unauthorized { reason }) = &answer
         && step.step.action.held_once_refused()
-    {
         // Before the journal learns that nothing was taken: then it may be sent again.
-        context.accounts.hold(&step.place.account, reason).await;
+        && !context.accounts.hold(step.api.account(), reason).await
+    {
+        let reason = format!("{reason}; the store did not take that it is held");
+        answer = Err(Call::Unknown { reason });
     }
     context.watch.at("engine.batch.answered");
     CallAnswer { answer, begun, answered: context.clock.now() }
@@ -250,7 +252,8 @@ async fn journaled(
         let messages = items.len();
         let called = plain(&own, step, items).await;
         own.watch.at("engine.outcome.next");
-        journal.answered(id, &verdicts(&called, messages)).await?;
+        let keeps_refusals = step.step.action.held_once_refused();
+        journal.answered(id, &verdicts(&called, messages), keeps_refusals).await?;
         own.watch.at("engine.outcome.kept");
         Ok(called)
     };

@@ -162,7 +162,11 @@ impl Engine {
         }
         for error in &report.errors {
             if let Error::Unauthorized { place, reason } = error {
-                self.accounts.refused(&place.account, reason);
+                let step = flow.steps.iter().find(|it| Some(&it.id) == place.step.as_ref());
+                // What is held was so at once, and may be released by now.
+                if !step.is_some_and(|it| it.action.held_once_refused()) {
+                    self.accounts.refused(&place.account, reason);
+                }
             }
         }
         self.accounts.keep().await;

@@ -59,10 +59,7 @@ pub enum Error {
         after: Option<Duration>,
     },
     /// The account is paused: the run asked and sent nothing.
-    #[error(
-        "{place}: the account is paused since {since}, because its credentials were refused \
-         ({reason}); {}", goes_on(*after, &place.account)
-    )]
+    #[error("{place}: {}", rests(*since, reason, *after, &place.account))]
     Paused {
         /// Where.
         place: Place,
@@ -216,23 +213,21 @@ pub enum Error {
     },
 }
 
-/// When a paused account is used again, for its error.
-fn goes_on(after: Option<Duration>, account: &str) -> String {
-    after.map_or_else(
-        || {
-            format!(
-                "what was refused is not sent again by itself. Once it is corrected, `towpath \
-                 account resume {account}` lets it go on; so do other settings of the account"
-            )
-        },
-        |after| {
-            format!(
-                "it is probed again in {} s. Correct its credentials; `towpath account resume \
-                 {account}` probes at once",
-                after.as_secs()
-            )
-        },
-    )
+/// Why an account is not used, or not for this, and when it is again.
+fn rests(since: Timestamp, reason: &str, after: Option<Duration>, account: &str) -> String {
+    match after {
+        Some(after) => format!(
+            "the account is paused since {since}, because its credentials were refused ({reason}); \
+             it is probed again in {} s. Correct its credentials; `towpath account resume {account}` \
+             probes at once",
+            after.as_secs()
+        ),
+        None => format!(
+            "held since {since}, because the account was refused ({reason}); it is not sent again by \
+             itself. Once that is corrected, `towpath account resume {account}` lets it go on; so do \
+             other settings of the account"
+        ),
+    }
 }
 
 impl Error {

@@ -129,7 +129,10 @@ pub(crate) async fn take(
     let mut ready = vec![];
     for (prepared, at) in prepare(&context, step, arrivals).await?.into_iter().zip(places) {
         match prepared {
-            Prepared::Item(item) => ready.push((at, *item)),
+            Prepared::Item(item) => match refused_before(&context, taken, &item) {
+                Some(problem) => set(at, Fate::Refused(problem)),
+                None => ready.push((at, *item)),
+            },
             Prepared::Filtered => set(at, Fate::Filtered),
             Prepared::Refused(problem) => set(at, Fate::Refused(problem)),
         }
@@ -234,6 +237,15 @@ fn known(context: &Context, step: usize, taken: &StepContext, message: &Travelle
         Known::Held if message.origin.begins_at(step) => None,
         Known::Held => Some(Fate::RefusedBefore),
     }
+}
+
+/// Why a message was refused as it is, by a system that wants nothing again that it refused: its page
+/// failed for another one since.
+fn refused_before(context: &Context, taken: &StepContext, going: &Outgoing) -> Option<Unmappable> {
+    let journal = context.journal.as_ref().filter(|_| taken.step.action.held_once_refused())?;
+    let input = taken.step.action.show(&going.item.input).ok()?;
+    let (code, reason) = journal.refused(&taken.step.id, &going.arrival.traveller, &input)?;
+    Some(Unmappable::new(code, reason))
 }
 
 /// What a step's condition and mapping made of a message.

@@ -11,8 +11,9 @@ use crate::watch::AccountChange;
 /// Something that the store keeps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Entry {
-    Pause(String),
+    /// Before its pause: what is held goes on by nobody, whatever comes between the two writes.
     Hold(String),
+    Pause(String),
     Breaker(String, String),
     Outage(String, String),
 }
@@ -35,7 +36,9 @@ impl Accounts {
         let _writing = self.writing.lock().await;
         let entries = {
             let mut state = self.state();
-            state.in_writing = std::mem::take(&mut state.unkept);
+            // Who was broken off in the middle of writing left some.
+            let new = std::mem::take(&mut state.unkept);
+            state.in_writing.extend(new);
             state.in_writing.clone()
         };
         for entry in entries {
@@ -108,12 +111,18 @@ impl Accounts {
             entries
                 .extend(open.map(|(class, _)| Entry::Breaker(identity.to_owned(), class.clone())));
         }
+        let outages = identity.and_then(|it| Some((it, state.outages.get(it)?)));
+        if let Some((identity, outages)) = outages {
+            let kept =
+                outages.keys().map(|class| Entry::Outage(identity.to_owned(), class.clone()));
+            entries.extend(kept);
+        }
         let unknown = |it: &Entry| state.unkept.contains(it) || state.in_writing.contains(it);
         entries.retain(|entry| !unknown(entry));
         entries
     }
 
-    /// Ends a pause or a hold, or closes a breaker.
+    /// Ends a pause, a hold or an outage, or closes a breaker.
     pub(super) fn forget(&self, entry: &Entry) {
         let mut state = self.state();
         match entry {
@@ -138,8 +147,14 @@ impl Accounts {
                     self.say(&guarded.account, &AccountChange::BreakerClosed { class });
                 }
             }
-            // It is over with the next answer, and with nothing that anybody does here.
-            Entry::Outage(..) => {}
+            Entry::Outage(identity, class) => {
+                let outages = state.outages.get_mut(identity);
+                let outage = outages.and_then(|outages| outages.remove(class));
+                drop(state);
+                if let Some(outage) = outage.filter(|it| it.advice.is_some()) {
+                    self.say(&outage.account, &AccountChange::OutageOver { class });
+                }
+            }
         }
     }
 

@@ -125,7 +125,9 @@ impl Admitted {
             advice: None,
         };
         let outage = classes.entry(self.class.to_owned()).or_insert_with(|| begins.clone());
+        let mut over = false;
         if self.began.since(outage.last) > LONGEST_GAP {
+            over = outage.advice.is_some();
             *outage = begins;
         }
         outage.last = outage.last.max(self.began);
@@ -140,6 +142,9 @@ impl Admitted {
             state.unkept.insert(self.entry());
         }
         drop(state);
+        if over {
+            self.accounts.say(&self.account, &AccountChange::OutageOver { class: self.class });
+        }
         if told {
             let change = AccountChange::Outage { class: self.class, since, advice };
             self.accounts.say(&self.account, &change);

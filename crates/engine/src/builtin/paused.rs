@@ -14,11 +14,11 @@ use super::teller::Teller;
 use crate::AccountState;
 use crate::accounts;
 
-/// Since when an account is left alone: what is held from then on lasts, though the pause is over.
+/// Since when an account is left alone: what is held since its pause lasts, though that is over, and
+/// another pause is told for itself.
 fn since(state: &AccountState) -> Option<Timestamp> {
     let paused = state.paused.as_ref().map(|rest| rest.since);
-    let held = state.held.as_ref().map(|held| held.since);
-    paused.into_iter().chain(held).min()
+    paused.or_else(|| state.held.as_ref().map(|held| held.since))
 }
 
 impl Teller {

@@ -76,6 +76,13 @@ pub(super) enum State {
     },
     /// The system took it and finishes later.
     Parked(HandedOver),
+    /// The system refused it, and wants it not again; the commit of its page makes a dead letter.
+    Refused {
+        code: String,
+        reason: String,
+        /// Which input it was, as a hash: another one is sent.
+        input: String,
+    },
     /// It is a dead letter by now.
     Held,
 }
@@ -86,7 +93,7 @@ impl State {
     pub(super) const fn weight(&self) -> u8 {
         match self {
             Self::Open { .. } => 2,
-            Self::Done { .. } | Self::Parked(_) => 1,
+            Self::Done { .. } | Self::Parked(_) | Self::Refused { .. } => 1,
             Self::Held => 0,
         }
     }
@@ -100,6 +107,19 @@ impl State {
     pub(super) const fn needs_work(&self) -> bool {
         matches!(self, Self::Open { .. } | Self::Parked(_))
     }
+}
+
+impl Item {
+    /// That it was refused as it is.
+    pub(super) fn refused(&self, code: &str, reason: &str) -> Option<State> {
+        let input = hash_of(self.work.as_ref()?.input.get());
+        Some(State::Refused { code: code.to_owned(), reason: reason.to_owned(), input })
+    }
+}
+
+/// What tells an input from another one, by its JSON.
+pub(super) fn hash_of(input: &str) -> String {
+    blake3::hash(input.as_bytes()).to_hex().chars().take(32).collect()
 }
 
 impl Block {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use store::{Fence, JournalChange, Store};
 
 use self::answer::Answer;
-use self::block::{Block, Item, State};
+use self::block::{Block, Item, State, hash_of};
 use crate::batch::{HandedOver, Outgoing, Verdict};
 use crate::context::StepContext;
 use crate::step::Traveller;
@@ -125,7 +125,30 @@ impl Journal {
             }
             State::Parked(handed_over) => Known::Parked(handed_over.clone()),
             State::Held => Known::Held,
+            State::Refused { .. } => return None,
         })
+    }
+
+    /// Why a message was refused with this input at a step, where its system wants it not again: its
+    /// code and reason.
+    pub(crate) fn refused(
+        &self,
+        step: &str,
+        message: &Traveller,
+        input: &Value,
+    ) -> Option<(String, String)> {
+        let entries = self.entries();
+        if entries.blocks.is_empty() {
+            return None;
+        }
+        let key = Key::of(message.origin.is_resumed(), &message.id, step);
+        match &entries.find(&key)?.1.state {
+            State::Refused { code, reason, input: before } => {
+                let same = *before == hash_of(&input.to_string());
+                same.then(|| (code.clone(), reason.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// What `$now()` gave for the messages of pages that were journaled, by id: when they come
@@ -181,11 +204,21 @@ impl Journal {
     /// order; durable when it returns.
     ///
     /// What the system surely did not take is not noted any more.
-    pub(crate) async fn answered(&self, id: Id, verdicts: &[Verdict]) -> Result<()> {
+    pub(crate) async fn answered(
+        &self,
+        id: Id,
+        verdicts: &[Verdict],
+        keeps_refusals: bool,
+    ) -> Result<()> {
         let change = {
             let mut entries = self.entries();
             let Some(block) = entries.remove(&id) else { return Ok(()) };
-            let answer = Answer::of(verdicts.iter().map(Verdict::state));
+            let of_page = keeps_refusals && block.partition.is_some();
+            let states = verdicts.iter().zip(&block.items).map(|(verdict, item)| match verdict {
+                Verdict::Rejected { code, reason } if of_page => item.refused(code, reason),
+                verdict => verdict.state(),
+            });
+            let answer = Answer::of(states);
             match block.answered(&answer) {
                 None => JournalChange::Forget(id),
                 Some(block) => {
@@ -382,6 +415,7 @@ impl Verdict {
             }
             Self::Parked(handed_over) => Some(State::Parked(handed_over.clone())),
             Self::Unknown { reason } => Some(State::Open { reason: Some(reason.clone()) }),
+            // Its page makes a dead letter of it, or sends it again.
             Self::Rejected { .. } | Self::NotTaken { .. } => None,
         }
     }

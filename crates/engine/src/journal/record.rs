@@ -63,8 +63,8 @@ pub(crate) async fn of_record(
                 State::Open { reason } => IntentAnswer::None { reason },
                 State::Done { .. } => IntentAnswer::Done,
                 State::Parked(_) => IntentAnswer::Parked,
-                // Its dead letter tells of it.
-                State::Held => continue,
+                // Its dead letter tells of it, or will.
+                State::Held | State::Refused { .. } => continue,
             };
             let message = item.id.chars().take(16).collect();
             let sent = Timestamp::from_millis(block.sent);
