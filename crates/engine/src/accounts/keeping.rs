@@ -31,7 +31,8 @@ impl Entry {
 
 impl Accounts {
     /// Writes what changed. What fails is written at the end of the next run: until then it is
-    /// known here, and without it the next process finds out by itself.
+    /// known here. Without it the next process finds out by itself, but for a hold: who begins one
+    /// looks whether it was written.
     pub(crate) async fn keep(&self) {
         let _writing = self.writing.lock().await;
         let entries = {

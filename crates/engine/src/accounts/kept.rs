@@ -162,8 +162,8 @@ pub(super) struct All {
     pub(super) outages: Vec<KeptOutage>,
 }
 
-/// Reads it, by one look through the vault's names. What cannot be read is left out: whatever it was,
-/// the next request finds out again.
+/// Reads it, by one look through the vault's names. What cannot be read is left out: the next request
+/// finds out again, by being refused once more where it was a hold.
 pub(super) async fn all(store: &dyn Store) -> store::Result<All> {
     fn add<T: DeserializeOwned>(to: &mut Vec<T>, value: &[u8]) {
         to.extend(serde_json::from_slice::<T>(value).ok());
